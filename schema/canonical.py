@@ -19,7 +19,7 @@ def canonical_bytes(value: Any) -> bytes:
     Raises InvalidInput for what JSON cannot carry exactly (integers over 2^53, NaN, non-string keys).
     """
     try:
-        return rfc8785.dumps(value)
+        return bytes(rfc8785.dumps(value))
     except rfc8785.CanonicalizationError as error:
         raise InvalidInput(f"not a JSON value: {error}") from error
 
@@ -53,9 +53,9 @@ class Sealed(Generic[M]):
 
     @classmethod
     def parse(cls, model: type[M], data: bytes) -> "Sealed[M]":
-        """Read bytes from outside. Raises InvalidInput naming the field and the reason."""
+        """Read bytes from outside, tolerating keys of newer versions. Raises InvalidInput naming field and reason."""
         try:
-            return cls(data, model.model_validate_json(data))
+            return cls(data, model.model_validate_json(data, extra="ignore"))
         except ValidationError as error:
             raise InvalidInput(f"{model.__name__}: {explain_validation(error)}") from error
 
