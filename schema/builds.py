@@ -1,6 +1,6 @@
 """CI's builds as others see them, and the httpx client of its `/v1/builds`; it runs nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -191,7 +191,7 @@ class BuildsClient:
         return response.content
 
 
-async def _builds_of(response: httpx.Response) -> AsyncIterator[Build]:
+async def _builds_of(response: httpx.Response) -> AsyncGenerator[Build, None]:
     async for line in response.aiter_lines():
         if line.startswith("data:"):
             yield _parsed(Build, line.removeprefix("data:").strip().encode())

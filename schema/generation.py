@@ -23,6 +23,11 @@ from schema.vmspec import VmSpec
 PUBLISH_PREFIX = b"procurator-publish-v1\n"
 MAX_VMS = 100_000
 
+FlakeDirectory = Annotated[
+    str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$")
+]
+"""A relative path without dot segments, or `.`."""
+
 
 class Origin(StrictModel):
     """Where a realm's desired state comes from: `path` is the flake's directory in the repository."""
