@@ -1,0 +1,124 @@
+"""A VM's configuration in cloud-hypervisor's words (v53), from plain values; it opens none of the files named."""
+
+import re
+from dataclasses import dataclass
+
+from schema.errors import InvalidInput
+
+PAGE_BYTES = 4096
+MAX_MEMORY_BYTES = 2**44
+"""16 TiB. A request for 2^50 bytes aborts a real hypervisor (recorded)."""
+MAX_CPUS = 255
+MAX_CMDLINE_BYTES = 2047
+"""x86 Linux cuts its command line at COMMAND_LINE_SIZE (2048 with the final NUL) without a word."""
+MAX_DISK_SERIAL_BYTES = 20
+"""VIRTIO_BLK_ID_BYTES: a longer serial is cut, and the guest would not find its volume."""
+MAX_TAP_BYTES = 15
+MAX_SOCKET_PATH_BYTES = 107
+MAX_BODY_BYTES = 51_200
+"""v53 refuses a longer request body."""
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_TAP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_DISK_SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A raw disk; the guest finds it by `serial` (at most 20 bytes), as `/sys/block/vd*/serial`."""
+
+    path: str
+    serial: str
+    readonly: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network card on a tap that exists and is up; `mac` is the guest's, lower case with colons."""
+
+    tap: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class VmConfig:
+    """All that one VM needs. Paths are absolute; `memory_bytes` is a multiple of 4096; raises InvalidInput otherwise.
+
+    `serial_socket` is where the hypervisor listens with the guest's serial console, from create to delete.
+    """
+
+    cpus: int
+    memory_bytes: int
+    kernel: str
+    cmdline: str
+    serial_socket: str
+    initrd: str | None = None
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+
+    def __post_init__(self) -> None:
+        for problem in _problems(self):
+            raise InvalidInput(problem)
+
+
+def _problems(config: VmConfig) -> list[str]:
+    """Everything that a hypervisor would accept silently, misread, or die of."""
+    paths = [config.kernel, config.serial_socket, *(disk.path for disk in config.disks)]
+    paths += [config.initrd] if config.initrd is not None else []
+    serials = [disk.serial for disk in config.disks]
+    checks = [
+        (1 <= config.cpus <= MAX_CPUS, f"cpus: {config.cpus} is not in 1..{MAX_CPUS}"),
+        (0 < config.memory_bytes <= MAX_MEMORY_BYTES, f"memory: {config.memory_bytes} bytes is not in 1..2^44"),
+        (config.memory_bytes % PAGE_BYTES == 0, f"memory: {config.memory_bytes} bytes is no multiple of {PAGE_BYTES}"),
+        (len(config.cmdline.encode()) <= MAX_CMDLINE_BYTES, f"cmdline: longer than {MAX_CMDLINE_BYTES} bytes"),
+        (config.cmdline.isprintable(), "cmdline: holds a control character"),
+        (
+            len(config.serial_socket.encode()) <= MAX_SOCKET_PATH_BYTES,
+            f"serial socket: {config.serial_socket} is longer than {MAX_SOCKET_PATH_BYTES} bytes",
+        ),
+        (len(set(serials)) == len(serials), f"disks: two have the same serial: {', '.join(serials)}"),
+    ]
+    checks += [(path.startswith("/") and "\0" not in path, f"path: {path!r} is not absolute") for path in paths]
+    checks += [
+        (
+            len(serial) <= MAX_DISK_SERIAL_BYTES and _DISK_SERIAL.fullmatch(serial) is not None,
+            f"disk serial: {serial!r} is not 1..{MAX_DISK_SERIAL_BYTES} letters, digits, '.', '_' or '-'",
+        )
+        for serial in serials
+    ]
+    for nic in config.nics:
+        checks += [
+            (
+                len(nic.tap) <= MAX_TAP_BYTES and _TAP.fullmatch(nic.tap) is not None,
+                f"tap: {nic.tap!r} is no interface name of 1..{MAX_TAP_BYTES} bytes",
+            ),
+            (_MAC.fullmatch(nic.mac) is not None, f"mac: {nic.mac!r} is not six lower-case hex bytes with colons"),
+        ]
+    return [problem for fine, problem in checks if not fine]
+
+
+def create_request(config: VmConfig) -> dict[str, object]:
+    """The body of `vm.create` (cloud-hypervisor v53 OpenAPI, schema VmConfig).
+
+    `image_type` is always given: an autodetected raw disk has a read-only sector 0. `console` is `Off`, since its
+    default `Tty` belongs to a person at a terminal.
+    """
+    payload: dict[str, object] = {"kernel": config.kernel, "cmdline": config.cmdline}
+    if config.initrd is not None:
+        payload["initramfs"] = config.initrd
+    request: dict[str, object] = {
+        "cpus": {"boot_vcpus": config.cpus, "max_vcpus": config.cpus},
+        "memory": {"size": config.memory_bytes},
+        "payload": payload,
+        "rng": {"src": "/dev/urandom"},
+        "serial": {"mode": "Socket", "socket": config.serial_socket},
+        "console": {"mode": "Off"},
+    }
+    if config.disks:
+        request["disks"] = [
+            {"path": disk.path, "serial": disk.serial, "readonly": disk.readonly, "image_type": "Raw"}
+            for disk in config.disks
+        ]
+    if config.nics:
+        request["net"] = [{"tap": nic.tap, "mac": nic.mac} for nic in config.nics]
+    return request
