@@ -1,0 +1,120 @@
+"""The worker's settings (snake_case TOML) and what follows from them alone; it opens and starts nothing."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schema.blueprint import Labels
+from schema.names import DnsLabel
+from schema.settings import Section, ServiceSettings
+
+KeyText = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+"""A public key as `name:base64`, or the absolute path of a file that holds one."""
+HostPort = Annotated[str, StringConstraints(pattern=r"^[^\s/:]+:[0-9]{1,5}$")]
+Milliseconds = Annotated[int, Field(ge=0, le=24 * 3600 * 1000)]
+
+
+class ControlPlaneSettings(Section):
+    """`[control_plane]`: where it is (one of both), and whose assignments are believed."""
+
+    socket: Path | None = None
+    address: HostPort | None = None
+    public_keys: tuple[KeyText, ...]
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "ControlPlaneSettings":
+        if (self.socket is None) == (self.address is None):
+            raise ValueError("set either socket or address")
+        if not self.public_keys:
+            raise ValueError("public_keys is empty: no assignment could be believed")
+        return self
+
+
+class PublisherSettings(Section):
+    """`[publishers]`: whose generations are believed."""
+
+    public_keys: Annotated[tuple[KeyText, ...], Field(min_length=1)]
+
+
+class CacheSettings(Section):
+    """`[caches]`: where closures come from, tried in order, and whose signatures on them are believed."""
+
+    urls: tuple[str, ...] = ("http://127.0.0.1:7404",)
+    public_keys: Annotated[tuple[KeyText, ...], Field(min_length=1)]
+
+
+class HypervisorSettings(Section):
+    """`[hypervisor]`: the command that the shim starts, without its `--api-socket`."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)] = ("procurator-vmm",)
+
+
+class ListenSettings(Section):
+    """`[listen]`: port 0 is any free one."""
+
+    http: HostPort = "127.0.0.1:7402"
+
+
+class CapacitySettings(Section):
+    """`[capacity]`: what may be placed here; 0 is what the machine has. Memory is MiB."""
+
+    cpu: Annotated[int, Field(ge=0)] = 0
+    memory_mb: Annotated[int, Field(ge=0)] = 0
+
+
+class LimitSettings(Section):
+    """`[limits]`: how much is done at once, and for how long it is tried. 0 parallel boots: twice the CPUs."""
+
+    parallel_boots: Annotated[int, Field(ge=0, le=1000)] = 0
+    parallel_pulls: Annotated[int, Field(ge=1, le=100)] = 4
+    pull_timeout_ms: Milliseconds = 600_000
+    boot_timeout_ms: Milliseconds = 30_000
+    log_bytes: Annotated[int, Field(ge=4096, le=1 << 30)] = 1 << 20
+
+
+class Settings(ServiceSettings):
+    """All of it. `name` is the worker's id; `state` holds its store, images, volumes and runtime directories."""
+
+    name: DnsLabel
+    state: Path
+    control_plane: ControlPlaneSettings
+    publishers: PublisherSettings
+    caches: CacheSettings
+    hypervisor: HypervisorSettings = HypervisorSettings()
+    listen: ListenSettings = ListenSettings()
+    capacity: CapacitySettings = CapacitySettings()
+    limits: LimitSettings = LimitSettings()
+    stop_timeout_ms: Milliseconds = 10_000
+    """How long a guest has to obey the power button before it is ended."""
+    report_interval_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 10_000
+    min_healthy_ms: Milliseconds = 2000
+    """How long a VM without checks must have run to count as healthy."""
+    labels: Labels = {}
+    extras: dict[str, Annotated[int, Field(ge=1)]] = {}
+
+    @model_validator(mode="after")
+    def _state_is_absolute(self) -> "Settings":
+        if not self.state.is_absolute():
+            raise ValueError(f"state must be an absolute path, not {self.state}")
+        return self
+
+    @property
+    def store_root(self) -> Path:
+        """The root of the worker's own chroot store: `local?root=<this>`."""
+        return self.state / "store"
+
+    @property
+    def images(self) -> Path:
+        """Where closure images are kept by closure hash."""
+        return self.state / "images"
+
+    @property
+    def volumes(self) -> Path:
+        """Where volumes are kept by instance; nothing below is ever deleted by the worker."""
+        return self.state / "volumes"
+
+    @property
+    def runtime_dirs(self) -> Path:
+        """Where each VM's runtime directory is."""
+        return self.state / "vms"
