@@ -139,9 +139,8 @@ def print_narinfo(info: NarInfo) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-_KNOWN = frozenset(
-    "StorePath URL Compression FileHash FileSize NarHash NarSize References Deriver System Sig CA".split()
-)
+_KNOWN = frozenset({"StorePath", "URL", "Compression", "FileHash", "FileSize", "NarHash", "NarSize"})
+_KNOWN |= {"References", "Deriver", "System", "Sig", "CA"}
 
 
 def _fields(data: bytes) -> tuple[dict[str, str], tuple[str, ...]]:

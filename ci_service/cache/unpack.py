@@ -70,7 +70,7 @@ def _zstd(packed: BinaryIO) -> Iterator[bytes]:
         raise InvalidInput("the nar's zstd file is cut off")
 
 
-def _new_frame() -> zstandard.ZstdDecompressionObj:
+def _new_frame() -> "zstandard.ZstdDecompressionObj":  # in its stubs only
     return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
 
 

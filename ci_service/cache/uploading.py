@@ -2,13 +2,13 @@
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import anyio
 import anyio.to_thread
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from ci_service.cache.admission import (
     Surroundings,
@@ -33,7 +33,7 @@ BATCH = 1 << 20
 log = logging.getLogger(__name__)
 
 
-class ClientGone(Exception):  # noqa: N818 - it is no error of ours
+class ClientGone(Exception):
     """The connection ended in mid-upload: there is nobody to answer."""
 
 
@@ -135,7 +135,7 @@ class Uploads:
             earlier=parse_narinfo(earlier) if earlier is not None else None,
         )
 
-    async def _body(self, receive: Receive, *, length: int) -> AsyncIterator[bytes]:
+    async def _body(self, receive: Receive, *, length: int) -> AsyncGenerator[bytes, None]:
         """The request's bytes in batches; exactly `length` of them arrive. Raises DeadlineExceeded and ClientGone."""
         deadline = anyio.current_time() + self.limits.stall_seconds + length / self.limits.bytes_per_second
         batch, taken, more = bytearray(), 0, True
@@ -150,7 +150,7 @@ class Uploads:
                 yield bytes(batch)
                 batch.clear()
 
-    async def _next(self, receive: Receive, *, deadline: float, taken: int, length: int) -> Mapping[str, bytes | bool]:
+    async def _next(self, receive: Receive, *, deadline: float, taken: int, length: int) -> Message:
         with anyio.move_on_at(min(deadline, anyio.current_time() + self.limits.stall_seconds)):
             message = await receive()
             if message["type"] == "http.disconnect":
