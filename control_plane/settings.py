@@ -1,0 +1,148 @@
+"""The control plane's settings as its TOML file has them; it opens none of the files that they name."""
+
+import ipaddress
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
+
+from schema.errors import InvalidInput
+from schema.generation import Origin
+from schema.interfaces import Role
+from schema.names import BranchName, DnsLabel, RepositoryName
+from schema.settings import Section, ServiceSettings
+from schema.signing import PublicKey
+
+
+def _is_public_key(text: str) -> str:
+    try:
+        PublicKey.parse(text)
+    except InvalidInput as error:
+        raise ValueError(error.message) from error
+    return text
+
+
+def _is_host_port(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"'{text}' is not of the form host:port")
+    return text
+
+
+PublicKeyText = Annotated[str, AfterValidator(_is_public_key)]
+HostPort = Annotated[str, AfterValidator(_is_host_port)]
+"""`127.0.0.1:7400`; port 0 takes any free one."""
+SubnetRange = Annotated[str, StringConstraints(pattern=r"^[0-9.]+/[0-9]{1,2}$")]
+
+
+class ListenSettings(Section):
+    """`[listen]`: where it is reached. Cap'n Proto over TCP and a unix socket, and HTTP."""
+
+    rpc: HostPort = "127.0.0.1:7400"
+    socket: Path = Path("/run/procurator/control-plane.sock")
+    http: HostPort = "127.0.0.1:7401"
+
+
+class DatabaseSettings(Section):
+    """`[database]`: SQLite by path; the directory must exist."""
+
+    url: str = "sqlite:////var/lib/procurator/control-plane/state.sqlite"
+
+
+class KeySettings(Section):
+    """`[keys]`: the secret key that signs assignments (a file), and the pinned keys that may publish."""
+
+    assignment: Path
+    publishers: tuple[PublicKeyText, ...]
+
+    @field_validator("publishers")
+    @classmethod
+    def _one_or_two(cls, publishers: tuple[str, ...]) -> tuple[str, ...]:
+        if not publishers:
+            raise ValueError("at least one publisher's key must be pinned, as name:base64")
+        return publishers
+
+
+class OriginSettings(Section):
+    """`[origin]`: the one repository, branch and path that the realm tracks; unset: the first accepted publish's."""
+
+    repository: RepositoryName
+    branch: BranchName
+    path: str = "."
+
+    @property
+    def origin(self) -> Origin:
+        """The same as a value of the domain."""
+        return Origin(repository=self.repository, branch=self.branch, path=self.path)
+
+
+class NetworkSettings(Section):
+    """`[network]`: the range from which each worker gets a /24."""
+
+    range: SubnetRange = "10.77.0.0/16"
+
+    @field_validator("range")
+    @classmethod
+    def _holds_a_24(cls, text: str) -> str:
+        network = ipaddress.IPv4Network(text)
+        if network.prefixlen > 24:
+            raise ValueError(f"'{text}' is smaller than one /24")
+        return text
+
+
+class RetentionSettings(Section):
+    """`[retention]`: how many of the newest generations are kept beside those in use."""
+
+    keep_generations: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class SchedulerSettings(Section):
+    """`[scheduler]`: how many vCPUs are placed for each of a worker's. Memory is never overcommitted."""
+
+    cpu_overcommit: Annotated[float, Field(gt=0, le=64)] = 4.0
+
+
+class SocketSettings(Section):
+    """`[socket.roles]`: what other uids than root's and our own may be, on the unix socket: `1000 = "viewer"`."""
+
+    roles: dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")], Role] = {}
+
+
+class TokenSettings(Section):
+    """One of `[[tokens]]`: `sha256` is the hexadecimal SHA-256 of the token's text; `expires` needs an offset."""
+
+    name: DnsLabel
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    role: Literal[Role.VIEWER, Role.PUBLISHER, Role.OPERATOR, Role.ADMIN]
+    expires: datetime | None = None
+
+    @field_validator("expires")
+    @classmethod
+    def _has_an_offset(cls, expires: datetime | None) -> datetime | None:
+        if expires is not None and expires.tzinfo is None:
+            raise ValueError("the time needs an offset (a Z at its end means UTC)")
+        return expires
+
+
+class LivenessSettings(Section):
+    """`[liveness]`: how often workers shall report, and after which silence one shows as lost. Milliseconds."""
+
+    interval_ms: Annotated[int, Field(ge=100, le=600_000)] = 10_000
+    lost_after_ms: Annotated[int, Field(ge=500, le=3_600_000)] = 40_000
+
+
+class Settings(ServiceSettings):
+    """The whole file; `[keys]` alone has no default."""
+
+    realm: DnsLabel = "default"
+    listen: ListenSettings = ListenSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    keys: KeySettings
+    origin: OriginSettings | None = None
+    network: NetworkSettings = NetworkSettings()
+    retention: RetentionSettings = RetentionSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    socket: SocketSettings = SocketSettings()
+    tokens: tuple[TokenSettings, ...] = ()
+    liveness: LivenessSettings = LivenessSettings()
