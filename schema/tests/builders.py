@@ -1,5 +1,7 @@
 """One builder per noun for tests that need the shared words; other packages' tests may import it."""
 
+from typing import Any
+
 from schema.assignment import Assignment, Entry, Fallback, GenerationProof
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
@@ -17,7 +19,7 @@ def a_store_path(name: str = "system", seed: str = "0") -> str:
     return f"/nix/store/{seed * 32}-{name}"
 
 
-def a_vm_spec(name: str = "web", *, seed: str = "0", **changes: object) -> VmSpec:
+def a_vm_spec(name: str = "web", *, seed: str = "0", **changes: Any) -> VmSpec:
     toplevel = a_store_path(f"{name}-system", seed)
     values: dict[str, object] = {
         "name": name,
