@@ -1,5 +1,7 @@
 """The blueprint, the VmSpec and the small words."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +75,7 @@ def test_an_instance_and_a_vm_cannot_have_one_name() -> None:
         {"network": {"nic": False}},
     ],
 )
-def test_what_decides_what_boots_changes_the_content_hash(changes: dict[str, object]) -> None:
+def test_what_decides_what_boots_changes_the_content_hash(changes: dict[str, Any]) -> None:
     seed = str(changes.pop("seed", "0"))
     assert a_vm_spec(seed=seed, **changes).content_hash != a_vm_spec().content_hash
 
@@ -90,7 +92,7 @@ def test_what_decides_what_boots_changes_the_content_hash(changes: dict[str, obj
         {"env": {"A": "b"}},
     ],
 )
-def test_what_applies_live_does_not(changes: dict[str, object]) -> None:
+def test_what_applies_live_does_not(changes: dict[str, Any]) -> None:
     assert a_vm_spec(**changes).content_hash == a_vm_spec().content_hash
 
 
