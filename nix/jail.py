@@ -1,0 +1,101 @@
+"""The namespaces that evaluations and builds run in, as argv around argv; it runs nothing and looks at no file.
+
+Pure evaluation and restrict-eval do not stop `path:` and `git+file:` inputs, so an evaluation gets a mount namespace
+(and pid, ipc, uts, net, without capabilities) that has nothing to find. nix's own build sandbox does not hide the
+network from fixed-output derivations, so a build gets a network namespace around it. The sandbox cannot be made inside
+the evaluation's jail: the kernel refuses a fresh /proc where part of the visible one is covered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nix.flake import local_path
+from schema.errors import ProcuratorError
+
+STORE = Path("/nix")
+
+PROGRAM_PATHS = tuple(
+    Path(path)
+    for path in (
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/lib32",
+        "/usr/lib64",
+        "/usr/libexec",
+        "/usr/share/git-core",
+        "/bin",
+        "/lib",
+        "/lib64",
+    )
+)
+"""nix, git, sh and their libraries as distributions place them (a nix in /nix brings its own)."""
+
+NETWORK_PATHS = tuple(
+    Path(path)
+    for path in (
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/ssl/certs",
+        "/usr/share/ca-certificates",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """What an evaluation may see besides its checkout, the store and nix's own files.
+
+    `network` shares the host's network for flakes that fetch inputs: then it also reaches what listens on loopback.
+    """
+
+    allowed_paths: tuple[Path, ...] = ()
+    network: bool = False
+
+
+class NotIsolated(ProcuratorError):
+    """A namespace or the build sandbox cannot be had here, so nothing was evaluated or built."""
+
+    code = "internal"
+
+
+def evaluation_argv(
+    argv: Sequence[str], *, jail: Jail, readable: Sequence[Path], writable: Sequence[Path], passwd: Path
+) -> tuple[str, ...]:
+    """`argv` in the jail: the root holds programs, `/nix`, `readable`, `writable`, `jail.allowed_paths`; no more.
+
+    `passwd` stands at /etc/passwd, as git and nix want a name for their uid.
+    """
+    shared = ("--share-net",) if jail.network else ()
+    programs = (*PROGRAM_PATHS, *(NETWORK_PATHS if jail.network else ()))
+    return (
+        *("bwrap", "--unshare-all", *shared, "--die-with-parent", "--cap-drop", "ALL"),
+        *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 - a fresh one inside the namespace
+        *_binds("--ro-bind-try", programs),
+        *("--ro-bind", str(local_path(passwd)), "/etc/passwd"),
+        *_binds("--bind", (STORE,)),
+        *_binds("--ro-bind", (*jail.allowed_paths, *readable)),
+        *_binds("--bind", writable),
+        *("--chdir", "/", "--", *argv),
+    )
+
+
+def build_argv(argv: Sequence[str], *, network: bool = False) -> tuple[str, ...]:
+    """`argv`, a nix that builds in its sandbox, in a network namespace of its own unless `network`."""
+    return tuple(argv) if network else ("unshare", "--net", "--", *argv)
+
+
+def refusal(stderr: str) -> str | None:
+    """Why the namespace or the sandbox could not be made, if that is what a failure's stderr says."""
+    first, _, _ = stderr.partition("\n")
+    if first.startswith(("bwrap: ", "unshare: ")):
+        return first
+    for line in stderr.splitlines():
+        if "kernel namespaces that are required for sandboxing" in line or "mounting /proc: Operation not" in line:
+            return line.strip()
+    return None
+
+
+def _binds(kind: str, paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(word for path in paths for word in (kind, str(local_path(path)), str(path)))
