@@ -10,7 +10,7 @@ from typing import TypeVar
 import trio
 
 from ci_service import pipeline
-from ci_service.building import Workshop
+from ci_service.building import Workshop, system_of
 from ci_service.git import Commit, GitFetcher
 from ci_service.logs import BuildLog, log_path
 from ci_service.publishing import OpenMaster, Published, Publisher, Unchanged, tracking_of
@@ -101,11 +101,11 @@ class Runner:
             await self._run_build(build)
         while True:
             self.wake = trio.Event()
-            build = await self._next()
-            if build is None:
+            queued = await self._next()
+            if queued is None:
                 await self.wake.wait()
             else:
-                await self._run_build(build)
+                await self._run_build(queued)
 
     async def _next(self) -> Build | None:
         waiting = await self.store.in_state(BuildState.QUEUED)
@@ -147,7 +147,9 @@ class Runner:
         systems = await self._build(run, commit, blueprint)
         async with run.stage(StageName.PUSH) as detail:
             paths = sorted({system.toplevel for system in systems.values()})
-            await self._patiently(lambda: self.workshop.push(paths, run.log), seconds=self.push_seconds, run=run)
+            await self._patiently(
+                lambda: self.workshop.push(run.build.repository, paths, run.log), seconds=self.push_seconds, run=run
+            )
             detail.append(f"{len(paths)} closures")
         async with run.stage(StageName.PUBLISH):
             await self._publish(run, blueprint, systems)
@@ -157,7 +159,7 @@ class Runner:
             derivations = await self.workshop.check_derivations(commit, run.log)
             for name, derivation in sorted(derivations.items()):
                 begun = self.now_ms()
-                error = await _error_of(self.workshop.realise(derivation, run.log))
+                error = await _error_of(self.workshop.realise(commit, derivation, run.log, keep_as=f"check-{name}"))
                 result = CheckResult(
                     name=name,
                     passed=error is None,
@@ -176,10 +178,11 @@ class Runner:
             built: dict[str, System] = {}
             for vm, derivation in sorted(derivations.items()):
                 run.log.line(f"building {vm}")
-                error = await _error_of(self.workshop.realise(derivation, run.log))
-                if error is not None:
+                try:
+                    toplevel = await self.workshop.realise(commit, derivation, run.log, keep_as=f"system-{vm}")
+                except ProcuratorError as error:
                     raise StepFailed(StageName.BUILD, f"{vm}: {explained(error)}") from error
-                built[vm] = await self.workshop.system_of(derivation)
+                built[vm] = system_of(toplevel)
             detail.append(f"{len(built)} Systems")
         return built
 

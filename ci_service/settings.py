@@ -11,10 +11,9 @@ Seconds = Annotated[float, Field(gt=0, le=24 * 3600)]
 
 
 class ListenSettings(Section):
-    """Where `/v1/builds` is served."""
+    """Where `/v1/builds` is served; port 0 takes any free one."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 7403
+    http: Annotated[str, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")] = "127.0.0.1:7403"
 
 
 class RepositoriesSettings(Section):
@@ -59,7 +58,7 @@ class DeadlineSettings(Section):
     publish: Seconds = 60
 
 
-class CiSettings(ServiceSettings):
+class Settings(ServiceSettings):
     """The root of `ci.toml`."""
 
     state: Path = Path("/var/lib/procurator/ci")
