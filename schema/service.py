@@ -13,11 +13,12 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import click
 import trio
@@ -41,6 +42,15 @@ Run = Callable[[S, Ready], Awaitable[None]]
 """A service: runs until cancelled. It returns only when there is nothing left to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Instead(Generic[S]):
+    """What a program does instead of serving when `flag` is given, as `procurator-worker --stop-vms` does."""
+
+    flag: str
+    help: str
+    run: Callable[[S], Awaitable[None]]
+
+
 def write_ready(path: Path, addresses: Mapping[str, str]) -> None:
     """Write `{"pid", "addresses"}` to `path` so that a reader sees all of it or nothing."""
     text = json.dumps({"pid": os.getpid(), "addresses": dict(addresses)}, sort_keys=True)
@@ -57,11 +67,11 @@ def procurator_version() -> str:
         return "unknown"
 
 
-def service_main(name: str, settings: type[S], run: Run[S]) -> click.Command:
+def service_main(name: str, settings: type[S], run: Run[S], *, instead: Sequence[Instead[S]] = ()) -> click.Command:
     """Make the program of the service `name`, which an `app.py` keeps as its `main`.
 
     The click command loads `settings` (`schema.settings.load`), sets up logging and runs `run(settings, ready)`
-    under trio.
+    under trio, or one of `instead` where its flag is given.
     """
 
     @click.command(name=f"procurator-{name}", context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +80,9 @@ def service_main(name: str, settings: type[S], run: Run[S]) -> click.Command:
     @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
     @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
     @click.version_option(procurator_version())
-    def command(*, config: Path | None, print_config: bool, log_format: LogFormat, log_level: str) -> None:
+    def command(
+        *, config: Path | None, print_config: bool, log_format: LogFormat, log_level: str, **flags: bool
+    ) -> None:
         try:
             loaded = load(settings, service=name, path=config, environ=os.environ)
         except ProcuratorError as error:
@@ -82,10 +94,20 @@ def service_main(name: str, settings: type[S], run: Run[S]) -> click.Command:
             return
         set_up_logging(log_format=log_format, level=log_level)
         ready = partial(_announce, name, loaded.settings.runtime.ready_file)
-        sys.exit(run_until_signalled(name, partial(run, loaded.settings, ready)))
+        body: Callable[[], Awaitable[None]] = partial(run, loaded.settings, ready)
+        for other in instead:
+            if flags[_parameter(other.flag)]:
+                body = partial(other.run, loaded.settings)
+        sys.exit(run_until_signalled(name, body))
 
+    for other in instead:
+        command.params.append(click.Option([other.flag], is_flag=True, help=other.help))
     command.help = f"Run Procurator's {name} service."
     return command
+
+
+def _parameter(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
 
 
 def _announce(name: str, ready_file: Path | None, addresses: Mapping[str, str]) -> None:
@@ -100,13 +122,14 @@ def run_until_signalled(name: str, body: Callable[[], Awaitable[None]]) -> int:
     This is the one supervised edge of a service: what nobody below handled is logged here.
     """
     try:
-        trio.run(_until_signalled, name, body)
+        trio.run(until_signalled, name, body)
     except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
         return _exit_code(name, error)
     return 0
 
 
-async def _until_signalled(name: str, body: Callable[[], Awaitable[None]]) -> None:
+async def until_signalled(name: str, body: Callable[[], Awaitable[None]]) -> None:
+    """Run `body` until it returns or SIGTERM or SIGINT cancels it; a second signal ends the process at once."""
     async with trio.open_nursery() as signals:
         stopping = trio.CancelScope()
         await signals.start(_watch_signals, name, stopping)
@@ -127,16 +150,17 @@ async def _watch_signals(
             stopping.cancel()
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """What is behind an error that nurseries may have wrapped in groups."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _causes(inner)
+            yield from causes(inner)
     else:
         yield error
 
 
 def _exit_code(name: str, error: BaseException) -> int:
-    causes = list(_causes(error))
+    causes = list(causes(error))
     expected = [cause for cause in causes if isinstance(cause, ProcuratorError)]
     if len(expected) == len(causes):
         for cause in expected:

@@ -6,7 +6,7 @@ import trio
 
 from schema.errors import Unavailable
 from schema.http import Message, Receive, Scope, Send, serve_http
-from schema.service import Ready, service_main
+from schema.service import Instead, Ready, service_main
 from schema.settings import ServiceSettings
 
 
@@ -53,7 +53,12 @@ async def serve(settings: Settings, task_status: trio.TaskStatus[str]) -> None:
     await serve_http(app, host="127.0.0.1", port=settings.port, task_status=task_status)
 
 
-main = service_main("sample", Settings, run)
+async def tidy(settings: Settings) -> None:
+    """Something to do instead."""
+    print(f"tidied {settings.port}")
+
+
+main = service_main("sample", Settings, run, instead=[Instead("--tidy-up", "Tidy up and exit.", tidy)])
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -105,3 +105,9 @@ def test_print_config_shows_values_and_origins(tmp_path: Path) -> None:
 def test_logs_are_json_objects_when_asked() -> None:
     _, _, errors = finished("--log-format", "json", PROCURATOR_SAMPLE__BEHAVIOUR="bug")
     assert "ZeroDivisionError" in json.loads(errors)["trace"]
+
+
+def test_a_flag_can_make_it_do_something_else_instead() -> None:
+    returncode, output, _ = finished("--tidy-up", PROCURATOR_SAMPLE__PORT="7")
+    assert (returncode, output) == (0, "tidied 7\n")
+    assert "--tidy-up" in finished("--help")[1]
