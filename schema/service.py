@@ -160,13 +160,13 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _exit_code(name: str, error: BaseException) -> int:
-    causes = list(causes(error))
-    expected = [cause for cause in causes if isinstance(cause, ProcuratorError)]
-    if len(expected) == len(causes):
+    found = list(causes(error))
+    expected = [cause for cause in found if isinstance(cause, ProcuratorError)]
+    if len(expected) == len(found):
         for cause in expected:
             log.error("%s ends: %s", name, escape_controls(cause.message, keep_newlines=True))
         return EXIT_FAILED
-    if all(isinstance(cause, KeyboardInterrupt) for cause in causes):
+    if all(isinstance(cause, KeyboardInterrupt) for cause in found):
         return 128 + signal.SIGINT
     log.critical("%s ends by a bug", name, exc_info=error)
     return EXIT_BUG
