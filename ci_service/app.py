@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import trio
+from nix.isolation import probe_isolation
+from schema.rpc.client import open_session
 
 from ci_service.building import Workshop, WorkshopDeadlines
 from ci_service.following import Follower
@@ -19,12 +21,10 @@ from ci_service.settings import Settings
 from ci_service.store import BuildStore
 from ci_service.updates import Updates
 from nix.environment import NixEnvironment
-from nix.isolation import probe_isolation
 from nix.jail import Jail
 from schema.errors import InvalidInput, NotFound
 from schema.http import RequestLimits, serve_http
 from schema.interfaces import Master, Role
-from schema.rpc.client import open_session
 from schema.rpc.transport import UnixAddress
 from schema.service import Ready, service_main
 from schema.signing import SecretKey
@@ -110,7 +110,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         now_ms=wall_ms,
         publish_seconds=settings.deadlines.publish,
         push_seconds=settings.deadlines.push,
-        published=lambda: follower.wake.set(),
+        published=follower.nudge,
         wake=trio.Event(),
     )
     http = CiHttp(
@@ -119,7 +119,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         updates=updates,
         hook_token=hook_token,
         now_ms=wall_ms,
-        accepted=lambda: runner.wake.set(),
+        accepted=runner.nudge,
     )
     host, _, port = settings.listen.http.rpartition(":")
     async with _closing(store), trio.open_nursery() as nursery:

@@ -43,6 +43,10 @@ class Follower:
     now_ms: Callable[[], int]
     wake: trio.Event
 
+    def nudge(self) -> None:
+        """There may be something new to look at."""
+        self.wake.set()
+
     async def run(self) -> None:
         """Follow for ever; a control plane that is away is waited for."""
         while True:

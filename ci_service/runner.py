@@ -95,6 +95,10 @@ class Runner:
     published: Callable[[], None]
     wake: trio.Event
 
+    def nudge(self) -> None:
+        """There may be something new to look at."""
+        self.wake.set()
+
     async def run(self) -> None:
         """Work for ever: first what an earlier process left in the middle, then the queue."""
         for build in await self.store.in_state(BuildState.RUNNING):

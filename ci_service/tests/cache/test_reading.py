@@ -1,0 +1,107 @@
+import os
+import socket
+import time
+
+import pytest
+
+from ci_service.tests.cache.running import CI_KEY, Made, Running, a_path, a_running_cache
+
+BIG = a_path(name="big", nar=os.urandom(3 << 20))
+
+
+def upload(cache: Running, made: Made) -> None:
+    with cache.client() as client:
+        for url, body in ((made.nar_url, made.file), (made.narinfo_url, made.narinfo)):
+            answer = client.put(url, content=body)
+            assert answer.status_code == 201, answer.text
+
+
+def test_what_was_uploaded_is_served_with_headers_to_cache_it_by(cache: Running):
+    made = a_path()
+    upload(cache, made)
+    with cache.client(token=None) as client:
+        info = client.get(made.narinfo_url)
+        assert (info.status_code, info.content) == (200, made.narinfo)
+        assert info.headers["content-type"] == "text/x-nix-narinfo"
+        nar = client.get(made.nar_url)
+        assert (nar.status_code, nar.content) == (200, made.file)
+        assert nar.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert nar.headers["accept-ranges"] == "bytes"
+        for url, answer in ((made.narinfo_url, info), (made.nar_url, nar)):
+            again = client.get(url, headers={"If-None-Match": answer.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+        for url, body in ((made.narinfo_url, made.narinfo), (made.nar_url, made.file)):
+            head = client.head(url)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == str(len(body))
+
+
+def test_a_big_nar_is_served_whole_and_from_anywhere(cache: Running):
+    upload(cache, BIG)
+    with cache.client(token=None) as client:
+        assert client.get(BIG.nar_url).content == BIG.file
+        assert client.head(BIG.nar_url).headers["content-length"] == str(len(BIG.file))
+        for start in (0, 1, 1 << 20, len(BIG.file) - 1):
+            part = client.get(BIG.nar_url, headers={"Range": f"bytes={start}-"})
+            assert part.status_code == 206
+            assert part.content == BIG.file[start:]
+            assert part.headers["content-range"] == f"bytes {start}-{len(BIG.file) - 1}/{len(BIG.file)}"
+        outside = client.get(BIG.nar_url, headers={"Range": f"bytes={len(BIG.file)}-"})
+        assert outside.status_code == 416
+        assert outside.headers["content-range"] == f"bytes */{len(BIG.file)}"
+
+
+def test_what_is_not_there_says_so(cache: Running):
+    made = a_path()
+    with cache.client(token=None) as client:
+        for url in (made.narinfo_url, made.nar_url, "/index.html", "/nar/..%2f..%2ftoken", "/%00"):
+            answer = client.get(url, headers={"Accept": "application/json"})
+            assert answer.status_code == 404
+            assert answer.json()["error"]["code"] == "not-found"
+            assert answer.headers["cache-control"] == "no-store"
+        assert client.post("/healthz").status_code == 405
+        assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def raw(cache: Running) -> socket.socket:
+    host, port = cache.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_long_headers_slow_headers_and_unread_answers_end_only_their_own_connection(tmp_path):
+    limits = "[limits]\nheader_seconds = 0.5\nunread_seconds = 0.5\n"
+    with a_running_cache(tmp_path, keys=(CI_KEY,), extra=limits) as cache:
+        big = a_path(name="big", nar=os.urandom(30 << 20))
+        upload(cache, big)
+        with raw(cache) as long, raw(cache) as slow, raw(cache) as silent, raw(cache) as unread:
+            unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            unread.sendall(f"GET {big.nar_url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            slow.sendall(b"GET / HTTP/1.1\r\nX: ")
+            with pytest.raises((ConnectionError, TimeoutError)):
+                for _ in range(100):
+                    long.sendall(b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000)
+                    time.sleep(0.01)
+            for waiting in (slow, silent):
+                with pytest.raises(ConnectionResetError):
+                    assert waiting.recv(1) == b""
+                    raise ConnectionResetError  # an end of file is an end, too
+            time.sleep(1)
+            received = 0
+            with pytest.raises(ConnectionResetError):
+                while data := unread.recv(1 << 20):
+                    received += len(data)
+                raise ConnectionResetError
+            assert received < len(big.file)
+            with cache.client() as client:
+                assert client.get("/healthz").status_code == 200
+
+
+def test_connections_over_the_limit_are_closed_at_once(tmp_path):
+    with a_running_cache(tmp_path, extra="[limits]\nconnections = 2\n") as cache:
+        with raw(cache) as first, raw(cache) as second, raw(cache) as third:
+            with pytest.raises(ConnectionResetError):
+                assert third.recv(1) == b""
+                raise ConnectionResetError
+            for allowed in (first, second):
+                allowed.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert allowed.recv(100).startswith(b"HTTP/1.1 200")
