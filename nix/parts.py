@@ -1,0 +1,184 @@
+"""Makes the parts that guests are built from out of Debian's packages: kernel, modules, busybox; no guest itself.
+
+`python -m nix.parts CACHE` leaves them in `CACHE/parts`. Needs apt and dpkg-deb, and the network on the first run only.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import trio
+
+from nix.run import run
+from schema.errors import CommandFailed, NotFound
+
+VERSION = "1"
+"""Of the layout below; parts of another version are made anew."""
+
+MODULES = (
+    *("virtio_pci", "virtio_mmio", "virtio_blk", "crc32c-intel", "erofs"),
+    *("virtio_net", "virtio_console", "virtio-rng", "virtio_balloon", "button", "evdev", "overlay"),
+)
+"""What the guest loads, in this order; what they depend on goes before them. Debian's kernel has every virtio driver as
+a module, ext4 and the 8250 serial port built in."""
+
+FIRST_STAGE = "erofs"
+"""Up to this one they are needed to mount the store."""
+
+Say = Callable[[str], None]
+
+_KERNEL = "linux-image-cloud-amd64"
+_DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
+_KERNEL_PACKAGE = re.compile(r"^Depends:.*?\b(linux-image-[0-9][A-Za-z0-9.+-]*)", re.MULTILINE)
+
+
+async def make_parts(cache: Path, *, say: Say = print, deadline: float = 600) -> Path:
+    """`cache/parts`, made if it is not there yet: `bzImage`, `modules/`, `bin/busybox` with its applets, `manifest`.
+
+    Files have mtime 1 and no write bits, so the same packages give the same store path on every machine. Downloads
+    stay in `cache/downloads`. Raises `CommandFailed` or `DeadlineExceeded` of apt; says what it does through `say`.
+    """
+    parts, downloads = cache / "parts", cache / "downloads"
+    if _complete(parts):
+        return parts
+    with trio.fail_after(deadline):
+        downloads.mkdir(parents=True, exist_ok=True)
+        kernel, busybox = await _packages(downloads, say=say)
+        fresh, unpacked = cache / "parts.new", cache / "unpacked"
+        for leftover in (fresh, unpacked, parts):
+            await trio.to_thread.run_sync(_remove, leftover)
+        for package, name in ((kernel, "kernel"), (busybox, "busybox")):
+            say(f"unpacking {package.name}")
+            (unpacked / name).mkdir(parents=True)
+            await _apt(["dpkg-deb", "-x", str(package), str(unpacked / name)], cwd=cache)
+        applets = (await _apt([str(unpacked / "busybox/bin/busybox"), "--list"], cwd=cache)).split()
+        lay_out = partial(_lay_out, unpacked, fresh, applets=applets, manifest=[kernel.name, busybox.name])
+        await trio.to_thread.run_sync(lay_out)
+        fresh.rename(parts)
+        await trio.to_thread.run_sync(_remove, unpacked)
+    say(f"the guest's parts are in {parts}")
+    return parts
+
+
+def load_order(wanted: Iterable[str], depends: Mapping[str, Sequence[str]]) -> list[str]:
+    """`wanted` with what they depend on, each once, after what it depends on."""
+    order: list[str] = []
+
+    def add(name: str) -> None:
+        if name not in order:
+            for other in depends[name]:
+                add(other)
+            order.append(name)
+
+    for name in wanted:
+        add(name)
+    return order
+
+
+def module_depends(module: bytes) -> list[str]:
+    """The modules that a `.ko` names in its `depends=`, by file name; virtio's need of its ring is not in there."""
+    found = _DEPENDS.search(module)
+    return [name.replace("-", "_") for name in found[1].decode().split(",") if name] if found else []
+
+
+def _complete(parts: Path) -> bool:
+    manifest = parts / "manifest"
+    return manifest.exists() and manifest.read_text().splitlines()[0] == f"version {VERSION}"
+
+
+async def _packages(downloads: Path, *, say: Say) -> tuple[Path, Path]:
+    """The kernel's and busybox's files, downloaded if there are none of any version yet."""
+    try:
+        return await _fetch(downloads, say=say)
+    except CommandFailed:
+        say("apt's lists are missing or old: updating them")
+        await _apt(["apt-get", "update", "-q"])
+        return await _fetch(downloads, say=say)
+
+
+async def _fetch(downloads: Path, *, say: Say) -> tuple[Path, Path]:
+    kernel = next(iter(sorted(downloads.glob("linux-image-*.deb"), reverse=True)), None)
+    if kernel is None:
+        about = await _apt(["apt-cache", "show", "--no-all-versions", "--", _KERNEL])
+        found = _KERNEL_PACKAGE.search(about)
+        if found is None:
+            raise NotFound(f"apt knows no kernel behind {_KERNEL}")
+        kernel = await _download(found[1], downloads, say=say)
+    busybox = next(iter(sorted(downloads.glob("busybox-static_*.deb"), reverse=True)), None)
+    return kernel, busybox or await _download("busybox-static", downloads, say=say)
+
+
+async def _download(name: str, downloads: Path, *, say: Say) -> Path:
+    say(f"downloading {name}")
+    with TemporaryDirectory(dir=downloads) as fresh:
+        argv = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "--", name]
+        await _apt(argv, cwd=Path(fresh))
+        (package,) = Path(fresh).glob("*.deb")
+        return package.rename(downloads / package.name)
+
+
+async def _apt(argv: Sequence[str], *, cwd: Path | None = None) -> str:
+    env = {"LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "HOME": os.environ.get("HOME", "/")}
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    return (await run(argv, deadline=300, env={**env, **proxies}, cwd=cwd)).stdout.decode()
+
+
+def _lay_out(unpacked: Path, parts: Path, *, applets: Sequence[str], manifest: Sequence[str]) -> None:
+    (parts / "bin").mkdir(parents=True)
+    (parts / "modules").mkdir()
+    (kernel,) = (unpacked / "kernel/boot").glob("vmlinuz-*")
+    shutil.copyfile(kernel, parts / "bzImage")
+    files = {path.stem.replace("-", "_"): path for path in (unpacked / "kernel/lib/modules").rglob("*.ko")}
+    depends = {name: module_depends(path.read_bytes()) for name, path in files.items() if name in _interesting(files)}
+    depends["virtio"] = [*depends.get("virtio", []), "virtio_ring"]
+    order = load_order((name.replace("-", "_") for name in MODULES), depends)
+    for name in order:
+        shutil.copyfile(files[name], parts / "modules" / f"{name}.ko")
+    first = order[: order.index(FIRST_STAGE) + 1]
+    (parts / "modules/first-stage").write_text("".join(f"{name}\n" for name in first))
+    (parts / "modules/second-stage").write_text("".join(f"{name}\n" for name in order if name not in first))
+    (parts / "kernel-release").write_text(kernel.name.removeprefix("vmlinuz-") + "\n")
+    shutil.copyfile(unpacked / "busybox/bin/busybox", parts / "bin/busybox")
+    for applet in applets:
+        if applet != "busybox":
+            (parts / "bin" / applet).symlink_to("busybox")
+    (parts / "manifest").write_text("".join(f"{line}\n" for line in (f"version {VERSION}", *manifest)))
+    _freeze(parts)
+
+
+def _interesting(files: Mapping[str, Path]) -> set[str]:
+    """The wanted modules and all that they depend on, by walking down."""
+    seen: set[str] = set()
+    todo = [name.replace("-", "_") for name in MODULES]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo.extend(["virtio_ring"] if name == "virtio" else [])
+            todo.extend(module_depends(files[name].read_bytes()))
+    return seen
+
+
+def _freeze(parts: Path) -> None:
+    """Mtime 1 and no write bits, everywhere."""
+    for path in [*parts.rglob("*"), parts]:
+        if not path.is_symlink():
+            executable = path.is_dir() or path.name == "busybox"
+            path.chmod(0o555 if executable else 0o444)
+        os.utime(path, (1, 1), follow_symlinks=False)
+
+
+def _remove(path: Path) -> None:
+    for directory in [path, *path.rglob("*")] if path.exists() else []:
+        if directory.is_dir() and not directory.is_symlink():
+            directory.chmod(0o755)
+    shutil.rmtree(path, ignore_errors=not path.exists())
+
+
+if __name__ == "__main__":
+    trio.run(partial(make_parts, Path(sys.argv[1]).absolute()))
