@@ -1,0 +1,134 @@
+"""One connection's life: its stream, its KJ side and the nursery of the calls that came over it."""
+
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import capnp
+import trio
+
+from schema.errors import Unavailable
+from schema.rpc.transport.calls import Handler, Run, servant
+from schema.rpc.transport.frames import FrameMeter
+from schema.rpc.transport.limits import Limits
+from schema.rpc.transport.loop import KjLoop
+from schema.rpc.transport.sockets import Peer, peer_of, ready
+from schema.rpc.transport.stream import SocketStream
+
+
+class Connection:
+    """A peer, what it may cost, and what it may call."""
+
+    def __init__(self, sock: socket.socket, loop: KjLoop, limits: Limits, *, serving: bool) -> None:
+        self.peer: Peer = peer_of(sock)
+        self._limits = limits
+        self._sock = ready(sock)
+        self._loop = loop
+        self._trusted = trio.Event()
+        self._meter = FrameMeter(limits.stranger_message_bytes if serving else limits.message_bytes)
+        self._stream = SocketStream(sock, loop, limits, meter=self._meter, serving=serving)
+        self._nursery: trio.Nursery | None = None
+        self._running = 0
+        self._waiting: deque[tuple[Run, Coroutine[Any, Any, None], trio.CancelScope]] = deque()
+
+    @property
+    def lost(self) -> trio.Event:
+        """Set once the connection is over."""
+        return self._stream.lost
+
+    @property
+    def reason(self) -> str:
+        """Why it is over."""
+        return self._stream.reason
+
+    def trust(self) -> None:
+        """The peer said who it is: it may stay, and send large messages."""
+        self._trusted.set()
+        self._meter.max_bytes = self._limits.message_bytes
+
+    def drop(self, reason: str) -> None:
+        """End the connection soon; every call over it fails as unavailable."""
+        # Not here: a handler may ask for it inside a turn of KJ, which must not lose its stream under its feet.
+        self._loop.call_soon(self._stream.lose, reason)
+
+    def export(self, interface: Any, handlers: Mapping[str, Handler]) -> Any:
+        """A capability for the peer of this connection: its calls count against its limits and end with it."""
+        return servant(interface, handlers, self)
+
+    def spawn(self, run: Run, pending: Coroutine[Any, Any, None], scope: trio.CancelScope) -> None:
+        """Run a call's coroutine as a task, or let it wait while 64 run. Raises `Unavailable` when it is over."""
+        if self._nursery is None or self.lost.is_set():
+            raise Unavailable("the connection is closed")
+        if self._running < self._limits.handlers:
+            self._running += 1
+            self._nursery.start_soon(self._run, run, pending, scope)
+        elif len(self._waiting) < self._limits.waiting:
+            self._waiting.append((run, pending, scope))
+        else:
+            self.drop(f"the peer sent more than {self._limits.waiting} calls ahead")
+            raise Unavailable("too many calls in flight")
+
+    async def _run(self, run: Run, pending: Coroutine[Any, Any, None], scope: trio.CancelScope) -> None:
+        try:
+            await run(pending, scope)
+            while self._waiting:
+                run, pending, scope = self._waiting.popleft()
+                await run(pending, scope)
+        finally:
+            self._running -= 1
+
+    @asynccontextmanager
+    async def running(self, join: Callable[[Any], Any]) -> AsyncIterator[Any]:
+        """Speak Cap'n Proto for as long as the context is open; `join` makes KJ's side of the stream.
+
+        When the peer leaves, `lost` is set and calls fail, but the context's body goes on.
+        """
+        failure: BaseException | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                stream = await capnp.AsyncIoStream.create_connection(transport=self._stream)
+                system = join(stream)
+                nursery.start_soon(self._stream.read)
+                nursery.start_soon(self._stream.write_when_blocked)
+                try:
+                    yield system
+                except BaseException as error:  # raised again below, without the nursery's group around it
+                    failure = error
+                finally:
+                    self._close(stream, system)
+                    nursery.cancel_scope.cancel()
+        finally:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure
+
+    async def until_over(self) -> None:
+        """Wait until the peer is gone, and see to it that a stranger does not stay."""
+        with trio.move_on_after(self._limits.stranger_seconds):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_then_cancel, self._trusted, nursery.cancel_scope)
+                nursery.start_soon(_then_cancel, self.lost, nursery.cancel_scope)
+        if not self._trusted.is_set():
+            self.drop(f"the peer did not log in within {self._limits.stranger_seconds:g} s")
+        await self.lost.wait()
+
+    def _close(self, stream: Any, system: Any) -> None:
+        system.close()
+        self._loop.drain()  # what KJ has to say as a farewell
+        stream.close()
+        self._stream.lose("closed")
+        self._loop.drain()
+        while self._waiting:
+            self._waiting.popleft()[1].close()
+
+
+async def _then_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()

@@ -1,0 +1,161 @@
+"""The asyncio face that pycapnp asks for, with trio underneath; it opens no socket and knows no message.
+
+pycapnp drives KJ's event loop through five things of a running asyncio loop: `call_soon`, `create_future`,
+`create_task`, `create_connection` and `call_exception_handler`. This is such a loop and nothing more, so a call
+needs neither a second scheduler nor a hop between two: trio tasks await KJ promises, KJ calls start trio tasks,
+and a turn of KJ runs wherever bytes have just arrived.
+"""
+
+import asyncio.events  # noqa: TID251 # this is the one place: the face of an asyncio loop
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import capnp
+import trio
+
+from schema.rpc.transport.promises import Pump, Reply, uninstrumented
+
+log = logging.getLogger("procurator.rpc")
+
+
+class Call(Protocol):
+    """What `create_task` is given by servers of ours: a call that knows how to begin."""
+
+    def begin(self) -> object:
+        """Run it; returns what stands for a task."""
+
+
+class Turn:
+    """One scheduled callback: asyncio's `Handle`."""
+
+    __slots__ = ("args", "callback")
+
+    def __init__(self, callback: Callable[..., object], args: tuple[object, ...]) -> None:
+        self.callback: Callable[..., object] | None = callback
+        self.args = args
+
+    def cancel(self) -> None:
+        """Forget the callback."""
+        self.callback = None
+        self.args = ()
+
+
+class KjLoop:
+    """One a thread, alive while any connection is."""
+
+    def __init__(self) -> None:
+        self._turns: deque[Turn] = deque()
+        self._dirty: list[Callable[[], None]] = []
+        self._draining = False
+        self._pump = Pump(self.drain)
+        self._kj = capnp.kj_loop()
+        self.users = 0
+
+    # What pycapnp calls.
+
+    def call_soon(self, callback: Callable[..., object], *args: object, context: object = None) -> Turn:
+        """Run `callback` in the next turn."""
+        turn = Turn(callback, args)
+        self._turns.append(turn)
+        if not self._draining:
+            self._pump.wake()
+        return turn
+
+    def create_future(self) -> Reply:
+        """A promise's value to come, awaited by trio tasks."""
+        return Reply(self)
+
+    def create_task(self, call: Call, **_: object) -> object:
+        """Begin a call that came in."""
+        return call.begin()
+
+    async def create_connection(
+        self, factory: Callable[[], Any], host: None, port: None, *, transport: Any
+    ) -> tuple[Any, Any]:
+        """Join pycapnp's protocol object to a transport of ours."""
+        protocol = factory()
+        transport.protocol = protocol
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """What pycapnp has nowhere to raise: a cancelled handler that failed while it unwound."""
+        log.error("%s", context.get("message"), exc_info=context.get("exception"))
+
+    def get_debug(self) -> bool:
+        """Asked by asyncio's own helpers."""
+        return False
+
+    # What this package calls.
+
+    def flush_after_turn(self, flush: Callable[[], None]) -> None:
+        """Send what a turn wrote in one go when it ends."""
+        self._dirty.append(flush)
+        if not self._draining:
+            self._pump.wake()
+
+    def turn(self) -> None:
+        """Run turns until KJ rests; what they wrote is sent by `drain`."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._turns:
+                turn = self._turns.popleft()
+                if turn.callback is not None:
+                    turn.callback(*turn.args)
+        finally:
+            self._draining = False
+
+    def drain(self) -> None:
+        """Run turns until KJ rests, and send what they wrote. Inside another turn it leaves both to that one."""
+        if self._draining:
+            return
+        while self._turns or self._dirty:
+            self.turn()
+            dirty, self._dirty = self._dirty, []
+            for flush in dirty:
+                flush()
+
+    async def open(self) -> None:
+        """Start KJ on this thread."""
+        if asyncio.events._get_running_loop() is not None:
+            raise RuntimeError("an asyncio loop runs on this thread; give RPC a trio thread of its own")
+        asyncio.events._set_running_loop(self)  # type: ignore[arg-type] # the part of a loop that pycapnp uses
+        self._pump.start()
+        with uninstrumented():
+            await self._kj.__aenter__()
+
+    async def close(self) -> None:
+        """Stop KJ; every connection is closed by then."""
+        try:
+            self.drain()
+            with trio.CancelScope(shield=True):
+                await self._kj.__aexit__(None, None, None)
+        finally:
+            self._pump.stop()
+            asyncio.events._set_running_loop(None)
+
+
+_running: trio.lowlevel.RunVar[KjLoop | None] = trio.lowlevel.RunVar("procurator-kj-loop", None)
+
+
+@asynccontextmanager
+async def open_loop() -> AsyncIterator[KjLoop]:
+    """The thread's loop, started by its first user and stopped by its last."""
+    loop = _running.get()
+    if loop is None:
+        loop = KjLoop()
+        await loop.open()
+        _running.set(loop)
+    loop.users += 1
+    try:
+        yield loop
+    finally:
+        loop.users -= 1
+        if loop.users == 0:
+            _running.set(None)
+            await loop.close()

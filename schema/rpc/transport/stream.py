@@ -1,0 +1,207 @@
+"""One socket under one pycapnp connection: the transport of asyncio's protocol, with bounds; it decodes nothing.
+
+Why not asyncio's own: KJ reads a message in two or three tiny reads, each of which would cost asyncio a system
+call and two changes of its selector, and a peer's half-close while reading is paused crashes pycapnp 2.2.4.
+"""
+
+import socket
+from typing import Any
+
+import trio
+
+from schema.errors import ProcuratorError
+from schema.rpc.transport.frames import FrameMeter
+from schema.rpc.transport.limits import Limits
+from schema.rpc.transport.loop import KjLoop
+
+CHUNK = 64 * 1024
+SLICE = 2048
+"""Bytes that KJ gets at once: a few calls, so that a peer that takes no answers is noticed after a few."""
+_received = bytearray(CHUNK)
+"""Shared by all connections: it is filled and consumed within one step of one task."""
+
+
+class SocketStream:
+    """Reads as far as KJ wants, writes what KJ wrote, and gives up when the peer misbehaves."""
+
+    def __init__(self, sock: socket.socket, loop: KjLoop, limits: Limits, *, meter: FrameMeter, serving: bool) -> None:
+        self.protocol: Any = None
+        self.meter = meter
+        self.lost = trio.Event()
+        self.reason = "closed"
+        self._sock = sock
+        self._loop = loop
+        self._limits = limits
+        self._serving = serving
+        self._wanted = self._paused = self._dirty = self._eof = False
+        self._pieces: list[bytes] = []
+        self._unsent = memoryview(b"")
+        self._queued = 0
+        self._left = b""
+        self._readable = trio.lowlevel.ParkingLot()
+        self._blocked = trio.lowlevel.ParkingLot()
+
+    # What pycapnp's protocol calls.
+
+    def pause_reading(self) -> None:
+        """KJ has what it asked for."""
+        self._wanted = False
+
+    def resume_reading(self) -> None:
+        """KJ waits for bytes."""
+        self._wanted = True
+        self._readable.unpark_all()
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; they leave when the turn ends."""
+        self._pieces.append(data)
+        self._queued += len(data)
+        self._flush_later()
+        if self._queued > self._limits.outgoing_bytes and not self._paused:
+            self._paused = True
+            self.protocol.pause_writing()
+
+    def can_write_eof(self) -> bool:
+        """Sockets can."""
+        return True
+
+    def write_eof(self) -> None:
+        """KJ is done with this connection, by itself or over a protocol error: nothing follows what is queued."""
+        self._eof = True
+        self._flush_later()
+
+    close = write_eof
+
+    def is_closing(self) -> bool:
+        """Whether writing is over."""
+        return self._eof or self.lost.is_set()
+
+    # The tasks of a connection.
+
+    async def read(self) -> None:
+        """Feed KJ until the peer is gone."""
+        try:
+            while not self.lost.is_set():
+                if not self._may_read():
+                    await self._readable.park()
+                elif self._left:
+                    left, self._left = self._left, b""
+                    self._feed(memoryview(left))
+                    await trio.lowlevel.checkpoint()
+                elif not await self._wait_for_bytes():
+                    return
+                elif self._may_read() and not self.lost.is_set():
+                    self._receive()
+        except OSError as error:
+            self.lose(str(error))
+
+    def _may_read(self) -> bool:
+        return self._wanted and not (self._serving and self._paused)
+
+    async def _wait_for_bytes(self) -> bool:
+        if not self.meter.inside_message:
+            await trio.lowlevel.wait_readable(self._sock)
+            return True
+        with trio.move_on_after(self._limits.stall_seconds):
+            await trio.lowlevel.wait_readable(self._sock)
+            return True
+        self.lose("the peer stalled inside a message")
+        return False
+
+    def _receive(self) -> None:
+        try:
+            size = self._sock.recv_into(_received)
+        except BlockingIOError:
+            return
+        if not size:
+            # Not `eof_received`: pycapnp crashes when KJ reads again after it.
+            self.lose("the peer closed the connection")
+            return
+        self._feed(memoryview(_received)[:size])
+
+    def _feed(self, view: memoryview) -> None:
+        while view and not self.lost.is_set():
+            if not self._may_read():
+                self._left = bytes(view)
+                break
+            piece = view[: max(SLICE, self.meter.missing)]
+            view = view[len(piece) :]
+            try:
+                self.meter.feed(piece)
+            except ProcuratorError as error:
+                self.lose(str(error))
+                return
+            while piece and self.protocol.transport is not None:
+                room = self.protocol.get_buffer(len(piece))
+                step = min(len(room), len(piece))
+                room[:step] = piece[:step]
+                self.protocol.buffer_updated(step)
+                piece = piece[step:]
+            self._loop.turn()
+        self._loop.drain()
+
+    async def write_when_blocked(self) -> None:
+        """Go on sending to a peer that is slower than we are, for as long as it takes something."""
+        try:
+            while not self.lost.is_set():
+                if not self._unsent:
+                    await self._blocked.park()
+                    continue
+                with trio.move_on_after(self._limits.stall_seconds) as scope:
+                    await trio.lowlevel.wait_writable(self._sock)
+                if scope.cancelled_caught:
+                    self.lose("the peer stopped reading")
+                    return
+                self._send()
+                self._loop.drain()
+        except OSError as error:
+            self.lose(str(error))
+
+    # Sending.
+
+    def _flush_later(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._loop.flush_after_turn(self._flush)
+
+    def _flush(self) -> None:
+        self._dirty = False
+        if not self._unsent:
+            self._send()
+
+    def _send(self) -> None:
+        if self.lost.is_set():
+            return
+        if not self._unsent and self._pieces:
+            self._unsent = memoryview(self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces))
+            self._pieces.clear()
+        try:
+            while self._unsent:
+                sent = self._sock.send(self._unsent)
+                self._queued -= sent
+                self._unsent = self._unsent[sent:]
+                if not self._unsent and self._pieces:
+                    self._unsent = memoryview(b"".join(self._pieces))
+                    self._pieces.clear()
+        except BlockingIOError:
+            self._blocked.unpark_all()
+        except OSError as error:
+            self.lose(str(error))
+            return
+        if self._paused and self._queued <= self._limits.outgoing_bytes // 2:
+            self._paused = False
+            self._readable.unpark_all()
+            self.protocol.resume_writing()
+        if self._eof and not self._queued:
+            self.lose("closed")
+
+    def lose(self, reason: str) -> None:
+        """End this connection; KJ rejects every call over it as disconnected."""
+        if self.lost.is_set():
+            return
+        self.reason = reason
+        self.lost.set()
+        self._readable.unpark_all()
+        self._blocked.unpark_all()
+        if self.protocol is not None and self.protocol.transport is not None:
+            self.protocol.connection_lost(reason)
