@@ -1,0 +1,73 @@
+"""`pcr up`: every service on this machine, in the foreground; what runs them is `cli.up`."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import click
+import trio
+
+from cli.up.cluster import LocalCluster, Options, default_state, local_cluster, parts_dir, require_root
+from cli.up.layout import StateDir
+from cli.up.plan import MAX_WORKERS, worker_name
+from schema.errors import ProcuratorError
+from schema.log import escape_controls
+from schema.service import causes, until_signalled
+
+
+def summary(cluster: LocalCluster, *, workers: int) -> str:
+    """Where everything is, for people."""
+    ports = cluster.ports
+    rows = [
+        ("repohub", f"{cluster.url(ports.repohub)}  (pages and git)"),
+        ("ci", cluster.url(ports.ci)),
+        ("cache", cluster.url(ports.cache)),
+        ("control-plane", f"{cluster.url(ports.control_plane)}, rpc port {ports.rpc}, {cluster.state.socket}"),
+        *((worker_name(number), cluster.url(ports.worker(number))) for number in range(workers)),
+        ("VMs", cluster.choices.network_range),
+        ("state", f"{cluster.state.root}  (logs in {cluster.state.logs})"),
+    ]
+    return "\n".join(f"  {name:<14} {where}" for name, where in rows)
+
+
+async def _up(options: Options) -> None:
+    def say(text: str) -> None:
+        click.echo(escape_controls(text, keep_newlines=True), err=True)
+
+    try:
+        async with local_cluster(
+            options, environ=os.environ, allowed_paths=(parts_dir(os.environ),), say=say
+        ) as cluster:
+            click.echo(f"up:\n{summary(cluster, workers=options.workers)}")
+            click.echo(f"Ctrl-C stops the services; `pcr down --state {options.state.root}` the VMs too.")
+            await trio.sleep_forever()
+    except trio.Cancelled:
+        click.echo("services stopped; the VMs run on", err=True)
+        raise
+
+
+@click.command("up")
+@click.option("--state", type=click.Path(path_type=Path), help="The directory that holds everything.")
+@click.option("--workers", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True)
+@click.option("--port-offset", type=int, help="Added to every port (kept in the state directory; 0 at first).")
+def command(*, state: Path | None, workers: int, port_offset: int | None) -> None:
+    """Run all services of a cluster on this machine, in the foreground.
+
+    Keys, tokens and settings are made once in the state directory. Killed and started again, it takes over what runs.
+    """
+    require_root("pcr up")
+    root = (state or default_state(os.environ)).absolute()
+    options = Options(state=StateDir.at(root), workers=workers, port_offset=port_offset)
+    try:
+        trio.run(until_signalled, "pcr up", partial(_up, options))
+    except BaseExceptionGroup as group:
+        raise first_expected(group) from group
+
+
+def first_expected(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The ProcuratorError in `group` when there is nothing else in it, and `group` itself when there is."""
+    found = list(causes(group))
+    return found[0] if all(isinstance(cause, ProcuratorError) for cause in found) else group
+
+
+up = command
