@@ -161,7 +161,7 @@ def _ci(state: StateDir, ports: Ports, *, allowed_paths: tuple[Path, ...]) -> di
     return {
         "state": str(state.data("ci")),
         "signing_key_file": str(state.keys / "ci"),
-        "listen": {"host": HOST, "port": ports.ci},
+        "listen": {"http": f"{HOST}:{ports.ci}"},
         "repositories": {"base_url": _url(ports.repohub), "hook_token_file": str(state.tokens / "ci-hook")},
         "cache": {"url": _url(ports.cache), "upload_token_file": str(state.tokens / "cache-upload")},
         "control_plane": {"socket": str(state.socket)},

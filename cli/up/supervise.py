@@ -88,6 +88,7 @@ class Supervisor:
             await trio.sleep(seconds)
 
     def start(self, program: Program) -> Recorded:
+        """Start a service's process and record it."""
         self.state.ready(program.name).unlink(missing_ok=True)
         process = spawn(self._argv(program), env=self.env, log=self._log(program), cwd=self.state.root)
         recorded = Recorded(process=process, fingerprint=self._fingerprint(program))
