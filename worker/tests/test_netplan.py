@@ -1,0 +1,50 @@
+"""Names, pairs and rules follow from the assignment alone."""
+
+from schema.assignment import Peer
+from worker.netplan import NetworkNames, Pair, dhcp_hosts, network_plan, ruleset, subnets
+from worker.tests.builders import a_content, a_desired, a_spec, an_attachment
+
+NAMES = NetworkNames("worker-0\n/var/lib/procurator")
+
+
+def a_plan():  # type: ignore[no-untyped-def]
+    web = a_desired("web-0", content=a_content(spec=a_spec("web", connect=("db:5432",))), number=2)
+    db = a_desired("db-0", content=a_content(spec=a_spec("db")), number=3)
+    peer = Peer(instance="db-1", address="10.77.1.4", worker_id="w-1", worker_address="", subnet="10.77.1.0/24")
+    desired = {"web-0": web, "db-0": db}
+    return network_plan(NAMES, desired, {name: entry.attachment for name, entry in desired.items()}, [peer])
+
+
+def test_names_fit_the_kernel_and_differ_by_worker_and_instance() -> None:
+    other = NetworkNames("worker-1\n/var/lib/procurator")
+    names = {owner.tap(f"{vm}-{number}") for owner in (NAMES, other) for vm in ("web", "db") for number in range(500)}
+    assert len(names) == 2000
+    assert {len(name) for name in names} == {15}
+    assert all(name.startswith((NAMES.tap_prefix, other.tap_prefix)) for name in names)
+    assert NAMES.tap_prefix != other.tap_prefix and NAMES.table != other.table
+
+
+def test_a_vm_reaches_all_instances_that_its_connect_names_and_nothing_else() -> None:
+    assert a_plan().pairs == (Pair("10.77.0.2", "10.77.0.3", 5432), Pair("10.77.0.2", "10.77.1.4", 5432))
+
+
+def test_each_instance_has_a_lease_by_its_mac_with_its_name() -> None:
+    assert dhcp_hosts(a_plan()).splitlines() == [
+        "02:00:00:00:00:03,10.77.0.3,db-0,infinite",
+        "02:00:00:00:00:02,10.77.0.2,web-0,infinite",
+    ]
+    assert [str(subnet) for subnet in subnets(a_plan())] == ["10.77.0.0/24"]
+
+
+def test_the_ruleset_replaces_the_workers_own_table_and_no_other() -> None:
+    text = ruleset(a_plan())
+    assert text.startswith(f"table inet {NAMES.table}\ndelete table inet {NAMES.table}\n")
+    assert text.count("table inet") == 3
+    assert "10.77.0.2 . 10.77.0.3 . 5432" in text
+    assert f'"{NAMES.tap("web-0")}" . 02:00:00:00:00:02 . 10.77.0.2' in text
+
+
+def test_a_vm_that_is_being_stopped_keeps_its_tap_but_not_its_permissions() -> None:
+    plan = network_plan(NAMES, {}, {"web-0": an_attachment()})
+    assert [tap.instance for tap in plan.taps] == ["web-0"]
+    assert plan.pairs == ()

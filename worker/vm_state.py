@@ -1,0 +1,177 @@
+"""What the worker knows of each VM, wanted and seen, as frozen values; it decides nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from schema.assignment import Assignment, Entry
+from schema.canonical import Sealed
+from schema.status import View, VmPhase
+from schema.vmspec import VmSpec
+
+
+class Step(StrEnum):
+    """What a VM's task can be doing; one at a time."""
+
+    PULL = "pull"
+    PREPARE = "prepare"
+    BOOT = "boot"
+    STOP = "stop"
+
+
+class StopFor(StrEnum):
+    """Why a VM is stopped, which decides what it becomes."""
+
+    REMOVE = "remove"
+    REPLACE = "replace"
+    RESTART = "restart"
+    FAIL = "fail"
+
+    @property
+    def keeps_network(self) -> bool:
+        """Whether its tap and lease stay, because it is booted again."""
+        return self is not StopFor.REMOVE
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One VmSpec of one generation: what boots, and the bytes that its hashes are over."""
+
+    generation: int
+    text: str
+    spec_hash: str
+    content_hash: str
+    spec: VmSpec = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, generation: int, sealed: Sealed[VmSpec]) -> Self:
+        """The content of a spec that came with its bytes."""
+        return cls(generation, sealed.text, sealed.sha256, sealed.value.content_hash, sealed.value)
+
+    @classmethod
+    def parse(cls, generation: int, text: str) -> Self:
+        """The content of a spec's canonical JSON text. Raises InvalidInput."""
+        return cls.of(generation, Sealed.parse(VmSpec, text.encode()))
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What a failed try is remembered by: a new generation with equal content is tried again (DESIGN §6)."""
+        return self.generation, self.content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """How an instance hangs on the network: interface address (`10.77.0.2/24`), gateway and MAC."""
+
+    address: str
+    gateway: str
+    mac: str
+
+    @property
+    def ip(self) -> str:
+        """The instance's address alone."""
+        return self.address.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One entry of the assignment."""
+
+    instance: str
+    content: Content
+    attachment: Attachment
+    fallback: Content | None = None
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """The entry with its specs parsed. Raises InvalidInput."""
+        fallback = Content.parse(entry.fallback.generation, entry.fallback.spec) if entry.fallback else None
+        return cls(
+            instance=entry.instance,
+            content=Content.of(entry.generation, entry.sealed_spec()),
+            attachment=Attachment(entry.address, entry.gateway, entry.mac),
+            fallback=fallback,
+        )
+
+    @property
+    def vm(self) -> str:
+        """The name of the VmSpec that this is an instance of."""
+        return self.instance.rpartition("-")[0]
+
+
+def desired_of(assignment: Assignment) -> dict[str, Desired]:
+    """All entries by instance."""
+    return {entry.instance: Desired.of(entry) for entry in assignment.entries}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A VM's hypervisor. `started_at` is on the worker's clock (seconds), before the worker's own start if adopted."""
+
+    pid: int
+    started_at: float
+    attachment: Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A content that did not get healthy by its start deadline while a fallback was there."""
+
+    key: tuple[int, str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What survives a restart of the worker: the content that has been healthy, and the one that was given up."""
+
+    proven: str = ""
+    given_up: GivenUp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthState:
+    """The checks' answers so far for one process."""
+
+    view: View = View.UNKNOWN
+    failures: int = 0
+    passed_once: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VmState:
+    """One VM as it is now. All times are seconds on the worker's clock.
+
+    `content` is what runs or is being brought up; `target` the key of what is wanted; `pulled` and `prepared` are
+    content hashes that are ready; `trying_since` is when the target, never healthy so far, first failed or booted.
+    """
+
+    instance: str
+    phase: VmPhase = VmPhase.WAITING
+    phase_since: float = 0.0
+    reason: str = ""
+    content: Content | None = None
+    process: Process | None = None
+    health: HealthState = HealthState()
+    healthy_since: float | None = None
+    step: Step | None = None
+    step_content: str = ""
+    step_since: float = 0.0
+    target: tuple[int, str] | None = None
+    pulled: frozenset[str] = frozenset()
+    prepared: frozenset[str] = frozenset()
+    trying_since: float | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+    restarts: int = 0
+    restart_wanted: bool = False
+    memory: Memory = Memory()
+    phase_ms: Mapping[str, int] = field(default_factory=dict)
+    staged_ms: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its process runs and nobody is starting or ending it."""
+        return self.phase in (VmPhase.RUNNING, VmPhase.HEALTHY, VmPhase.UNHEALTHY)
