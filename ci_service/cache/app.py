@@ -40,14 +40,16 @@ def read_token(path: Path) -> UploadToken:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise InvalidInput(f"upload_token_file {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidInput(f"upload_token_file {path} is not a file")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
             raise PermissionDenied(f"upload_token_file {path} has mode {mode:04o}, others can use it: chmod 0600 it")
-        return UploadToken.parse(file.read(4096))
+        return UploadToken.parse(os.read(descriptor, 4096))
+    finally:
+        os.close(descriptor)
 
 
 def cache_app(settings: Settings) -> CacheApp:

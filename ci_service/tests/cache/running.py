@@ -29,6 +29,7 @@ sandbox = false
 substituters =
 flake-registry =
 narinfo-cache-negative-ttl = 0
+narinfo-cache-positive-ttl = 0
 connect-timeout = 5
 download-attempts = 3
 """

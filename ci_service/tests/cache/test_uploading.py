@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -26,13 +28,13 @@ def put_both(cache: Running, made: Made) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("compression", Compression)
-def test_a_true_path_becomes_visible(cache: Running, compression: Compression):
+def test_a_true_path_becomes_visible(cache: Running, compression: Compression) -> None:
     made = a_path(compression=compression)
     assert put_both(cache, made)[0] == 201
     assert cache.kept() == {made.nar_url[1:], made.narinfo_url[1:]}
 
 
-def test_the_same_upload_twice_changes_nothing(cache: Running):
+def test_the_same_upload_twice_changes_nothing(cache: Running) -> None:
     made = a_path()
     for _ in range(2):
         assert put_both(cache, made)[0] == 201
@@ -40,14 +42,14 @@ def test_the_same_upload_twice_changes_nothing(cache: Running):
 
 
 @pytest.mark.parametrize("token", [None, "another-token-0123456789"])
-def test_without_the_token_nothing_is_taken(cache: Running, token: str | None):
+def test_without_the_token_nothing_is_taken(cache: Running, token: str | None) -> None:
     made = a_path()
     assert put(cache, made.nar_url, made.file, token=token)[0] == 401
     assert put(cache, "/etc/passwd", b"x", token=token)[0] == 401
     assert cache.kept() == set()
 
 
-def test_bytes_that_are_not_their_name_are_refused_and_not_kept(cache: Running):
+def test_bytes_that_are_not_their_name_are_refused_and_not_kept(cache: Running) -> None:
     made = a_path()
     status, reason = put(cache, made.nar_url, made.file[:-1] + b"\0")
     assert status == 400
@@ -55,14 +57,15 @@ def test_bytes_that_are_not_their_name_are_refused_and_not_kept(cache: Running):
     assert cache.kept() == set()
 
 
-def test_a_narinfo_before_its_nar_is_refused(cache: Running):
+def test_a_narinfo_before_its_nar_is_refused(cache: Running) -> None:
     made = a_path()
     status, reason = put(cache, made.narinfo_url, made.narinfo)
     assert status == 409
     assert "upload the nar before" in reason
 
 
-REFUSED = {
+Change = Callable[[Made], Made]
+REFUSED: dict[str, tuple[Change, str]] = {
     "a wrong FileSize": (lambda made: made.changed(file_size=made.info.file_size + 1), "FileSize"),
     "a wrong NarSize": (lambda made: made.changed(nar_size=made.info.nar_size + 1).signed(CI_KEY), "NarSize"),
     "a NarSize that is too small": (
@@ -86,7 +89,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", sorted(REFUSED))
-def test_an_untrue_narinfo_stays_invisible(cache: Running, what: str):
+def test_an_untrue_narinfo_stays_invisible(cache: Running, what: str) -> None:
     change, reason = REFUSED[what]
     made = a_path()
     assert put(cache, made.nar_url, made.file)[0] == 201
@@ -99,7 +102,7 @@ def test_an_untrue_narinfo_stays_invisible(cache: Running, what: str):
     assert cache.kept() == {made.nar_url[1:]}
 
 
-def test_a_narinfo_under_another_name_is_refused(cache: Running):
+def test_a_narinfo_under_another_name_is_refused(cache: Running) -> None:
     made, other = a_path(), a_path(name="other")
     assert put(cache, made.nar_url, made.file)[0] == 201
     status, message = put(cache, other.narinfo_url, made.narinfo)
@@ -107,7 +110,7 @@ def test_a_narinfo_under_another_name_is_refused(cache: Running):
     assert f"{made.info.hash_part}.narinfo" in message
 
 
-def test_a_file_that_does_not_unpack_is_refused(cache: Running):
+def test_a_file_that_does_not_unpack_is_refused(cache: Running) -> None:
     made = a_path()
     broken = pack(b"x" * 5000, Compression.ZSTD)[:-2]
     nar = NarFile(hashlib.sha256(broken).digest(), Compression.ZSTD)
@@ -118,7 +121,7 @@ def test_a_file_that_does_not_unpack_is_refused(cache: Running):
     assert "does not unpack" in message or "cut off" in message
 
 
-def test_a_path_that_refers_to_itself_and_to_what_is_there_is_taken(cache: Running):
+def test_a_path_that_refers_to_itself_and_to_what_is_there_is_taken(cache: Running) -> None:
     inner = a_path(name="inner")
     assert put_both(cache, inner)[0] == 201
     outer = a_path(name="outer")
@@ -127,7 +130,7 @@ def test_a_path_that_refers_to_itself_and_to_what_is_there_is_taken(cache: Runni
     assert put_both(cache, outer)[0] == 201
 
 
-def test_a_path_never_changes_its_content(cache: Running):
+def test_a_path_never_changes_its_content(cache: Running) -> None:
     first, second = a_path(nar=b"one"), a_path(nar=b"two")
     assert put_both(cache, first)[0] == 201
     status, message = put_both(cache, second)
@@ -137,7 +140,7 @@ def test_a_path_never_changes_its_content(cache: Running):
         assert client.get(first.narinfo_url).content == first.narinfo
 
 
-def test_a_second_key_adds_its_signature(tmp_path):
+def test_a_second_key_adds_its_signature(tmp_path: Path) -> None:
     with a_running_cache(tmp_path, keys=(CI_KEY, OTHER_KEY)) as cache:
         for key in (CI_KEY, OTHER_KEY):
             assert put_both(cache, a_path(key=key))[0] == 201
@@ -147,7 +150,7 @@ def test_a_second_key_adds_its_signature(tmp_path):
     assert "Sig: other-1:" in text
 
 
-def test_an_upload_over_the_limit_is_refused_before_its_body(tmp_path):
+def test_an_upload_over_the_limit_is_refused_before_its_body(tmp_path: Path) -> None:
     with a_running_cache(tmp_path, extra="max_upload_bytes = 1000") as cache:
         made = a_path(nar=os.urandom(2000))
         status, message = put(cache, made.nar_url, made.file)
@@ -157,7 +160,7 @@ def test_an_upload_over_the_limit_is_refused_before_its_body(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["/nix-cache-info", "/healthz", "/3a2h1c8ydlzrmmkx5nv8c5a4r7y1b0s4.ls", "/nar/../x"])
-def test_nothing_else_can_be_uploaded(cache: Running, url: str):
+def test_nothing_else_can_be_uploaded(cache: Running, url: str) -> None:
     assert put(cache, url, b"StoreDir: /nix/store\n")[0] in (404, 405)
     assert cache.kept() == set()
 
@@ -172,7 +175,7 @@ def head(url: str, *lines: str) -> bytes:
     return ("\r\n".join(wanted) + "\r\n\r\n").encode()
 
 
-def test_an_upload_that_is_cut_off_leaves_nothing(cache: Running):
+def test_an_upload_that_is_cut_off_leaves_nothing(cache: Running) -> None:
     made = a_path(nar=os.urandom(3 << 20))
     with connect(cache) as client:
         client.sendall(head(made.nar_url, f"Content-Length: {len(made.file)}") + made.file[:-1])
@@ -183,7 +186,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing(cache: Running):
     assert cache.kept() == set()
 
 
-def test_an_upload_that_stalls_is_refused_by_400_and_leaves_nothing(tmp_path):
+def test_an_upload_that_stalls_is_refused_by_400_and_leaves_nothing(tmp_path: Path) -> None:
     with a_running_cache(tmp_path, extra="[limits]\nstall_seconds = 0.3\n") as cache:
         made = a_path()
         with connect(cache) as client:
@@ -194,7 +197,7 @@ def test_an_upload_that_stalls_is_refused_by_400_and_leaves_nothing(tmp_path):
         assert cache.kept() == set()
 
 
-def test_an_upload_that_trickles_is_ended_by_its_whole_deadline(tmp_path):
+def test_an_upload_that_trickles_is_ended_by_its_whole_deadline(tmp_path: Path) -> None:
     limits = "[limits]\nstall_seconds = 0.4\nupload_bytes_per_second = 1000000\n"
     with a_running_cache(tmp_path, extra=limits) as cache:
         made = a_path(nar=os.urandom(10_000))
@@ -212,14 +215,16 @@ def test_an_upload_that_trickles_is_ended_by_its_whole_deadline(tmp_path):
             assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("line", ["Transfer-Encoding: chunked", "X: y", "Content-Length: +5", "Content-Length: 99999999999999999999"])  # fmt: skip
-def test_the_length_must_be_said(cache: Running, line: str):
+@pytest.mark.parametrize(
+    "line", ["Transfer-Encoding: chunked", "X: y", "Content-Length: +5", "Content-Length: 99999999999999999999"]
+)
+def test_the_length_must_be_said(cache: Running, line: str) -> None:
     with connect(cache) as client:
         client.sendall(head(a_path().nar_url, line))
         assert client.recv(100).startswith((b"HTTP/1.1 400", b"HTTP/1.1 413"))
 
 
-def test_a_client_that_asks_first_is_told_to_go_on_only_when_it_may(cache: Running):
+def test_a_client_that_asks_first_is_told_to_go_on_only_when_it_may(cache: Running) -> None:
     made = a_path()
     expect = ("Expect: 100-continue", f"Content-Length: {len(made.file)}")
     with connect(cache) as client:
@@ -232,10 +237,10 @@ def test_a_client_that_asks_first_is_told_to_go_on_only_when_it_may(cache: Runni
         assert client.recv(100).startswith(b"HTTP/1.1 401")
 
 
-def test_a_full_disk_is_a_clean_refusal_and_reads_go_on(tmp_path):
+def test_a_full_disk_is_a_clean_refusal_and_reads_go_on(tmp_path: Path) -> None:
     mount = tmp_path / "cache"
     mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], check=True)
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], check=True)
     try:
         with a_running_cache(tmp_path) as cache:
             small, big = a_path(), a_path(name="big", nar=os.urandom(3 << 20))
@@ -248,10 +253,10 @@ def test_a_full_disk_is_a_clean_refusal_and_reads_go_on(tmp_path):
             again = a_path(name="again", nar=b"small as well")
             assert put_both(cache, again)[0] == 201
     finally:
-        subprocess.run(["umount", str(mount)], check=True)
+        subprocess.run(["/bin/umount", str(mount)], check=True)
 
 
-def test_killed_in_mid_upload_it_starts_clean(tmp_path):
+def test_killed_in_mid_upload_it_starts_clean(tmp_path: Path) -> None:
     made = a_path(nar=os.urandom(3 << 20))
     with pytest.raises(AssertionError), a_running_cache(tmp_path) as cache:
         assert put_both(cache, a_path())[0] == 201
@@ -264,7 +269,7 @@ def test_killed_in_mid_upload_it_starts_clean(tmp_path):
         assert cache.kept() == {a_path().nar_url[1:], a_path().narinfo_url[1:]}
 
 
-def test_many_uploads_at_once_all_arrive(cache: Running):
+def test_many_uploads_at_once_all_arrive(cache: Running) -> None:
     paths = [a_path(name=f"path-{number}", nar=os.urandom(5000)) for number in range(40)]
     statuses: list[int] = []
     threads = [threading.Thread(target=lambda made=made: statuses.append(put_both(cache, made)[0])) for made in paths]
@@ -275,7 +280,7 @@ def test_many_uploads_at_once_all_arrive(cache: Running):
     assert statuses == [201] * 40
 
 
-def test_settings_are_refused_with_their_key(tmp_path):
+def test_settings_are_refused_with_their_key(tmp_path: Path) -> None:
     config = tmp_path / "cache.toml"
     config.write_text(f'directory = "{tmp_path}/c"\npublic_keys = ["x"]\nuplod_token_file = "t"\n')
     argv = [sys.executable, "-m", "ci_service.cache", "--config", str(config)]
