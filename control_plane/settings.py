@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from schema.errors import InvalidInput
-from schema.generation import Origin
+from schema.generation import FlakeDirectory, Origin
 from schema.interfaces import Role
 from schema.names import BranchName, DnsLabel, RepositoryName
 from schema.settings import Section, ServiceSettings
@@ -58,7 +58,7 @@ class KeySettings(Section):
 
     @field_validator("publishers")
     @classmethod
-    def _one_or_two(cls, publishers: tuple[str, ...]) -> tuple[str, ...]:
+    def _not_empty(cls, publishers: tuple[str, ...]) -> tuple[str, ...]:
         if not publishers:
             raise ValueError("at least one publisher's key must be pinned, as name:base64")
         return publishers
@@ -69,7 +69,7 @@ class OriginSettings(Section):
 
     repository: RepositoryName
     branch: BranchName
-    path: str = "."
+    path: FlakeDirectory = "."
 
     @property
     def origin(self) -> Origin:

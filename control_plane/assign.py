@@ -1,0 +1,148 @@
+"""What each worker is told to run, derived from a snapshot; it neither signs nor sends it.
+
+An outline is the part of an assignment that can differ between two snapshots, without texts: revisions are raised by
+comparing outlines (`revisions.py`), and texts are only put together for a worker that asks.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from control_plane.scheduler.addresses import mac_of
+from control_plane.state import NOTHING, Generation, Placement, Snapshot, Spec, natural
+from schema.assignment import Assignment, Entry, Fallback, GenerationProof, Peer
+from schema.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An entry without its texts; `fallback` is a generation, or NOTHING."""
+
+    instance: str
+    generation: int
+    address: str
+    fallback: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """All that decides one worker's assignment, apart from its revision."""
+
+    lines: tuple[Line, ...] = ()
+    peers: tuple[Peer, ...] = ()
+
+
+def outlines(snapshot: Snapshot) -> Mapping[str, Outline]:
+    """The outline of each worker."""
+    assigned = [placement for placement in snapshot.placements.values() if placement.is_assigned]
+    reach = _Reach(snapshot, assigned)
+    by_worker: dict[str, list[Placement]] = {worker_id: [] for worker_id in snapshot.workers}
+    for placement in assigned:
+        by_worker[placement.worker_id].append(placement)
+    return {worker_id: _outline(snapshot, reach, placements) for worker_id, placements in by_worker.items()}
+
+
+def assignment_for(snapshot: Snapshot, worker_id: str) -> Assignment:
+    """The worker's assignment at its current revision. Raises NotFound for a worker that never logged in."""
+    worker = snapshot.workers.get(worker_id)
+    if worker is None:
+        raise NotFound(f"there is no worker {worker_id!r}")
+    assigned = [placement for placement in snapshot.placements.values() if placement.is_assigned]
+    mine = [placement for placement in assigned if placement.worker_id == worker_id]
+    outline = _outline(snapshot, _Reach(snapshot, assigned), mine)
+    numbers = {number for line in outline.lines for number in (line.generation, line.fallback) if number != NOTHING}
+    return Assignment(
+        realm=snapshot.realm,
+        worker_id=worker_id,
+        epoch=snapshot.epoch,
+        revision=worker.revision,
+        entries=tuple(_entry(snapshot, line) for line in outline.lines),
+        peers=outline.peers,
+        generations=tuple(_proof(snapshot.generations[number]) for number in sorted(numbers)),
+    )
+
+
+def fallback_of(snapshot: Snapshot, placement: Placement) -> int:
+    """The generation that the worker may boot instead: the last good one, where that boots something else."""
+    wanted, good = snapshot.wanted_spec(placement.instance), snapshot.good_spec(placement.instance)
+    if wanted is None or good is None or wanted.content_hash == good.content_hash:
+        return NOTHING
+    return snapshot.last_good[placement.instance] if wanted.value.update.auto_rollback else NOTHING
+
+
+class _Reach:
+    """Who may reach whom among the assigned instances, by `connect` of what each shall run now."""
+
+    def __init__(self, snapshot: Snapshot, assigned: Iterable[Placement]) -> None:
+        self._snapshot = snapshot
+        self._of_vm: dict[str, list[Placement]] = defaultdict(list)
+        self._reaching: dict[str, list[Placement]] = defaultdict(list)
+        for placement in assigned:
+            self._of_vm[placement.vm].append(placement)
+            for vm in self._targets(placement):
+                self._reaching[vm].append(placement)
+
+    def _targets(self, placement: Placement) -> set[str]:
+        spec = self._snapshot.wanted_spec(placement.instance)
+        return {target.partition(":")[0] for target in spec.value.network.connect} if spec else set()
+
+    def peers(self, placement: Placement) -> Iterable[Placement]:
+        """What `placement` may reach or be reached by."""
+        found = [peer for vm in self._targets(placement) for peer in self._of_vm.get(vm, ())]
+        found += self._reaching.get(placement.vm, ())
+        return (peer for peer in found if peer.instance != placement.instance)
+
+
+def _outline(snapshot: Snapshot, reach: _Reach, placements: Iterable[Placement]) -> Outline:
+    lines, peers = [], {}
+    for placement in placements:
+        fallback = fallback_of(snapshot, placement)
+        lines.append(Line(placement.instance, placement.generation, placement.address, fallback))
+        for peer in reach.peers(placement):
+            if peer.instance not in peers:
+                peers[peer.instance] = _peer(snapshot, peer)
+    return Outline(
+        tuple(sorted(lines, key=lambda line: natural(line.instance))),
+        tuple(peers[instance] for instance in sorted(peers, key=natural)),
+    )
+
+
+def _peer(snapshot: Snapshot, placement: Placement) -> Peer:
+    worker = snapshot.workers[placement.worker_id]
+    return Peer(
+        instance=placement.instance,
+        address=placement.address.partition("/")[0],
+        worker_id=worker.worker_id,
+        worker_address=worker.facts.address,
+        subnet=worker.subnet,
+    )
+
+
+def _entry(snapshot: Snapshot, line: Line) -> Entry:
+    fallback = None
+    if line.fallback != NOTHING:
+        text = _existing_spec(snapshot, line.instance, line.fallback).sealed.text
+        fallback = Fallback(generation=line.fallback, spec=text)
+    return Entry(
+        instance=line.instance,
+        generation=line.generation,
+        spec=_existing_spec(snapshot, line.instance, line.generation).sealed.text,
+        address=line.address,
+        mac=mac_of(realm=snapshot.realm, instance=line.instance),
+        fallback=fallback,
+    )
+
+
+def _existing_spec(snapshot: Snapshot, instance: str, generation: int) -> Spec:
+    return snapshot.generations[generation].instances[instance]
+
+
+def _proof(generation: Generation) -> GenerationProof:
+    header = generation.header
+    return GenerationProof(
+        number=header.number,
+        commit=header.commit,
+        origin=header.origin,
+        intent=generation.intent.text,
+        signature=header.signature,
+    )

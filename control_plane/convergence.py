@@ -1,0 +1,199 @@
+"""What people see of the cluster, from a snapshot, the observations and the time; it shows and decides nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from control_plane.observations import Observations
+from control_plane.rollout.clocks import healthy_for_ms
+from control_plane.rollout.health import Verdict, judge
+from control_plane.scheduler.addresses import mac_of
+from control_plane.state import NOTHING, Generation, Placement, Snapshot, WorkerRecord, natural
+from schema.status import (
+    ClusterStatus,
+    Convergence,
+    GenerationStatus,
+    RolloutState,
+    RunningVm,
+    View,
+    VmPhase,
+    VmStatus,
+    WorkerMetrics,
+    WorkerState,
+    WorkerStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When it is: monotonic milliseconds, Unix milliseconds, and after how much silence a worker is lost."""
+
+    now_ms: int
+    wall_ms: int
+    lost_after_ms: int
+
+
+def cluster_status(snapshot: Snapshot, observations: Observations, moment: Moment) -> ClusterStatus:
+    """The whole cluster at `moment`."""
+    vms = tuple(
+        vm_status(snapshot, observations, snapshot.placements[instance], moment)
+        for instance in sorted(snapshot.placements, key=natural)
+    )
+    word, reason = convergence(snapshot, vms)
+    newest = snapshot.newest
+    return ClusterStatus(
+        realm=snapshot.realm,
+        cluster=newest.header.cluster if newest else "",
+        origin=snapshot.origin,
+        time_ms=moment.wall_ms,
+        epoch=snapshot.epoch,
+        convergence=word,
+        reason=reason,
+        generations=tuple(
+            _generation_status(snapshot, snapshot.generations[number])
+            for number in sorted(snapshot.generations, reverse=True)
+        ),
+        workers=tuple(
+            _worker_status(snapshot, observations, worker, moment) for _, worker in sorted(snapshot.workers.items())
+        ),
+        vms=vms,
+    )
+
+
+def convergence(snapshot: Snapshot, vms: tuple[VmStatus, ...]) -> tuple[Convergence, str]:
+    """One of the four words with its reason. `vms` are the statuses of the snapshot's placements."""
+    rollout = snapshot.rollout
+    if rollout is None:
+        return Convergence.CONVERGED, "nothing has been published yet"
+    name = f"generation {rollout.generation}"
+    waiting = _waiting(vms)
+    match rollout.state:
+        case RolloutState.RUNNING:
+            return Convergence.PROGRESSING, f"{name} is being rolled out{': ' + waiting if waiting else ''}"
+        case RolloutState.PAUSED:
+            return Convergence.PROGRESSING, f"the rollout of {name} is paused: {rollout.reason}"
+        case RolloutState.ROLLING_BACK:
+            return Convergence.PROGRESSING, f"{name} is being rolled back: {rollout.reason}"
+        case RolloutState.SUCCEEDED if waiting:
+            return Convergence.PROGRESSING, f"{name} was rolled out, but {waiting}"
+        case RolloutState.SUCCEEDED:
+            return Convergence.CONVERGED, f"{len(vms)} of {len(vms)} VMs are healthy on {name}"
+        case RolloutState.ROLLED_BACK:
+            return Convergence.FAILED, f"{name} was rolled back: {rollout.reason}"
+        case outcome:
+            return Convergence.FAILED, f"{name} {outcome.value.replace('-', ' ')}: {rollout.reason}"
+
+
+def _waiting(vms: tuple[VmStatus, ...]) -> str:
+    """Who is not healthy and why: the first three."""
+    found = [f"{vm.instance}: {vm.reason}" for vm in vms if not vm.healthy]
+    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more
+
+
+def _generation_status(snapshot: Snapshot, generation: Generation) -> GenerationStatus:
+    header, rollout = generation.header, snapshot.rollouts[generation.number]
+    return GenerationStatus(
+        number=header.number,
+        commit=header.commit,
+        origin=header.origin,
+        intent_hash=header.intent_hash,
+        published_at_ms=generation.published_at_ms,
+        state=rollout.state,
+        reason=rollout.reason,
+        placed_ms=rollout.placed_ms,
+    )
+
+
+def worker_state(observations: Observations, worker_id: str, moment: Moment) -> WorkerState:
+    """Lost after a silence; after our own restart every worker has that long to be heard of again."""
+    silent_ms = observations.silent_ms(worker_id, now_ms=moment.now_ms)
+    return WorkerState.LOST if silent_ms > moment.lost_after_ms else WorkerState.READY
+
+
+def _worker_status(
+    snapshot: Snapshot, observations: Observations, worker: WorkerRecord, moment: Moment
+) -> WorkerStatus:
+    observed = observations.workers.get(worker.worker_id)
+    placed = list(snapshot.placed_on(worker.worker_id))
+    return WorkerStatus(
+        worker_id=worker.worker_id,
+        state=worker_state(observations, worker.worker_id, moment),
+        subnet=worker.subnet,
+        facts=worker.facts,
+        metrics=observed.report.metrics if observed else WorkerMetrics(),
+        cpu_used=sum(placement.reserved.cpu for placement in placed),
+        memory_used_mb=sum(placement.reserved.memory_mb for placement in placed),
+        vms=len(placed),
+        revision=worker.revision,
+        observed_revision=observed.report.revision if observed and observed.report.epoch == snapshot.epoch else 0,
+        seen_ms_ago=observations.silent_ms(worker.worker_id, now_ms=moment.now_ms),
+        connected=worker.worker_id in observations.connected,
+    )
+
+
+def vm_status(snapshot: Snapshot, observations: Observations, placement: Placement, moment: Moment) -> VmStatus:
+    """One instance: what is wanted, what runs, the views and the verdict."""
+    verdict = judge(snapshot, observations, placement, now_ms=moment.now_ms, lost_after_ms=moment.lost_after_ms)
+    spec = snapshot.wanted_spec(placement.instance)
+    content = spec.content_hash if spec else ""
+    network = spec.value.network if spec else None
+    return VmStatus(
+        instance=placement.instance,
+        vm=placement.vm,
+        generation=placement.generation,
+        content_hash=content,
+        worker_id=placement.worker_id,
+        placement_reason=str(placement.reason),
+        address=placement.address.partition("/")[0],
+        mac=mac_of(realm=snapshot.realm, instance=placement.instance),
+        ports=tuple(f"{port.name}:{port.port}" for port in network.ports) if network else (),
+        **_seen(snapshot, observations, placement, moment, verdict=verdict, content=content),
+    )
+
+
+def _seen(
+    snapshot: Snapshot,
+    observations: Observations,
+    placement: Placement,
+    moment: Moment,
+    *,
+    verdict: Verdict,
+    content: str,
+) -> Mapping[str, object]:
+    healthy, reason = _counted(snapshot, observations, placement, moment, verdict=verdict)
+    fields: dict[str, object] = {"healthy": healthy, "reason": reason, "control_plane_view": verdict.view}
+    vm = observations.vm(placement.worker_id, placement.instance)
+    if vm is None:
+        return fields
+    known = worker_state(observations, placement.worker_id, moment) is not WorkerState.LOST
+    return {
+        **fields,
+        **_of_report(vm),
+        "guest_view": vm.guest_view if known else View.UNKNOWN,
+        "host_view": vm.host_view if known else View.UNKNOWN,
+        "drift": vm.phase.has_process and placement.generation != NOTHING and vm.content_hash != content,
+    }
+
+
+def _of_report(vm: RunningVm) -> dict[str, object]:
+    return {
+        "phase": vm.phase,
+        "running_generation": vm.generation,
+        "running_content_hash": vm.content_hash,
+        "pid": vm.pid,
+        "running_ms": vm.running_ms,
+        "restarts": vm.restarts,
+        "phase_ms": vm.phase_ms,
+    }
+
+
+def _counted(
+    snapshot: Snapshot, observations: Observations, placement: Placement, moment: Moment, *, verdict: Verdict
+) -> tuple[bool, str]:
+    """Without a check, running counts as healthy only after the rollout's `minHealthyMs`."""
+    vm = observations.vm(placement.worker_id, placement.instance)
+    if not verdict.healthy or vm is None or vm.phase is VmPhase.HEALTHY or snapshot.newest is None:
+        return verdict.healthy, verdict.reason
+    needed = snapshot.newest.rollout.value.min_healthy_ms
+    lasted = max(healthy_for_ms(observations.clocks, placement, now_ms=moment.now_ms) or 0, vm.running_ms)
+    return (True, "") if lasted >= needed else (False, f"running, healthy after {needed} ms")

@@ -1,0 +1,73 @@
+"""What workers report and since when, kept in memory only; it judges nothing and changes no durable state.
+
+All moments are milliseconds of the caller's monotonic clock (CLOCK_BOOTTIME in the service), never of the wall clock.
+After a restart everything here is empty: nothing is then known to be lost, late or healthy, and each clock starts anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from control_plane.state import Snapshot
+from schema.status import RunningVm, WorkerReport
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A worker's last report and when it came."""
+
+    report: WorkerReport
+    received_ms: int
+    vms: Mapping[str, RunningVm]
+
+    @classmethod
+    def of(cls, report: WorkerReport, *, received_ms: int) -> "Observed":
+        """The report, its VMs by instance."""
+        return cls(report, received_ms, {vm.instance: vm for vm in report.running_vms})
+
+    def obeys(self, snapshot: Snapshot, revision: int) -> bool:
+        """Whether the worker had taken up `revision` of this database when it reported."""
+        return self.report.epoch == snapshot.epoch and self.report.revision >= revision
+
+
+@dataclass(frozen=True, slots=True)
+class HealthClock:
+    """How long an instance has been healthy, or not, on one target (a generation under a revision).
+
+    `since_ms` is when that began; while it is pulled and prepared it follows the present, because the start deadline
+    is for starting. `first_ms` is when the target was first seen.
+    """
+
+    generation: int
+    first_ms: int
+    since_ms: int
+    healthy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """All that is known without being on disk. `started_ms` is when this process began to listen."""
+
+    started_ms: int = 0
+    workers: Mapping[str, Observed] = field(default_factory=dict)
+    connected: frozenset[str] = frozenset()
+    clocks: Mapping[str, HealthClock] = field(default_factory=dict)
+
+    def vm(self, worker_id: str, instance: str) -> RunningVm | None:
+        """What a worker last said of an instance."""
+        observed = self.workers.get(worker_id)
+        return observed.vms.get(instance) if observed else None
+
+    def silent_ms(self, worker_id: str, *, now_ms: int) -> int:
+        """Since when a worker has not been heard of; before its first report, since this process began."""
+        observed = self.workers.get(worker_id)
+        return now_ms - (observed.received_ms if observed else self.started_ms)
+
+    def with_report(self, report: WorkerReport, *, now_ms: int) -> "Observations":
+        """The same with a worker's new report."""
+        observed = Observed.of(report, received_ms=now_ms)
+        return replace(self, workers={**self.workers, report.worker_id: observed})
+
+    def with_connection(self, worker_id: str, *, connected: bool) -> "Observations":
+        """The same with a worker that has come or gone."""
+        changed = self.connected | {worker_id} if connected else self.connected - {worker_id}
+        return replace(self, connected=changed)

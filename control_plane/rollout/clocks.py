@@ -1,0 +1,99 @@
+"""Keep how long each instance has been healthy or not, and say when one has failed; it moves no rollout."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from control_plane.observations import HealthClock, Observations
+from control_plane.rollout.health import Verdict, judge, reverted_reason
+from control_plane.state import Placement, Snapshot
+from schema.status import VmPhase, WorkerReport
+
+MARGIN_MS = 5_000
+"""How long after a start deadline a worker that should have gone back by itself is waited for."""
+LONGEST_PULL_MS = 10 * 60 * 1000
+"""How long pulling and preparing may take in all before the start deadline counts from then on."""
+
+
+def tick(snapshot: Snapshot, observations: Observations, *, now_ms: int, lost_after_ms: int) -> Observations:
+    """`observations` with each instance's clock brought up to `now_ms`; clocks of instances that went are dropped."""
+    clocks = _clocks(snapshot, observations, snapshot.placements.values(), now_ms=now_ms, lost_after_ms=lost_after_ms)
+    return observations if clocks == observations.clocks else replace(observations, clocks=clocks)
+
+
+def take_report(
+    snapshot: Snapshot, observations: Observations, report: WorkerReport, *, now_ms: int, lost_after_ms: int
+) -> Observations:
+    """`observations` with a worker's new report, and the clocks of the instances in it: no flapping goes unseen."""
+    observations = observations.with_report(report, now_ms=now_ms)
+    found = (snapshot.placements.get(vm.instance) for vm in report.running_vms)
+    mine = [placement for placement in found if placement and placement.worker_id == report.worker_id]
+    clocks = _clocks(snapshot, observations, mine, now_ms=now_ms, lost_after_ms=lost_after_ms)
+    return replace(observations, clocks={**observations.clocks, **clocks})
+
+
+def _clocks(
+    snapshot: Snapshot,
+    observations: Observations,
+    placements: Iterable[Placement],
+    *,
+    now_ms: int,
+    lost_after_ms: int,
+) -> dict[str, HealthClock]:
+    return {
+        placement.instance: _next_clock(
+            observations.clocks.get(placement.instance),
+            placement,
+            judge(snapshot, observations, placement, now_ms=now_ms, lost_after_ms=lost_after_ms),
+            now_ms=now_ms,
+        )
+        for placement in placements
+    }
+
+
+def _next_clock(old: HealthClock | None, placement: Placement, verdict: Verdict, *, now_ms: int) -> HealthClock:
+    if old is None or old.generation != placement.generation:
+        return HealthClock(placement.generation, first_ms=now_ms, since_ms=now_ms, healthy=verdict.healthy)
+    still_pulling = verdict.starting and now_ms - old.first_ms < LONGEST_PULL_MS
+    if old.healthy != verdict.healthy or still_pulling:
+        return replace(old, since_ms=now_ms, healthy=verdict.healthy)
+    return old
+
+
+def healthy_for_ms(clocks: Mapping[str, HealthClock], placement: Placement, *, now_ms: int) -> int | None:
+    """How long `placement` has been healthy on its present target, None when it is not."""
+    clock = clocks.get(placement.instance)
+    if clock is None or clock.generation != placement.generation or not clock.healthy:
+        return None
+    return now_ms - clock.since_ms
+
+
+def late_ms(snapshot: Snapshot, clocks: Mapping[str, HealthClock], placement: Placement, *, now_ms: int) -> int:
+    """How far past its start deadline an instance that is not healthy is; below zero before it."""
+    clock = clocks.get(placement.instance)
+    spec = snapshot.wanted_spec(placement.instance)
+    deadline = spec.value.health.start_deadline_ms if spec else 0
+    if clock is None or clock.generation != placement.generation or clock.healthy:
+        return -deadline
+    return now_ms - clock.since_ms - deadline
+
+
+def failure_of(
+    snapshot: Snapshot, observations: Observations, placement: Placement, *, now_ms: int, lost_after_ms: int
+) -> str | None:
+    """Why the instance counts as failed on its target, None while it may still get healthy.
+
+    Its worker went back from it; or it is in phase failed past the start deadline; or it is past that and a margin.
+    """
+    if placement.is_assigned:
+        reverted = reverted_reason(snapshot, observations.workers.get(placement.worker_id), placement)
+        if reverted is not None:
+            return reverted
+    late = late_ms(snapshot, observations.clocks, placement, now_ms=now_ms)
+    vm = observations.vm(placement.worker_id, placement.instance)
+    failed = vm is not None and vm.phase is VmPhase.FAILED
+    if late < 0 or (late < MARGIN_MS and not failed):
+        return None
+    verdict = judge(snapshot, observations, placement, now_ms=now_ms, lost_after_ms=lost_after_ms)
+    spec = snapshot.wanted_spec(placement.instance)
+    deadline = spec.value.health.start_deadline_ms if spec else 0
+    return f"not healthy within {deadline / 1000:g} s: {verdict.reason}"

@@ -1,0 +1,45 @@
+"""Subnets for workers, addresses and MACs for instances; all deterministic, and it reserves nothing itself.
+
+A worker gets the lowest free /24 of the range; an instance the lowest free host of it. The network's own address, the
+first host (the gateway) and the broadcast address are never given: 253 instances a worker.
+"""
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable
+
+from schema.errors import Unavailable
+
+FIRST_HOST = 2
+LAST_HOST = 254
+ADDRESSES = LAST_HOST - FIRST_HOST + 1
+
+
+def free_subnet(range_text: str, taken: Iterable[str]) -> str:
+    """The lowest /24 of `range_text` that no worker has. Raises Unavailable when all are taken."""
+    used = set(taken)
+    for subnet in ipaddress.IPv4Network(range_text).subnets(new_prefix=24):
+        if str(subnet) not in used:
+            return str(subnet)
+    raise Unavailable(f"every /24 of {range_text} belongs to a worker; a wider [network] range is needed")
+
+
+def host_of(address: str) -> int:
+    """The last number of `10.77.0.2/24`."""
+    return int(address.partition("/")[0].rpartition(".")[2])
+
+
+def free_host(taken: set[int]) -> int | None:
+    """The lowest host number that is not taken, None when all are."""
+    return next((host for host in range(FIRST_HOST, LAST_HOST + 1) if host not in taken), None)
+
+
+def address_in(subnet: str, host: int) -> str:
+    """The `host`th address of a /24, with its prefix length."""
+    return f"{subnet.rpartition('.')[0]}.{host}/24"
+
+
+def mac_of(*, realm: str, instance: str) -> str:
+    """An instance's MAC: 02 (locally administered, unicast), then the first 5 bytes of SHA-256("realm/instance")."""
+    digest = hashlib.sha256(f"{realm}/{instance}".encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))

@@ -1,0 +1,247 @@
+"""What the control plane knows and keeps: one frozen snapshot and its parts; nothing here changes or stores it.
+
+All of it is on disk. What workers report is not in it (`observations.py`): reports are memory only.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schema.blueprint import RolloutPolicy
+from schema.canonical import Sealed
+from schema.generation import Intent, Origin, PublishHeader
+from schema.status import RolloutState, WorkerFacts
+from schema.vmspec import VmSpec
+
+NOWHERE = ""
+"""The worker of a placement that has none."""
+NOTHING = 0
+"""The generation of a placement that is to go away for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a VM takes of a worker: whole vCPUs, MiB of memory, and named extras in the order of their names."""
+
+    cpu: int = 0
+    memory_mb: int = 0
+    extras: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, spec: VmSpec) -> "Resources":
+        """What one instance of `spec` takes."""
+        return cls(spec.cpu, spec.memory_mb, tuple(sorted(spec.extras.items())))
+
+    def at_least(self, other: "Resources") -> "Resources":
+        """The larger of both in each dimension: room for either."""
+        mine, theirs = dict(self.extras), dict(other.extras)
+        extras = tuple((name, max(mine.get(name, 0), theirs.get(name, 0))) for name in sorted({*mine, *theirs}))
+        return Resources(max(self.cpu, other.cpu), max(self.memory_mb, other.memory_mb), extras)
+
+
+NO_RESOURCES = Resources()
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A VmSpec as it came, with both of its hashes computed once."""
+
+    sealed: Sealed[VmSpec]
+    sha256: str
+    content_hash: str
+
+    @classmethod
+    def of(cls, sealed: Sealed[VmSpec]) -> "Spec":
+        """The spec with its hashes."""
+        return cls(sealed, sealed.sha256, sealed.value.content_hash)
+
+    @property
+    def value(self) -> VmSpec:
+        """The spec itself."""
+        return self.sealed.value
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An accepted generation with the bytes as received. `published_at_ms` is Unix milliseconds."""
+
+    header: PublishHeader
+    intent: Sealed[Intent]
+    rollout: Sealed[RolloutPolicy]
+    vms: Mapping[str, Spec]
+    published_at_ms: int
+    instances: Mapping[str, Spec] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Expand the replicas once: instance → spec, in the order of the names."""
+        expanded = {name: spec for spec in self.vms.values() for name in spec.value.instances}
+        object.__setattr__(self, "instances", {name: expanded[name] for name in sorted(expanded, key=natural)})
+
+    @property
+    def number(self) -> int:
+        """Its number; generations count from 1."""
+        return self.header.number
+
+
+class ReasonCode(StrEnum):
+    """Why an instance is where it is."""
+
+    PLACED = "placed"
+    VOLUME = "volume"
+    KEPT = "kept"
+    MOVING = "moving"
+    REMOVED = "removed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What one worker lacked for an instance. Amounts are of `what`: vCPUs, MiB, addresses or extras."""
+
+    worker_id: str
+    what: str
+    needed: int = 0
+    free: int = 0
+
+    def __str__(self) -> str:
+        amount = f" needs {self.needed}, free {self.free}" if self.needed else ""
+        return f"{self.worker_id}: {self.what}{amount}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementReason:
+    """Why there, or why nowhere: then `missing` says what each worker lacked."""
+
+    code: ReasonCode
+    text: str
+    missing: tuple[Missing, ...] = ()
+
+    def __str__(self) -> str:
+        return "; ".join((self.text, *(str(missing) for missing in self.missing)))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One instance, the generation that it shall run and where.
+
+    `generation` is NOTHING when it shall go away; `worker_id` is NOWHERE when it is not placed. `leaving`: its entry
+    is withdrawn, and what it reserves stays reserved until its worker reports it gone. `address` carries the prefix
+    length of the worker's subnet. `revision` is the worker's revision that first carried this target.
+    """
+
+    instance: str
+    generation: int
+    worker_id: str = NOWHERE
+    address: str = ""
+    reserved: Resources = NO_RESOURCES
+    leaving: bool = False
+    revision: int = 0
+    reason: PlacementReason = PlacementReason(ReasonCode.REFUSED, "not placed yet")
+
+    @property
+    def is_assigned(self) -> bool:
+        """Whether its worker's assignment has an entry for it."""
+        return self.worker_id != NOWHERE and not self.leaving
+
+    @property
+    def vm(self) -> str:
+        """The VM that it is an instance of."""
+        return self.instance.rpartition("-")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker that has logged in once: its facts, its /24, and the revision of its assignment."""
+
+    worker_id: str
+    facts: WorkerFacts
+    subnet: str
+    revision: int = 0
+
+
+class ChangeKind(StrEnum):
+    """What a rollout does to an instance."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    LIVE = "live"
+    SAME = "same"
+    REMOVED = "removed"
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the rollout waits for its health."""
+        return self not in (ChangeKind.SAME, ChangeKind.REMOVED)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all of this kind are set to the new generation in the first step."""
+        return self not in (ChangeKind.CHANGED, ChangeKind.REMOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The walk to one generation. `placed_ms`: from publish until all that is new had a worker, 0 before that."""
+
+    generation: int
+    state: RolloutState
+    reason: str = ""
+    kinds: Mapping[str, ChangeKind] = field(default_factory=dict)
+    placed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All durable state of one realm at one moment.
+
+    `last_good` maps instances to the generation that a rollout last succeeded with; `volume_bindings` instances to the
+    worker that holds their volumes.
+    """
+
+    epoch: str
+    realm: str = "default"
+    origin: Origin | None = None
+    generations: Mapping[int, Generation] = field(default_factory=dict)
+    rollouts: Mapping[int, Rollout] = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    workers: Mapping[str, WorkerRecord] = field(default_factory=dict)
+    last_good: Mapping[str, int] = field(default_factory=dict)
+    volume_bindings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> Generation | None:
+        """The generation with the highest number."""
+        return self.generations[max(self.generations)] if self.generations else None
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The newest generation's rollout, over or not."""
+        return self.rollouts.get(max(self.generations)) if self.generations else None
+
+    def wanted(self, instance: str) -> int:
+        """The generation that `instance` shall run now; NOTHING for none."""
+        placement = self.placements.get(instance)
+        return placement.generation if placement else NOTHING
+
+    def spec(self, instance: str, generation: int) -> Spec | None:
+        """The spec of `instance` in `generation`, None where that generation has none or is gone."""
+        found = self.generations.get(generation)
+        return found.instances.get(instance) if found else None
+
+    def wanted_spec(self, instance: str) -> Spec | None:
+        """The spec that `instance` shall run now."""
+        return self.spec(instance, self.wanted(instance))
+
+    def good_spec(self, instance: str) -> Spec | None:
+        """The spec that `instance` last succeeded with."""
+        return self.spec(instance, self.last_good.get(instance, NOTHING))
+
+    def placed_on(self, worker_id: str) -> Iterator[Placement]:
+        """The placements that reserve something on a worker, the leaving ones too."""
+        return (placement for placement in self.placements.values() if placement.worker_id == worker_id)
+
+
+def natural(instance: str) -> tuple[str, int]:
+    """A sort key by which `web-2` comes before `web-10`."""
+    vm, _, number = instance.rpartition("-")
+    return vm, int(number)

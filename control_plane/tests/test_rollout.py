@@ -1,0 +1,272 @@
+"""Rollouts from publish to outcome, on the real core and workers in memory."""
+
+from control_plane.events import RolloutMoved
+from control_plane.rollout.table import TRANSITIONS, Signal
+from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
+from control_plane.tests.world import World
+from schema.blueprint import Health, HealthCheck, RolloutPolicy, UpdatePolicy, Volume
+from schema.status import Convergence, RolloutState, View
+
+CHECKED = Health(checks=(HealthCheck(type="tcp", port=80),), start_deadline_ms=10_000)
+
+
+def web(content: str = "1", **fields: object) -> object:
+    return a_spec("web", content, **{"replicas": 2, "health": CHECKED, **fields})
+
+
+def db(content: str = "1", **fields: object) -> object:
+    return a_spec(
+        "db", content, **{"health": CHECKED, "volumes": {"data": Volume(size_mb=64, mount="/data")}, **fields}
+    )
+
+
+def a_running_world(*specs: object, **fields: object) -> World:
+    world = World(**fields)
+    world.publish(a_generation(1, *(specs or (web(), db()))))
+    assert world.run() is RolloutState.SUCCEEDED
+    return world
+
+
+def test_a_first_generation_gets_healthy_and_becomes_the_last_good_one() -> None:
+    world = a_running_world()
+    assert world.snapshot.last_good == {"web-0": 1, "web-1": 1, "db-0": 1}
+    status = world.status()
+    assert status.convergence is Convergence.CONVERGED
+    assert all(vm.healthy and vm.control_plane_view is View.OK for vm in status.vms)
+    assert len({vm.address for vm in status.vms}) == 3
+
+
+def test_new_vms_are_booted_together() -> None:
+    world = World()
+    world.publish(a_generation(1, web(), db()))
+    world.look()
+    world.report()
+    assert sorted(instance for instance, _ in world.started) == ["db-0", "web-0", "web-1"]
+
+
+def test_changed_vms_change_one_at_a_time_and_each_waits_for_the_health_of_the_one_before() -> None:
+    world = a_running_world()
+    world.publish(a_generation(2, web("2"), db()))
+    most = 0
+    while world.snapshot.rollout.state is RolloutState.RUNNING:
+        world.look()
+        unhealthy = [vm for vm in world.status().vms if not vm.healthy]
+        most = max(most, len(unhealthy))
+    assert world.snapshot.rollout.state is RolloutState.SUCCEEDED
+    assert most == 1
+
+
+def test_a_vm_with_equal_content_is_never_started_again() -> None:
+    world = a_running_world()
+    before = [start for start in world.started if start[0] == "db-0"]
+    world.publish(a_generation(2, web("2"), db(labels={"tier": "data"})))
+    assert world.run() is RolloutState.SUCCEEDED
+    assert [start for start in world.started if start[0] == "db-0"] == before
+    assert world.wanted() == {"web-0": 2, "web-1": 2, "db-0": 2}
+
+
+def test_what_gets_not_healthy_goes_back_and_is_told_as_rolled_back_with_the_reason() -> None:
+    world = a_running_world()
+    broken = web("2")
+    world.bad = {broken.content_hash}
+    before = world.wanted()
+    world.publish(a_generation(2, broken, db(), a_spec("batch", health=CHECKED)))
+    assert world.run() is RolloutState.ROLLED_BACK
+    assert world.wanted() == before
+    assert world.snapshot.last_good == before
+    status = world.status()
+    assert status.convergence is Convergence.FAILED
+    assert "web-0" in status.reason
+    assert "port 80" in status.reason
+    assert {vm.instance: vm.running_generation for vm in status.vms} == before
+    assert all(vm.healthy for vm in status.vms)
+
+
+def test_a_worker_that_says_nothing_of_its_failure_is_not_waited_for_beyond_the_margin() -> None:
+    world = a_running_world()
+    broken = web("2", update=UpdatePolicy(auto_rollback=True))
+    world.publish(a_generation(2, broken, db()))
+    world.look()
+    for worker in world.workers.values():
+        worker.boot_ms = 10**9
+    begun = world.now_ms
+    while world.snapshot.rollout.state is RolloutState.RUNNING:
+        world.look()
+    assert world.snapshot.rollout.state is RolloutState.ROLLING_BACK
+    assert world.now_ms - begun < 10_000 + 5_000 + 4 * world.pace_ms
+
+
+def test_without_auto_rollback_the_rollout_pauses_and_nothing_goes_back() -> None:
+    world = a_running_world()
+    broken = web("2", update=UpdatePolicy(auto_rollback=False))
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(2, broken, db()))
+    assert world.run() is RolloutState.PAUSED
+    world.look()
+    assert world.wanted() == {"web-0": 2, "web-1": 1, "db-0": 2}
+    assert world.status().convergence is Convergence.PROGRESSING
+    assert "paused" in world.status().reason
+
+
+def test_a_newer_generation_supersedes_and_inherits_what_was_last_good() -> None:
+    world = a_running_world()
+    broken = web("2")
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(2, broken, db()))
+    for _ in range(4):
+        world.look()
+    worse = web("3")
+    world.bad.add(worse.content_hash)
+    world.publish(a_generation(3, worse, db()))
+    assert world.snapshot.rollouts[2].state is RolloutState.SUPERSEDED
+    assert world.run() is RolloutState.ROLLED_BACK
+    assert world.wanted() == {"web-0": 1, "web-1": 1, "db-0": 1}
+
+
+def test_removals_come_last_and_success_waits_until_the_removed_ones_are_gone() -> None:
+    world = a_running_world()
+    world.publish(a_generation(2, web("2")))
+    while world.snapshot.rollout.state is RolloutState.RUNNING:
+        world.look()
+        changed = [vm for vm in world.status().vms if vm.vm == "web" and vm.healthy and vm.generation == 2]
+        assert "db-0" in world.wanted() or len(changed) == 2
+    assert world.snapshot.rollout.state is RolloutState.SUCCEEDED
+    assert "db-0" not in world.snapshot.placements
+    assert world.snapshot.volume_bindings["db-0"]
+
+
+def test_a_vm_that_was_removed_comes_back_to_the_worker_that_has_its_volume() -> None:
+    world = a_running_world()
+    home = world.snapshot.placements["db-0"].worker_id
+    world.publish(a_generation(2, web()))
+    assert world.run() is RolloutState.SUCCEEDED
+    world.publish(a_generation(3, web(), a_spec("aa", replicas=3), db()))
+    assert world.run() is RolloutState.SUCCEEDED
+    assert world.snapshot.placements["db-0"].worker_id == home
+    assert str(world.snapshot.placements["db-0"].reason) == f"volume on {home}"
+
+
+def test_a_failed_first_generation_leaves_nothing_behind() -> None:
+    world = World()
+    broken = web()
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(1, broken, db()))
+    assert world.run() is RolloutState.ROLLED_BACK
+    assert world.wanted() == {}
+    assert world.snapshot.last_good == {}
+
+
+def test_a_rolled_back_generation_is_not_tried_again_but_a_new_commit_with_equal_paths_is() -> None:
+    world = a_running_world()
+    broken = web("2")
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(2, broken, db()))
+    assert world.run() is RolloutState.ROLLED_BACK
+    for _ in range(20):
+        world.look()
+    assert world.snapshot.rollout.state is RolloutState.ROLLED_BACK
+    world.bad = set()
+    world.publish(a_generation(3, broken, db()))
+    assert world.run() is RolloutState.SUCCEEDED
+
+
+def test_a_vm_that_does_not_fit_is_refused_with_what_was_missing_and_what_runs_is_left_alone() -> None:
+    world = a_running_world()
+    started = list(world.started)
+    world.publish(a_generation(2, web(memory_mb=100_000), db()))
+    assert world.run() is RolloutState.ROLLED_BACK
+    assert "MiB of memory needs 100000" in world.snapshot.rollout.reason
+    assert world.started == started
+
+
+def test_a_vm_that_outgrows_its_worker_stops_there_before_it_starts_elsewhere() -> None:
+    world = World(a_snapshot(w0=some_facts(memory_mb=600), w1=some_facts(memory_mb=4096)))
+    world.publish(a_generation(1, a_spec("web", health=CHECKED, memory_mb=512)))
+    assert world.run() is RolloutState.SUCCEEDED
+    assert world.snapshot.placements["web-0"].worker_id == "w0"
+    world.publish(a_generation(2, a_spec("web", "2", health=CHECKED, memory_mb=1024)))
+    while world.snapshot.rollout.state is RolloutState.RUNNING:
+        world.look()
+        assert sum("web-0" in worker.vms for worker in world.workers.values()) <= 1
+    assert world.snapshot.rollout.state is RolloutState.SUCCEEDED
+    assert world.snapshot.placements["web-0"].worker_id == "w1"
+
+
+def test_health_checks_of_a_vm_that_is_not_rebooted_are_waited_for_too() -> None:
+    world = a_running_world()
+    harder = db(health=Health(checks=(HealthCheck(type="tcp", port=81),), start_deadline_ms=10_000))
+    world.publish(a_generation(2, web(), harder))
+    world.bad = {harder.content_hash}
+    assert world.run() in (RolloutState.ROLLED_BACK, RolloutState.FAILED)
+    assert world.wanted()["db-0"] == 1
+
+
+def test_going_back_to_what_does_not_get_healthy_again_is_failed_and_not_rolled_back() -> None:
+    world = a_running_world()
+    world.bad = {web("2").content_hash, web("1").content_hash}
+    world.publish(a_generation(2, web("2"), db()))
+    assert world.run() is RolloutState.FAILED
+    assert "did not get healthy again" in world.snapshot.rollout.reason
+
+
+def test_a_lost_worker_makes_its_vms_unknown_and_moves_nothing() -> None:
+    world = a_running_world()
+    before = world.snapshot
+    for worker in world.workers.values():
+        worker.silent = True
+    world.now_ms += 60_000
+    world.look()
+    assert world.snapshot == before
+    assert {vm.control_plane_view for vm in world.status().vms} == {View.UNKNOWN}
+    assert {worker.state.value for worker in world.status().workers} == {"lost"}
+
+
+def test_a_restart_of_the_control_plane_expires_and_moves_nothing() -> None:
+    world = a_running_world()
+    before, started = world.snapshot, list(world.started)
+    world.now_ms += 3_600_000
+    world.restart()
+    for _ in range(10):
+        world.decide()
+    assert world.snapshot == before
+    assert {worker.state.value for worker in world.status().workers} == {"ready"}
+    world.look()
+    assert world.started == started
+    assert world.status().convergence is Convergence.CONVERGED
+
+
+def test_without_checks_a_vm_is_healthy_when_it_has_run_for_min_healthy_ms() -> None:
+    world = World()
+    world.publish(a_generation(1, a_spec("batch"), rollout=RolloutPolicy(min_healthy_ms=4000)))
+    assert world.run() is RolloutState.SUCCEEDED
+    assert world.now_ms >= 4000
+
+
+def test_old_generations_are_forgotten_but_never_one_that_is_placed_or_last_good() -> None:
+    world = a_running_world()
+    for number in range(2, 12):
+        broken = web(str(number))
+        world.bad.add(broken.content_hash)
+        world.publish(a_generation(number, broken, db()))
+        world.run()
+    world.look()
+    assert sorted(world.snapshot.generations) == [1, 7, 8, 9, 10, 11]
+
+
+def test_the_table_has_no_way_out_of_an_outcome() -> None:
+    assert not [state for state, _ in TRANSITIONS if state.is_outcome]
+    reached = set(TRANSITIONS.values())
+    assert {state for state in RolloutState if state not in reached} == {RolloutState.RUNNING, RolloutState.ABORTED}
+
+
+def test_a_rollback_is_never_told_as_a_success() -> None:
+    assert [key for key, state in TRANSITIONS.items() if state is RolloutState.SUCCEEDED] == [
+        (RolloutState.RUNNING, Signal.COMPLETED)
+    ]
+    world = a_running_world()
+    broken = web("2")
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(2, broken, db()))
+    world.run()
+    signals = [event.signal for event in world.history if isinstance(event, RolloutMoved) and event.generation == 2]
+    assert signals == [Signal.UNHEALTHY, Signal.RESTORED]
