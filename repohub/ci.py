@@ -1,0 +1,59 @@
+"""Tells CI of pushes (`POST /v1/pushes`); it keeps nothing and retries nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import trio
+
+from repohub.verdict import Retry, Verdict, verdict_of
+from schema.builds import PushNotice
+from schema.errors import InvalidInput
+
+DEADLINE = 10.0
+"""Seconds for one delivery."""
+ANSWER = 4096
+"""Bytes of CI's answer that are looked at."""
+
+
+def read_token(path: Path) -> str:
+    """The token in a file that only its owner can read. Raises InvalidInput."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read the token file {path}: {error}") from None
+    if mode & 0o077:
+        raise InvalidInput(f"the token file {path} can be read by others; run: chmod 600 {path}")
+    if not text or not text.isprintable() or " " in text:
+        raise InvalidInput(f"the token file {path} holds no token")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class CiHook:
+    """CI's end of the post-receive hook. `http` has CI's address as its base_url."""
+
+    http: httpx.AsyncClient
+    token_file: Path
+
+    async def tell(self, notice: PushNotice) -> Verdict:
+        """Deliver one update; whatever goes wrong on the way is a Retry with its reason."""
+        try:
+            token = await trio.to_thread.run_sync(read_token, self.token_file)
+        except InvalidInput as error:
+            return Retry(error.message)
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        content = notice.model_dump_json(by_alias=True).encode()
+        try:
+            with trio.fail_after(DEADLINE):
+                async with self.http.stream("POST", "/v1/pushes", content=content, headers=headers) as response:
+                    body = bytearray()
+                    async for piece in response.aiter_bytes():
+                        body += piece
+                        if len(body) >= ANSWER:
+                            break
+                    return verdict_of(response.status_code, bytes(body[:ANSWER]).decode(errors="replace"))
+        except (httpx.HTTPError, trio.TooSlowError) as error:
+            said = str(error) or type(error).__name__
+            return Retry(f"CI at {self.http.base_url} cannot be reached: {said}")
