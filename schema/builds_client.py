@@ -1,15 +1,19 @@
 """The httpx client of CI's `/v1/builds`; it caches nothing and decides nothing."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
+import trio
 from pydantic import ValidationError
 
 from schema.builds import Build, BuildPage, LogPage
 from schema.errors import NotFound, ProcuratorError, Unavailable
+
+EVENTS_SILENCE_SECONDS = 60.0
+"""CI says something at least every 15 s; longer silence is a dead connection."""
 
 Page = TypeVar("Page", BuildPage, Build, LogPage)
 
@@ -46,13 +50,24 @@ class BuildsClient:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[AsyncIterator[Build]]:
-        """`GET /v1/builds/events` (server-sent): every build as it changes; ends when CI goes away."""
+        """`GET /v1/builds/events` (server-sent): every build as it changes. Ends, or raises Unavailable, with CI.
+
+        The stream is read by a task of its own: cancelling it ends httpx's nested generators, which closing an outer
+        one would leave to the garbage collector.
+        """
+        send, receive = trio.open_memory_channel[Build](64)
+        async with trio.open_nursery(strict_exception_groups=False) as nursery, receive:
+            nursery.start_soon(self._read_events, send)
+            yield receive
+            nursery.cancel_scope.cancel()
+
+    async def _read_events(self, send: trio.MemorySendChannel[Build]) -> None:
+        timeout = httpx.Timeout(5, read=EVENTS_SILENCE_SECONDS)
         try:
-            async with (
-                self.http.stream("GET", "/v1/builds/events", timeout=httpx.Timeout(5, read=60)) as response,
-                aclosing(_builds_of(response)) as builds,
-            ):
-                yield builds
+            async with send, self.http.stream("GET", "/v1/builds/events", timeout=timeout) as response:
+                async for line in response.aiter_lines():
+                    if line.startswith("data:"):
+                        await send.send(_parsed(Build, line.removeprefix("data:").strip().encode()))
         except httpx.HTTPError as error:
             raise Unavailable(f"CI at {self.http.base_url} went away: {error}") from error
 
@@ -68,12 +83,6 @@ class BuildsClient:
         if response.status_code != httpx.codes.OK:
             raise Unavailable(f"CI answered {response.status_code} to {path}")
         return response.content
-
-
-async def _builds_of(response: httpx.Response) -> AsyncGenerator[Build, None]:
-    async for line in response.aiter_lines():
-        if line.startswith("data:"):
-            yield _parsed(Build, line.removeprefix("data:").strip().encode())
 
 
 def _parsed(model: type[Page], data: bytes) -> Page:
