@@ -1,5 +1,6 @@
 """The httpx client of CI's `/v1/builds`; it caches nothing and decides nothing."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 
 from schema.builds import Build, BuildPage, LogPage
 from schema.errors import NotFound, ProcuratorError, Unavailable
+
+log = logging.getLogger(__name__)
 
 EVENTS_SILENCE_SECONDS = 60.0
 """CI says something at least every 15 s; longer silence is a dead connection."""
@@ -50,26 +53,27 @@ class BuildsClient:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[AsyncIterator[Build]]:
-        """`GET /v1/builds/events` (server-sent): every build as it changes. Ends, or raises Unavailable, with CI.
+        """`GET /v1/builds/events` (server-sent): every build as it changes; ends when CI goes away.
 
         The stream is read by a task of its own: cancelling it ends httpx's nested generators, which closing an outer
         one would leave to the garbage collector.
         """
         send, receive = trio.open_memory_channel[Build](64)
-        async with trio.open_nursery(strict_exception_groups=False) as nursery, receive:
+        async with trio.open_nursery() as nursery, receive:
             nursery.start_soon(self._read_events, send)
             yield receive
             nursery.cancel_scope.cancel()
 
     async def _read_events(self, send: trio.MemorySendChannel[Build]) -> None:
         timeout = httpx.Timeout(5, read=EVENTS_SILENCE_SECONDS)
-        try:
-            async with send, self.http.stream("GET", "/v1/builds/events", timeout=timeout) as response:
-                async for line in response.aiter_lines():
-                    if line.startswith("data:"):
-                        await send.send(_parsed(Build, line.removeprefix("data:").strip().encode()))
-        except httpx.HTTPError as error:
-            raise Unavailable(f"CI at {self.http.base_url} went away: {error}") from error
+        async with send:
+            try:
+                async with self.http.stream("GET", "/v1/builds/events", timeout=timeout) as response:
+                    async for line in response.aiter_lines():
+                        if line.startswith("data:"):
+                            await send.send(_parsed(Build, line.removeprefix("data:").strip().encode()))
+            except (httpx.HTTPError, ProcuratorError) as error:
+                log.info("the events of CI at %s end: %s", self.http.base_url, error)
 
     async def _get(self, path: str, params: dict[str, str]) -> bytes:
         try:
