@@ -1,13 +1,13 @@
 """Names, pairs and rules follow from the assignment alone."""
 
 from schema.assignment import Peer
-from worker.netplan import NetworkNames, Pair, dhcp_hosts, network_plan, ruleset, subnets
+from worker.netplan import NetworkNames, NetworkPlan, Pair, dhcp_hosts, network_plan, ruleset, subnets
 from worker.tests.builders import a_content, a_desired, a_spec, an_attachment
 
 NAMES = NetworkNames("worker-0\n/var/lib/procurator")
 
 
-def a_plan():  # type: ignore[no-untyped-def]
+def a_plan() -> NetworkPlan:
     web = a_desired("web-0", content=a_content(spec=a_spec("web", connect=("db:5432",))), number=2)
     db = a_desired("db-0", content=a_content(spec=a_spec("db")), number=3)
     peer = Peer(instance="db-1", address="10.77.1.4", worker_id="w-1", worker_address="", subnet="10.77.1.0/24")

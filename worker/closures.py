@@ -1,0 +1,160 @@
+"""Closures in the worker's own chroot store: pulled with signatures required, verified, kept by root links.
+
+It chooses no content and collects no garbage.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from nix.commands import copy_from_cache, path_info, verify_signatures
+from nix.environment import NixEnvironment
+from nix.result import PathInfo
+from schema.errors import BadSignature, CommandFailed, InvalidInput, NotFound, ProcuratorError, Unavailable
+
+ASK_SECONDS = 60.0
+"""Deadline of a question to the local store."""
+_UNSIGNED = ("lacks a valid signature", "lacks a signature by a trusted key", "is untrusted")
+_STORE = Path("/nix/store")
+_LINKS_FOLLOWED = 40
+
+
+class Closures:
+    """The store at `root` (`local?root=<root>`), filled from `caches` in order.
+
+    Never the host's store: a path that is already valid there would pass without its signature being looked at.
+    `keys` are the pinned public keys in nix's `name:base64` format.
+    """
+
+    def __init__(self, nix: NixEnvironment, *, root: Path, caches: Sequence[str], keys: Sequence[str]) -> None:
+        self._nix = nix
+        self._root = root
+        self._caches = tuple(caches)
+        self._keys = tuple(keys)
+        self._roots = root / "nix/var/nix/gcroots/procurator"
+
+    async def pull(self, paths: Sequence[str], *, deadline: float) -> None:
+        """Make the closures of `paths` valid here; only what is missing crosses the network.
+
+        Each cache gets `deadline` seconds. Raises BadSignature when a path is not signed by a pinned key, Unavailable
+        when no cache had it whole; what was pulled so far stays for the next try.
+        """
+        if await self._is_valid(paths):
+            return
+        failures: list[ProcuratorError] = []
+        for cache in self._caches:
+            try:
+                await copy_from_cache(
+                    self._nix, paths, cache=cache, store=self._root, trusted_keys=self._keys, deadline=deadline
+                )
+            except ProcuratorError as error:
+                failures.append(_told(error, cache))
+            else:
+                return
+        refused = next((failure for failure in failures if isinstance(failure, BadSignature)), None)
+        raise refused or Unavailable("; ".join(failure.message for failure in failures) or "no cache is configured")
+
+    async def _is_valid(self, paths: Sequence[str]) -> bool:
+        """Asked of nix: an interrupted pull leaves folders in the store that are no valid paths."""
+        if not (self._root / "nix/var/nix/db").is_dir():
+            return False
+        try:
+            known = await path_info(self._nix, paths, deadline=ASK_SECONDS, store=self._root)
+        except CommandFailed:
+            return False
+        return all(known.get(path) for path in paths) and all(known.values())
+
+    async def closure(self, paths: Sequence[str]) -> Mapping[str, PathInfo]:
+        """Everything that `paths` refer to, by path. Raises NotFound where something of it is not valid here."""
+        known = await path_info(self._nix, paths, deadline=ASK_SECONDS, store=self._root)
+        missing = [path for path, info in known.items() if info is None]
+        if missing:
+            raise NotFound(f"not in this worker's store: {', '.join(missing[:3])}")
+        return {path: info for path, info in known.items() if info is not None}
+
+    async def verify(self, paths: Sequence[str]) -> None:
+        """Check the closures' signatures against the keys that are pinned now. Raises BadSignature."""
+        try:
+            await verify_signatures(self._nix, paths, store=self._root, trusted_keys=self._keys, deadline=ASK_SECONDS)
+        except CommandFailed as error:
+            raise BadSignature(f"the closure of {paths[0]} is not signed by a pinned key: {_tail(error)}") from error
+
+    def keep(self, instance: str, roles: Mapping[str, Iterable[str]]) -> None:
+        """Make exactly these paths roots of `instance`, each link named for its role; no roles: none is kept."""
+        directory = self._roots / instance
+        wanted = {f"{role}-{Path(path).name}": path for role, paths in roles.items() for path in paths}
+        if wanted:
+            directory.mkdir(parents=True, exist_ok=True)
+        for name, path in wanted.items():
+            link = directory / name
+            if not link.is_symlink():
+                link.symlink_to(path)
+        if directory.is_dir():
+            for link in directory.iterdir():
+                if link.name not in wanted:
+                    link.unlink()
+            if not wanted:
+                directory.rmdir()
+
+    def kept(self) -> dict[str, tuple[str, ...]]:
+        """The link names of each instance that has roots."""
+        if not self._roots.is_dir():
+            return {}
+        return {
+            directory.name: tuple(sorted(link.name for link in directory.iterdir()))
+            for directory in sorted(self._roots.iterdir())
+        }
+
+    def physical(self, store_path: str) -> Path:
+        """Where a path `/nix/store/…` of this store really is on the machine."""
+        return self._root / store_path.lstrip("/")
+
+    def file(self, store_file: str) -> Path:
+        """The file that `store_file` is in this store, its links followed inside it.
+
+        A link in a chroot store says `/nix/store/…`, which the kernel would look up on the host. Raises InvalidInput
+        when it leads out of the store and NotFound when it leads nowhere.
+        """
+        path = Path(store_file)
+        for _ in range(_LINKS_FOLLOWED):
+            if not path.is_relative_to(_STORE) or ".." in path.parts or len(path.parts) < 4:
+                raise InvalidInput(f"{store_file} leads to {path}, which is not in the store")
+            link = self._first_link(path)
+            if link is None:
+                real = self.physical(str(path))
+                if not real.exists():
+                    raise NotFound(f"{store_file} does not exist in this worker's store")
+                return real
+            target = self.physical(str(link)).readlink()
+            path = _joined(link.parent, target) / path.relative_to(link)
+        raise InvalidInput(f"{store_file} is a loop of links")
+
+    def _first_link(self, path: Path) -> Path | None:
+        parts = [parent for parent in reversed((path, *path.parents)) if len(parent.parts) >= 4]
+        return next((part for part in parts if self.physical(str(part)).is_symlink()), None)
+
+
+def _joined(folder: Path, target: Path) -> Path:
+    """`target` as a link in `folder` means it, with its `..` taken lexically."""
+    if target.is_absolute():
+        return target
+    parts: list[str] = list(folder.parts)
+    for part in target.parts:
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return Path(*parts)
+
+
+def _tail(error: CommandFailed) -> str:
+    lines = [line.strip() for line in error.stderr.decode(errors="replace").splitlines() if line.strip()]
+    return " / ".join(lines[-3:])[-600:] or f"exit code {error.returncode}"
+
+
+def _told(error: ProcuratorError, cache: str) -> ProcuratorError:
+    if not isinstance(error, CommandFailed):
+        return Unavailable(f"{cache}: {error.message}")
+    text = _tail(error)
+    if any(sign in error.stderr.decode(errors="replace") for sign in _UNSIGNED):
+        return BadSignature(f"{cache}: {text}")
+    return Unavailable(f"{cache}: {text}")

@@ -1,0 +1,146 @@
+"""One dnsmasq for all of a worker's taps: static leases by MAC, hostname with them; it answers no DNS."""
+
+import ipaddress
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from nix.run import open_process
+from schema.errors import Unavailable
+from worker.backoff import pause_after
+from worker.netplan import NetworkNames, NetworkPlan, dhcp_hosts, subnets
+
+DIRECTORY = Path("/run")
+_END_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+def dnsmasq_conf(names: NetworkNames, directory: Path, nets: Sequence[ipaddress.IPv4Network]) -> str:
+    """The configuration: only on our taps, only to the MACs in `hosts`, leases for ever.
+
+    Leases are never renewed, since of several dnsmasq on one machine a renewal could reach the wrong one.
+    """
+    ranges = "".join(f"dhcp-range={net.network_address},static,{net.netmask},infinite\n" for net in nets)
+    return (
+        "port=0\n"
+        f"interface={names.tap_prefix}*\n"
+        "bind-dynamic\n"
+        f"{ranges}"
+        "dhcp-authoritative\n"
+        "dhcp-ignore=tag:!known\n"
+        "dhcp-option=option:dns-server\n"
+        "no-ping\n"
+        f"dhcp-hostsfile={directory}/hosts\n"
+        f"dhcp-leasefile={directory}/leases\n"
+        f"pid-file={directory}/dnsmasq.pid\n"
+        "log-facility=-\n"
+    )
+
+
+class DhcpServer:
+    """A supervised dnsmasq. `update` gives it the network's plan; `run` keeps it alive once there is one.
+
+    Its files are in a directory of its own outside the worker's state, because dnsmasq gives up root and has to read
+    them again on SIGHUP; nothing in them is secret.
+    """
+
+    def __init__(self, names: NetworkNames, *, below: Path = DIRECTORY) -> None:
+        self._names = names
+        self.directory = below / f"procurator-dhcp-{names.code}"
+        self._nets: tuple[ipaddress.IPv4Network, ...] = ()
+        self._process: trio.Process | None = None
+        self._changed = trio.Event()
+        self._round = trio.CancelScope()
+
+    def update(self, plan: NetworkPlan) -> None:
+        """Serve the leases of `plan` from now on; those that are out stay valid."""
+        nets = subnets(plan)
+        self.directory.mkdir(mode=0o755, exist_ok=True)
+        self.directory.chmod(0o755)
+        _write(self.directory / "hosts", dhcp_hosts(plan))
+        if not set(nets) <= set(self._nets):
+            self._nets = nets
+            _write(self.directory / "dnsmasq.conf", dnsmasq_conf(self._names, self.directory, nets))
+            self._changed.set()
+            self._round.cancel()
+        elif self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGHUP)
+
+    async def run(self) -> None:
+        """Until cancelled: run dnsmasq with what was last given, again after a pause where it ends by itself."""
+        await trio.to_thread.run_sync(self._end_stray)
+        failures = 0
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            ended = await self._serve()
+            if ended is None:
+                failures = 0
+                continue
+            log.warning("dnsmasq ended by itself: %s", ended)
+            await trio.sleep(pause_after(failures))
+            failures += 1
+            self._changed.set()
+
+    async def _serve(self) -> str | None:
+        """One dnsmasq: the reason of its end, or None when it has to begin again with another configuration."""
+        argv = ("dnsmasq", "--keep-in-foreground", f"--conf-file={self.directory}/dnsmasq.conf")
+        said = bytearray()
+        with trio.CancelScope() as self._round:
+            if self._changed.is_set():
+                return None
+            async with open_process(argv, env={}, stdin=None, stdout=None) as process:
+                self._process = process
+                if process.stderr is not None:
+                    async for chunk in process.stderr:
+                        said[:] = (said + chunk)[-2000:]
+                code = await process.wait()
+            return f"exit code {code}: {said.decode(errors='replace').strip().splitlines()[-1:]}"
+        return None
+
+    def end(self) -> None:
+        """End the dnsmasq that an agent left behind, and remove its files."""
+        self._end_stray()
+        if self.directory.is_dir():
+            for file in self.directory.iterdir():
+                file.unlink()
+            self.directory.rmdir()
+
+    def _end_stray(self) -> None:
+        """A dnsmasq of an agent that was killed: the next one starts where it stopped, the leases are in the file."""
+        pid = self._stray_pid()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if pid is None:
+                return
+            os.kill(pid, number)
+            pid = self._gone_within(_END_SECONDS)
+        if pid is not None:
+            raise Unavailable(f"the earlier dnsmasq, pid {pid}, does not end")
+
+    def _gone_within(self, seconds: float) -> int | None:
+        for _ in range(int(seconds / 0.01)):
+            if self._stray_pid() is None:
+                return None
+            signal.sigtimedwait([], 0.01)
+        return self._stray_pid()
+
+    def _stray_pid(self) -> int | None:
+        """The pid in the pid file, if that process really runs with our configuration."""
+        try:
+            pid = int((self.directory / "dnsmasq.pid").read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        return pid if f"--conf-file={self.directory}/dnsmasq.conf".encode() in command.split(b"\0") else None
+
+
+def _write(file: Path, text: str) -> None:
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_text(text)
+    fresh.chmod(0o644)
+    fresh.replace(file)

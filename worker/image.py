@@ -1,0 +1,77 @@
+"""The read-only disk of a closure: an erofs image, made once for each; it pulls nothing and deletes no image."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import trio
+
+from nix.result import PathInfo
+from nix.run import run
+
+BUILD_SECONDS = 600.0
+FIXED_UUID = "00000000-0000-0000-0000-000000000001"
+"""With fixed times and owners it makes the image a function of the closure."""
+
+
+def closure_hash(closure: Mapping[str, PathInfo]) -> str:
+    """SHA-256 over every path with its content's hash, in the order of the paths (64 hexadecimal characters)."""
+    lines = "".join(f"{path} {closure[path].nar_hash}\n" for path in sorted(closure))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+class Images:
+    """Images in `directory`, named by closure hash; `physical` says where a store path is on this machine.
+
+    `directory` is on the store's filesystem: the tree that the image is made of consists of hard links.
+    """
+
+    def __init__(self, directory: Path, *, physical: Callable[[str], Path]) -> None:
+        self._directory = directory
+        self._physical = physical
+        self._turns: dict[str, trio.Lock] = {}
+
+    async def image_of(self, closure: Mapping[str, PathInfo]) -> Path:
+        """The image whose top holds the store paths of `closure`; several callers at once cost one build."""
+        name = closure_hash(closure)
+        image = self._directory / f"{name}.erofs"
+        async with self._turns.setdefault(name, trio.Lock()):
+            if not image.exists():
+                await self._build(image, [self._physical(path) for path in sorted(closure)])
+        return image
+
+    def clear_unfinished(self) -> None:
+        """Remove what a build that was cut short left; to be called before any build."""
+        if self._directory.is_dir():
+            for remains in self._directory.glob(".*.building"):
+                shutil.rmtree(remains)
+
+    async def _build(self, image: Path, paths: list[Path]) -> None:
+        workshop = image.with_name(f".{image.name}.building")
+        tree, unfinished = workshop / "tree", workshop / "image"
+        shutil.rmtree(workshop, ignore_errors=True)
+        tree.mkdir(mode=0o700, parents=True)
+        try:
+            # Links, not copies: the image is read from the store's own files.
+            await run(("cp", "-al", "-t", str(tree), "--", *map(str, paths)), deadline=BUILD_SECONDS, env={})
+            await run(mkfs_argv(unfinished, tree), deadline=BUILD_SECONDS, env={})
+            await trio.to_thread.run_sync(_to_disk, unfinished)
+            unfinished.replace(image)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(shutil.rmtree, workshop)
+
+
+def mkfs_argv(image: Path, tree: Path) -> tuple[str, ...]:
+    """The command that makes `image` of `tree`: no times, owners or ids of this machine go into it."""
+    return ("mkfs.erofs", "--quiet", "-T1", f"-U{FIXED_UUID}", "--all-root", "-x-1", "--", str(image), str(tree))
+
+
+def _to_disk(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

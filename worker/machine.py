@@ -1,0 +1,47 @@
+"""What this machine is and how it is doing, from /proc and the state's filesystem; it judges nothing."""
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from schema.status import WorkerFacts, WorkerMetrics
+from worker.settings import Settings
+
+_MIB = 1024 * 1024
+
+
+def cpu_count() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _meminfo_mb(key: str) -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) // 1024
+    return 0
+
+
+def facts(settings: Settings, *, version: str) -> WorkerFacts:
+    """The machine as it is told at login; configured capacity goes before what is found."""
+    return WorkerFacts(
+        arch=platform.machine(),
+        cpu=settings.capacity.cpu or cpu_count(),
+        memory_mb=settings.capacity.memory_mb or _meminfo_mb("MemTotal"),
+        disk_mb=shutil.disk_usage(settings.state).total // _MIB,
+        hypervisor=Path(settings.hypervisor.command[0]).name,
+        labels=settings.labels,
+        extras=settings.extras,
+        version=version,
+    )
+
+
+def metrics(settings: Settings) -> WorkerMetrics:
+    """How it is doing now."""
+    return WorkerMetrics(
+        memory_free_mb=_meminfo_mb("MemAvailable"),
+        disk_free_mb=shutil.disk_usage(settings.state).free // _MIB,
+        load1=os.getloadavg()[0],
+        uptime_ms=int(float(Path("/proc/uptime").read_text().split()[0]) * 1000),
+    )

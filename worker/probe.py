@@ -1,0 +1,81 @@
+"""Ask a VM's tcp and http checks from the host's namespace; what the answers amount to is `worker.health`'s."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import httpx
+import trio
+
+from schema.blueprint import CheckType, HealthCheck
+from worker.health import CheckResult
+
+HOLD_SECONDS = 0.1
+"""How long a silent connection must stay open: a forwarder accepts before its guest listens, and then hangs up."""
+
+
+async def ask(checks: Sequence[HealthCheck], *, address: str, timeout_ms: int) -> tuple[CheckResult, ...]:
+    """The answers to tcp and http `checks` of the VM at `address`, all asked at once, each within `timeout_ms`."""
+    answers: dict[int, CheckResult] = {}
+
+    async def one(number: int, check: HealthCheck) -> None:
+        answers[number] = await _ask(check, address=address, timeout_ms=timeout_ms)
+
+    async with trio.open_nursery() as nursery:
+        for number, check in enumerate(checks):
+            nursery.start_soon(one, number, check)
+    return tuple(answers[number] for number in sorted(answers))
+
+
+async def _ask(check: HealthCheck, *, address: str, timeout_ms: int) -> CheckResult:
+    port = check.port or 0
+    with trio.move_on_after(timeout_ms / 1000):
+        match check.type:
+            case CheckType.TCP:
+                return await _tcp(address, port)
+            case CheckType.HTTP:
+                return await _http(address, port, check.path or "/")
+            case CheckType.COMMAND | CheckType.READINESS:
+                return CheckResult(False, f"{check.type} needs the guest channel")
+            case _:
+                assert_never(check.type)
+    return CheckResult(False, f"{check.type} {port}: no answer within {timeout_ms} ms")
+
+
+async def _tcp(address: str, port: int) -> CheckResult:
+    try:
+        stream = await trio.open_tcp_stream(address, port)
+    except OSError as error:
+        return CheckResult(False, f"tcp {port}: {_why(error)}")
+    async with stream:
+        said: bytes | None = None
+        try:
+            with trio.move_on_after(HOLD_SECONDS):
+                said = bytes(await stream.receive_some(1))
+        except trio.BrokenResourceError:
+            said = b""
+        if said == b"":
+            return CheckResult(False, f"tcp {port}: accepted and hung up")
+        return CheckResult(True, f"tcp {port}: open")
+
+
+async def _http(address: str, port: int, path: str) -> CheckResult:
+    url = httpx.URL(scheme="http", host=address, port=port, raw_path=path.encode())
+    try:
+        async with (
+            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=None) as client,  # noqa: S113 - the caller's deadline
+            client.stream("GET", url, headers={"connection": "close"}) as response,
+        ):
+            passed = 200 <= response.status_code < 400
+            return CheckResult(passed, f"http {port}{path}: answered {response.status_code}")
+    except (httpx.HTTPError, OSError) as error:
+        return CheckResult(False, f"http {port}{path}: {_why(error)}")
+
+
+def _why(error: BaseException) -> str:
+    """The reason in the system's words: trio and httpx wrap it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause.__context__
+    return str(error)[:200] or type(error).__name__

@@ -1,0 +1,136 @@
+"""What the worker keeps on disk across its own end: the signed assignment, each VM's memory and what it booted.
+
+A reader sees all of one version of a file or all of another, also after a power cut. It decides nothing.
+"""
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from schema.assignment import SignedAssignment
+from schema.errors import ProcuratorError
+from schema.names import WireModel
+from worker.vm_state import Attachment, Content, GivenUp, Memory
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _KeptAssignment(WireModel):
+    data: str
+    signature: str
+
+
+class _KeptMemory(WireModel):
+    proven: str = ""
+    given_up_generation: int = 0
+    given_up_content: str = ""
+    given_up_reason: str = ""
+
+
+class _Booted(WireModel):
+    generation: int
+    spec: str
+    address: str
+    gateway: str
+    mac: str
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` (0600), on disk before this returns."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(model: type[M], path: Path) -> M | None:
+    """None where the file is missing or is not what we wrote: it is then made again from what is assigned."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+class Records:
+    """The records below the worker's `state` directory."""
+
+    def __init__(self, state: Path) -> None:
+        self._assignment = state / "assignment.json"
+        self._memory = state / "memory"
+        self._booted = state / "booted"
+
+    def keep_assignment(self, signed: SignedAssignment) -> None:
+        """Keep the last assignment as it was signed: after a power cut it is checked and obeyed again."""
+        kept = _KeptAssignment(data=base64.b64encode(signed.data).decode(), signature=signed.signature)
+        write_durably(self._assignment, kept.model_dump_json(by_alias=True).encode())
+
+    def kept_assignment(self) -> SignedAssignment | None:
+        """The assignment that was kept last, if any; nothing of it has been checked."""
+        kept = _read(_KeptAssignment, self._assignment)
+        if kept is None:
+            return None
+        try:
+            return SignedAssignment(base64.b64decode(kept.data, validate=True), kept.signature)
+        except binascii.Error:
+            return None
+
+    def keep_memory(self, instance: str, memory: Memory) -> None:
+        """Keep what is known of an instance's contents."""
+        given = memory.given_up
+        kept = _KeptMemory(
+            proven=memory.proven,
+            given_up_generation=given.key[0] if given else 0,
+            given_up_content=given.key[1] if given else "",
+            given_up_reason=given.reason if given else "",
+        )
+        write_durably(self._memory / f"{instance}.json", kept.model_dump_json(by_alias=True).encode())
+
+    def memory(self, instance: str) -> Memory:
+        """What is known of an instance's contents; nothing where nothing was kept."""
+        kept = _read(_KeptMemory, self._memory / f"{instance}.json")
+        if kept is None:
+            return Memory()
+        given = None
+        if kept.given_up_content:
+            given = GivenUp((kept.given_up_generation, kept.given_up_content), kept.given_up_reason)
+        return Memory(kept.proven, given)
+
+    def keep_booted(self, instance: str, content: Content, attachment: Attachment) -> None:
+        """Keep what is about to be booted, before it is."""
+        kept = _Booted(
+            generation=content.generation,
+            spec=content.text,
+            address=attachment.address,
+            gateway=attachment.gateway,
+            mac=attachment.mac,
+        )
+        write_durably(self._booted / f"{instance}.json", kept.model_dump_json(by_alias=True).encode())
+
+    def booted(self, instance: str) -> tuple[Content, Attachment] | None:
+        """What was booted last for an instance."""
+        kept = _read(_Booted, self._booted / f"{instance}.json")
+        if kept is None:
+            return None
+        try:
+            content = Content.parse(kept.generation, kept.spec)
+        except ProcuratorError:
+            return None
+        return content, Attachment(kept.address, kept.gateway, kept.mac)
+
+    def forget(self, instance: str) -> None:
+        """Drop what is kept of an instance that left; its volumes are not among it."""
+        for folder in (self._memory, self._booted):
+            (folder / f"{instance}.json").unlink(missing_ok=True)

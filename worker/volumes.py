@@ -1,0 +1,66 @@
+"""Volumes: raw sparse files, formatted once when they are made; nothing here ever deletes or reformats one."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import trio
+
+from nix.run import run
+from schema.blueprint import Volume
+
+FORMAT_SECONDS = 120.0
+_SUFFIX = ".raw"
+_MIB = 1024 * 1024
+
+
+def volume_serial(name: str) -> str:
+    """By which the guest finds the disk (`/sys/block/vd*/serial`): 20 bytes, all that virtio has room for."""
+    return f"vol-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+class Volumes:
+    """Volumes under `directory`: `<instance>/<name>.raw`. Both names are DNS labels."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def ensure(self, instance: str, volumes: Mapping[str, Volume]) -> dict[str, Path]:
+        """The file of each volume, made and formatted where it is not there yet.
+
+        One that is there is never touched, whatever its size: data outlives the wish for another size.
+        """
+        files = {name: self._directory / instance / f"{name}{_SUFFIX}" for name in volumes}
+        for name, file in files.items():
+            if not file.exists():
+                await self._make(file, size=volumes[name].size_mb * _MIB)
+        return files
+
+    async def _make(self, file: Path, *, size: int) -> None:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = file.with_name(f".{file.name}.new")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.truncate(descriptor, size)
+            await run(mkfs_argv(unfinished), deadline=FORMAT_SECONDS, env={})
+            await trio.to_thread.run_sync(os.fsync, descriptor)
+        finally:
+            os.close(descriptor)
+        unfinished.replace(file)
+
+    def on_disk(self) -> dict[str, tuple[str, ...]]:
+        """The names of all volumes there are, by instance."""
+        if not self._directory.is_dir():
+            return {}
+        found = {
+            home.name: tuple(sorted(file.stem for file in home.glob(f"[!.]*{_SUFFIX}")))
+            for home in sorted(self._directory.iterdir())
+        }
+        return {instance: names for instance, names in found.items() if names}
+
+
+def mkfs_argv(file: Path) -> tuple[str, ...]:
+    """The command that formats a new volume; reserved blocks would be lost to the guest's services."""
+    return ("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1", "--", str(file))
