@@ -1,0 +1,99 @@
+"""The demo from start to end: services, a push by plain git, the watch, the page; it decides no verdict itself."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import trio
+
+from cli.demo.progress import Done
+from cli.demo.watching import Outcome, ReadStatus, Watch
+from cli.demo.workspace import Workspace
+from cli.up.cluster import LocalCluster
+from nix.run import run
+from schema.builds import BuildsClient
+from schema.errors import Unavailable
+from schema.log import escape_controls
+from schema.status import ClusterStatus, VmStatus
+
+REPOSITORY = "demo/example"
+BRANCH = "main"
+PAGE_INSTANCE = "web-0"
+_GIT_SECONDS = 60.0
+_HTTP_SECONDS = 10.0
+_SHOWN_PAGE_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was pushed: the commit and its page on repohub."""
+
+    commit: str
+    page_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The demo's actions. `say` prints a line; `seconds` counts since the demo began."""
+
+    workspace: Workspace
+    cluster: LocalCluster
+    git_env: Mapping[str, str]
+    say: Callable[[str], None]
+
+    async def push(self) -> Pushed:
+        """Create the repository on repohub and push the clone to it."""
+        cluster = self.cluster
+        async with _client(cluster.url(cluster.ports.repohub)) as http:
+            answer = await http.post("/api/repositories", json={"name": REPOSITORY, "default_branch": BRANCH})
+            if answer.status_code not in {httpx.codes.OK, httpx.codes.CREATED}:
+                raise Unavailable(f"repohub did not create {REPOSITORY}: {answer.status_code} {answer.text[:500]}")
+            repository = answer.json()
+        await self._git("remote", "add", "origin", repository["cloneUrl"])
+        self.say(f"$ git -C {self.workspace.clone} push -u origin {BRANCH}")
+        await self._git("push", "--quiet", "--set-upstream", "origin", BRANCH)
+        commit = await self._git("rev-parse", "HEAD")
+        return Pushed(commit=commit, page_url=repository["pageUrl"])
+
+    async def _git(self, *arguments: str) -> str:
+        argv = ["git", "-C", str(self.workspace.clone), *arguments]
+        completed = await run(argv, deadline=_GIT_SECONDS, env=self.git_env)
+        return completed.stdout.decode().strip()
+
+    async def watch(self, commit: str, *, read_status: ReadStatus, on_done: Callable[[Done], None]) -> Outcome:
+        """Follow the commit until it runs or has failed."""
+        async with _client(self.cluster.url(self.cluster.ports.ci)) as http:
+            watch = Watch(builds=BuildsClient(http), read_status=read_status, commit=commit, on_done=on_done)
+            return await watch.until_over()
+
+
+def page_url(status: ClusterStatus) -> str:
+    """Where `web-0` serves its page. Raises Unavailable when it offers no port."""
+    vm = next((vm for vm in status.vms if vm.instance == PAGE_INSTANCE), None)
+    port = _http_port(vm) if vm is not None else None
+    if vm is None or port is None or not vm.address:
+        raise Unavailable(f"{PAGE_INSTANCE} has no address or no port to fetch a page from")
+    return f"http://{vm.address.partition('/')[0]}:{port}/"
+
+
+def _http_port(vm: VmStatus) -> str | None:
+    return next((entry.rpartition(":")[2] for entry in vm.ports), None)
+
+
+async def fetch_page(url: str) -> str:
+    """The page as the host gets it from the guest, safe to show: what a guest sends is untrusted."""
+    async with _client(url) as http:
+        try:
+            answer = await http.get("")
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{url} did not answer: {error or type(error).__name__}") from error
+    return escape_controls(answer.text[:_SHOWN_PAGE_CHARACTERS], keep_newlines=True)
+
+
+@asynccontextmanager
+async def _client(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    # trust_env: a proxy of the machine's has no business between us and our own services and guests.
+    async with httpx.AsyncClient(base_url=base_url, timeout=_HTTP_SECONDS, trust_env=False) as client:
+        yield client
