@@ -1,5 +1,6 @@
 """Ask a VM's tcp and http checks from the host's namespace; what the answers amount to is `worker.health`'s."""
 
+import os
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -75,7 +76,7 @@ def _why(error: BaseException) -> str:
     """The reason in the system's words: trio and httpx wrap it."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno).lower()
         cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause.__context__
     return str(error)[:200] or type(error).__name__
