@@ -14,6 +14,7 @@ from control_plane.rollout.clocks import MARGIN_MS, failure_of, healthy_for_ms, 
 from control_plane.rollout.order import dependency_order
 from control_plane.rollout.table import Signal
 from control_plane.state import NOTHING, ChangeKind, Generation, Placement, Rollout, Snapshot
+from schema.names import printable
 from schema.status import RolloutState
 
 
@@ -63,7 +64,7 @@ def _failed(generation: Generation, failed: Mapping[str, str]) -> Step:
 def _first_of(failed: Mapping[str, str]) -> str:
     instance, why = next(iter(failed.items()))
     more = f" (and {len(failed) - 1} more: {', '.join(list(failed)[1:4])})" if len(failed) > 1 else ""
-    return f"{instance}: {why}{more}"
+    return printable(f"{instance}: {why}{more}")
 
 
 class _Walk:

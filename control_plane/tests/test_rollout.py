@@ -1,30 +1,39 @@
 """Rollouts from publish to outcome, on the real core and workers in memory."""
 
+from typing import Any
+
 from control_plane.events import RolloutMoved
 from control_plane.rollout.table import TRANSITIONS, Signal
+from control_plane.state import Rollout
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
 from control_plane.tests.world import World
-from schema.blueprint import Health, HealthCheck, RolloutPolicy, UpdatePolicy, Volume
+from schema.blueprint import CheckType, Health, HealthCheck, RolloutPolicy, UpdatePolicy, Volume
 from schema.status import Convergence, RolloutState, View
+from schema.vmspec import VmSpec
 
-CHECKED = Health(checks=(HealthCheck(type="tcp", port=80),), start_deadline_ms=10_000)
+CHECKED = Health(checks=(HealthCheck(type=CheckType.TCP, port=80),), start_deadline_ms=10_000)
 
 
-def web(content: str = "1", **fields: object) -> object:
+def web(content: str = "1", **fields: Any) -> VmSpec:
     return a_spec("web", content, **{"replicas": 2, "health": CHECKED, **fields})
 
 
-def db(content: str = "1", **fields: object) -> object:
-    return a_spec(
-        "db", content, **{"health": CHECKED, "volumes": {"data": Volume(size_mb=64, mount="/data")}, **fields}
-    )
+def db(content: str = "1", **fields: Any) -> VmSpec:
+    volumes = {"data": Volume(size_mb=64, mount="/data")}
+    return a_spec("db", content, **{"health": CHECKED, "volumes": volumes, **fields})
 
 
-def a_running_world(*specs: object, **fields: object) -> World:
-    world = World(**fields)
-    world.publish(a_generation(1, *(specs or (web(), db()))))
+def a_running_world() -> World:
+    world = World()
+    world.publish(a_generation(1, web(), db()))
     assert world.run() is RolloutState.SUCCEEDED
     return world
+
+
+def newest(world: World) -> Rollout:
+    rollout = world.snapshot.rollout
+    assert rollout is not None
+    return rollout
 
 
 def test_a_first_generation_gets_healthy_and_becomes_the_last_good_one() -> None:
@@ -48,11 +57,11 @@ def test_changed_vms_change_one_at_a_time_and_each_waits_for_the_health_of_the_o
     world = a_running_world()
     world.publish(a_generation(2, web("2"), db()))
     most = 0
-    while world.snapshot.rollout.state is RolloutState.RUNNING:
+    while newest(world).state is RolloutState.RUNNING:
         world.look()
         unhealthy = [vm for vm in world.status().vms if not vm.healthy]
         most = max(most, len(unhealthy))
-    assert world.snapshot.rollout.state is RolloutState.SUCCEEDED
+    assert newest(world).state is RolloutState.SUCCEEDED
     assert most == 1
 
 
@@ -90,9 +99,9 @@ def test_a_worker_that_says_nothing_of_its_failure_is_not_waited_for_beyond_the_
     for worker in world.workers.values():
         worker.boot_ms = 10**9
     begun = world.now_ms
-    while world.snapshot.rollout.state is RolloutState.RUNNING:
+    while newest(world).state is RolloutState.RUNNING:
         world.look()
-    assert world.snapshot.rollout.state is RolloutState.ROLLING_BACK
+    assert newest(world).state is RolloutState.ROLLING_BACK
     assert world.now_ms - begun < 10_000 + 5_000 + 4 * world.pace_ms
 
 
@@ -126,11 +135,11 @@ def test_a_newer_generation_supersedes_and_inherits_what_was_last_good() -> None
 def test_removals_come_last_and_success_waits_until_the_removed_ones_are_gone() -> None:
     world = a_running_world()
     world.publish(a_generation(2, web("2")))
-    while world.snapshot.rollout.state is RolloutState.RUNNING:
+    while newest(world).state is RolloutState.RUNNING:
         world.look()
         changed = [vm for vm in world.status().vms if vm.vm == "web" and vm.healthy and vm.generation == 2]
         assert "db-0" in world.wanted() or len(changed) == 2
-    assert world.snapshot.rollout.state is RolloutState.SUCCEEDED
+    assert newest(world).state is RolloutState.SUCCEEDED
     assert "db-0" not in world.snapshot.placements
     assert world.snapshot.volume_bindings["db-0"]
 
@@ -164,7 +173,7 @@ def test_a_rolled_back_generation_is_not_tried_again_but_a_new_commit_with_equal
     assert world.run() is RolloutState.ROLLED_BACK
     for _ in range(20):
         world.look()
-    assert world.snapshot.rollout.state is RolloutState.ROLLED_BACK
+    assert newest(world).state is RolloutState.ROLLED_BACK
     world.bad = set()
     world.publish(a_generation(3, broken, db()))
     assert world.run() is RolloutState.SUCCEEDED
@@ -175,7 +184,7 @@ def test_a_vm_that_does_not_fit_is_refused_with_what_was_missing_and_what_runs_i
     started = list(world.started)
     world.publish(a_generation(2, web(memory_mb=100_000), db()))
     assert world.run() is RolloutState.ROLLED_BACK
-    assert "MiB of memory needs 100000" in world.snapshot.rollout.reason
+    assert "MiB of memory needs 100000" in newest(world).reason
     assert world.started == started
 
 
@@ -185,16 +194,16 @@ def test_a_vm_that_outgrows_its_worker_stops_there_before_it_starts_elsewhere() 
     assert world.run() is RolloutState.SUCCEEDED
     assert world.snapshot.placements["web-0"].worker_id == "w0"
     world.publish(a_generation(2, a_spec("web", "2", health=CHECKED, memory_mb=1024)))
-    while world.snapshot.rollout.state is RolloutState.RUNNING:
+    while newest(world).state is RolloutState.RUNNING:
         world.look()
         assert sum("web-0" in worker.vms for worker in world.workers.values()) <= 1
-    assert world.snapshot.rollout.state is RolloutState.SUCCEEDED
+    assert newest(world).state is RolloutState.SUCCEEDED
     assert world.snapshot.placements["web-0"].worker_id == "w1"
 
 
 def test_health_checks_of_a_vm_that_is_not_rebooted_are_waited_for_too() -> None:
     world = a_running_world()
-    harder = db(health=Health(checks=(HealthCheck(type="tcp", port=81),), start_deadline_ms=10_000))
+    harder = db(health=Health(checks=(HealthCheck(type=CheckType.TCP, port=81),), start_deadline_ms=10_000))
     world.publish(a_generation(2, web(), harder))
     world.bad = {harder.content_hash}
     assert world.run() in (RolloutState.ROLLED_BACK, RolloutState.FAILED)
@@ -206,7 +215,7 @@ def test_going_back_to_what_does_not_get_healthy_again_is_failed_and_not_rolled_
     world.bad = {web("2").content_hash, web("1").content_hash}
     world.publish(a_generation(2, web("2"), db()))
     assert world.run() is RolloutState.FAILED
-    assert "did not get healthy again" in world.snapshot.rollout.reason
+    assert "did not get healthy again" in newest(world).reason
 
 
 def test_a_lost_worker_makes_its_vms_unknown_and_moves_nothing() -> None:

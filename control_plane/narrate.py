@@ -1,0 +1,78 @@
+"""The events that people are shown, from two snapshots or two reports of a worker; it sends none of them."""
+
+from collections.abc import Iterator
+
+from control_plane.observations import Observed
+from control_plane.state import NOTHING, Placement, Snapshot, natural
+from schema.status import Event, EventKind
+
+
+def state_events(before: Snapshot, after: Snapshot, *, wall_ms: int) -> tuple[Event, ...]:
+    """What a change of state means to people, in the order in which it is told."""
+    told = (
+        *_generations(before, after),
+        *_workers(before, after),
+        *_placements(before, after),
+        *_rollouts(before, after),
+    )
+    return tuple(Event(at_ms=wall_ms, kind=kind, subject=subject, message=message) for kind, subject, message in told)
+
+
+def report_events(before: Observed | None, after: Observed, *, wall_ms: int) -> tuple[Event, ...]:
+    """The VMs whose phase or content a worker reports to be another than before."""
+    old = before.vms if before else {}
+    events = []
+    for instance, vm in sorted(after.vms.items()):
+        was = old.get(instance)
+        if was and (was.phase, was.content_hash, was.reverted) == (vm.phase, vm.content_hash, vm.reverted):
+            continue
+        why = vm.reverted.reason if vm.reverted else vm.reason
+        message = f"{vm.phase.value} on generation {vm.generation}" + (f": {why}" if why else "")
+        events.append(Event(at_ms=wall_ms, kind=EventKind.VM, subject=instance, message=message))
+    for instance in sorted(set(old) - set(after.vms)):
+        events.append(Event(at_ms=wall_ms, kind=EventKind.VM, subject=instance, message="gone"))
+    return tuple(events)
+
+
+_Told = tuple[EventKind, str, str]
+
+
+def _generations(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
+    for number in sorted(set(after.generations) - set(before.generations)):
+        header = after.generations[number].header
+        yield EventKind.GENERATION, str(number), f"published from {header.origin} at {header.commit[:12]}"
+
+
+def _workers(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
+    for worker_id in sorted(set(after.workers) - set(before.workers)):
+        yield EventKind.WORKER, worker_id, f"joined with {after.workers[worker_id].subnet}"
+
+
+def _placements(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
+    if before.placements is after.placements:
+        return
+    for instance in sorted({*before.placements, *after.placements}, key=natural):
+        old, new = before.placements.get(instance), after.placements.get(instance)
+        message = _moved(old, new)
+        if message:
+            yield EventKind.PLACEMENT, instance, message
+
+
+def _moved(old: Placement | None, new: Placement | None) -> str:
+    if new is None:
+        return "released"
+    if old and (old.generation, old.worker_id, old.leaving) == (new.generation, new.worker_id, new.leaving):
+        return "" if old.reason == new.reason else f"not placed: {new.reason}"
+    if new.generation == NOTHING or new.leaving:
+        return f"leaves {new.worker_id}: {new.reason}"
+    if not new.worker_id:
+        return f"not placed: {new.reason}"
+    return f"generation {new.generation} on {new.worker_id}: {new.reason}"
+
+
+def _rollouts(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
+    for number, rollout in sorted(after.rollouts.items()):
+        old = before.rollouts.get(number)
+        if old is None or old.state is not rollout.state:
+            why = f": {rollout.reason}" if rollout.reason else ""
+            yield EventKind.ROLLOUT, str(number), f"{rollout.state.value}{why}"

@@ -1,0 +1,253 @@
+"""The control plane at work: the core, the store, the observations and the connections as one; it knows no sessions.
+
+It wires and waits; what shall happen is decided in `plan.py`, `publish.py` and below. `backend.py` hands it to callers.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+import trio
+
+from control_plane.assign import assignment_for
+from control_plane.authority import Authority, Bell
+from control_plane.closures import live_closures
+from control_plane.connections import Connections, ForwardedVm, ForwardedWorker
+from control_plane.convergence import Moment, cluster_status
+from control_plane.events import StateEvent
+from control_plane.joining import join
+from control_plane.narrate import report_events, state_events
+from control_plane.observations import Observations
+from control_plane.plan import Limits, Plan, plan
+from control_plane.publish import accept, check_publish, receipt
+from control_plane.rollout.clocks import take_report, tick
+from control_plane.state import Snapshot
+from control_plane.store.database import Database
+from control_plane.watch import EventStream
+from schema.assignment import Seen, SignedAssignment, sign_assignment
+from schema.errors import NotFound, Unavailable
+from schema.generation import Publish, PublishReceipt
+from schema.interfaces import LONG_POLL_SECONDS, Vm, Worker, WorkerHello
+from schema.signing import PublicKey, SecretKey
+from schema.status import ClusterStatus, LiveClosures, PushReply, WorkerReport
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE_SECONDS = 5.0
+"""How long the reconciler sleeps at most when nothing wakes it."""
+RETRY_SECONDS = 1.0
+"""How long it waits when the database could not be written."""
+
+
+class Clock(Protocol):
+    """The two clocks of `app.py`."""
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds."""
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds that never jump and count suspended time too (CLOCK_BOOTTIME)."""
+
+
+class ControlPlane:
+    """One realm's control plane. `run` must be running for anything but reading to work."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        realm: str,
+        key: SecretKey,
+        publishers: Sequence[PublicKey],
+        clock: Clock,
+        limits: Limits,
+        network: str,
+        interval_ms: int,
+    ) -> None:
+        self._realm = realm
+        self._key = key
+        self._publishers = tuple(publishers)
+        self._clock = clock
+        self._limits = limits
+        self._network = network
+        self._interval_ms = interval_ms
+        self._bell = Bell()
+        self._connections = Connections()
+        self._observations = Observations(started_ms=clock.monotonic_ms())
+        self._signed: dict[str, tuple[int, SignedAssignment]] = {}
+        self.authority = Authority(database, realm=realm, on_change=self._changed)
+        self.events = EventStream(epoch=database.epoch, starts=database.starts, status=self.status)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The durable state, as it is on disk."""
+        return self.authority.snapshot
+
+    def status(self) -> ClusterStatus:
+        """The whole cluster now."""
+        return cluster_status(self.snapshot, self._observations, self._moment())
+
+    def _moment(self) -> Moment:
+        return Moment(
+            now_ms=self._clock.monotonic_ms(),
+            wall_ms=self._clock.wall_ms(),
+            lost_after_ms=self._limits.lost_after_ms,
+        )
+
+    def _changed(self, before: Snapshot, after: Snapshot) -> None:
+        events = state_events(before, after, wall_ms=self._clock.wall_ms())
+        for event in events:
+            log.info("%s %s: %s", event.kind.value, event.subject, event.message)
+        self.events.append(events)
+        self._bell.ring()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write and reconcile until cancelled."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.authority.run)
+            task_status.started()
+            await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        """Level-triggered: whatever woke it, everything is looked at again."""
+        while True:
+            news = self._bell.next
+            self._tick()
+            found = self._plan(self.snapshot)
+            if found.events:
+                await self._carry_out(found)
+                continue
+            pause = LONGEST_PAUSE_SECONDS if found.recheck_ms is None else found.recheck_ms / 1000
+            with trio.move_on_after(min(pause, LONGEST_PAUSE_SECONDS)):
+                await news.wait()
+
+    def _tick(self) -> None:
+        moment = self._moment()
+        self._observations = tick(
+            self.snapshot, self._observations, now_ms=moment.now_ms, lost_after_ms=moment.lost_after_ms
+        )
+
+    def _plan(self, snapshot: Snapshot) -> Plan:
+        moment = self._moment()
+        return plan(snapshot, self._observations, now_ms=moment.now_ms, wall_ms=moment.wall_ms, limits=self._limits)
+
+    async def _carry_out(self, found: Plan) -> None:
+        planned = self.snapshot
+
+        def decide(snapshot: Snapshot) -> tuple[StateEvent, ...]:
+            return found.events if snapshot is planned else self._plan(snapshot).events
+
+        try:
+            await self.authority.change(decide)
+        except Unavailable as error:
+            log.warning("a change waits: %s", error.message)
+            await trio.sleep(RETRY_SECONDS)
+
+    # What sessions call.
+
+    async def publish(self, publish: Publish) -> PublishReceipt:
+        """As Master.publish_state."""
+        check = partial(
+            check_publish,
+            publish,
+            realm=self._realm,
+            publishers=self._publishers,
+            published_at_ms=self._clock.wall_ms(),
+        )
+        generation = await trio.to_thread.run_sync(check)
+        created: list[StateEvent] = []
+
+        def decide(snapshot: Snapshot) -> Sequence[StateEvent]:
+            created.extend(accept(snapshot, generation))
+            return created
+
+        await self.authority.change(decide)
+        return receipt(generation, created=bool(created))
+
+    async def assignment(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment | None:
+        """As Master.get_assignment."""
+        with trio.move_on_after(LONG_POLL_SECONDS):
+            while True:
+                news = self._bell.next
+                worker = self.snapshot.workers.get(worker_id)
+                if worker is None:
+                    raise NotFound(f"there is no worker {worker_id!r}")
+                if last_seen != Seen(self.snapshot.epoch, worker.revision):
+                    return self._sign(worker_id, worker.revision)
+                await news.wait()
+        return None
+
+    def _sign(self, worker_id: str, revision: int) -> SignedAssignment:
+        known = self._signed.get(worker_id)
+        if known and known[0] == revision:
+            return known[1]
+        signed = sign_assignment(assignment_for(self.snapshot, worker_id), self._key)
+        self._signed[worker_id] = (revision, signed)
+        return signed
+
+    def report(self, report: WorkerReport) -> PushReply:
+        """As Master.push_data. A report that tells anything new wakes the reconciler at once."""
+        if report.worker_id not in self.snapshot.workers:
+            raise NotFound(f"there is no worker {report.worker_id!r}")
+        moment = self._moment()
+        before = self._observations.workers.get(report.worker_id)
+        was_lost = self._observations.silent_ms(report.worker_id, now_ms=moment.now_ms) > moment.lost_after_ms
+        self._observations = take_report(
+            self.snapshot, self._observations, report, now_ms=moment.now_ms, lost_after_ms=moment.lost_after_ms
+        )
+        after = self._observations.workers[report.worker_id]
+        events = report_events(before, after, wall_ms=moment.wall_ms)
+        if events:
+            self.events.append(events)
+        if before is None or was_lost or before.report.revision != report.revision or before.vms != after.vms:
+            self._bell.ring()
+        return PushReply(server_time_ms=moment.wall_ms, interval_ms=self._interval_ms)
+
+    def closures(self) -> LiveClosures:
+        """As Master.live_closures."""
+        return live_closures(self.snapshot, self._observations)
+
+    def worker(self, worker_id: str) -> Worker:
+        """As Master.get_worker."""
+        if worker_id not in self.snapshot.workers:
+            raise NotFound(f"there is no worker {worker_id!r}")
+        self._connections.current(worker_id)
+        return ForwardedWorker(partial(self._connections.current, worker_id))
+
+    def vm(self, vm_id: str) -> Vm:
+        """As Master.get_vm."""
+        self._worker_of(vm_id)
+        return ForwardedVm(lambda: self._connections.current(self._worker_of(vm_id)), vm_id)
+
+    def _worker_of(self, vm_id: str) -> str:
+        placement = self.snapshot.placements.get(vm_id)
+        if placement is None:
+            raise NotFound(f"there is no instance {vm_id!r}")
+        if not placement.worker_id:
+            raise Unavailable(f"{vm_id} is not placed: {placement.reason}")
+        return placement.worker_id
+
+    # Connections of workers.
+
+    async def attach(self, hello: WorkerHello, worker: Worker) -> None:
+        """A worker has logged in. Raises InvalidInput for an id that is no DNS label."""
+        await self.authority.change(partial(join, hello=hello, network=self._network))
+        self._connections.attach(hello.worker_id, worker)
+        self._observations = self._observations.with_connection(hello.worker_id, connected=True)
+        self._bell.ring()
+
+    def detach(self, worker_id: str, worker: Worker) -> None:
+        """That connection has ended; its VMs stay where they are."""
+        if self._connections.detach(worker_id, worker):
+            self._observations = self._observations.with_connection(worker_id, connected=False)
+            self._bell.ring()
+
+    def check_session(self, worker_id: str, worker: Worker) -> None:
+        """Raises Unavailable for a session whose worker has connected anew."""
+        if not self._connections.is_current(worker_id, worker):
+            raise Unavailable(f"another session of worker {worker_id!r} has taken the place of this one")
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds."""
+        return self._clock.wall_ms()

@@ -1,0 +1,220 @@
+"""A snapshot as rows and back, and the rows in which two snapshots differ; it knows no database.
+
+Rows are written by difference, never event by event, so that what is on disk cannot stray from the snapshot.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from control_plane.state import (
+    ChangeKind,
+    Generation,
+    Missing,
+    Placement,
+    PlacementReason,
+    ReasonCode,
+    Resources,
+    Rollout,
+    Snapshot,
+    Spec,
+    WorkerRecord,
+)
+from schema.blueprint import RolloutPolicy
+from schema.canonical import Sealed, canonical_bytes
+from schema.generation import Origin, Publish, PublishHeader
+from schema.status import RolloutState, WorkerFacts
+from schema.vmspec import VmSpec
+
+Row = dict[str, Any]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """Rows of one table to take away (by the columns that they are known by) and rows to put in their place."""
+
+    table: str
+    gone: tuple[Row, ...]
+    rows: tuple[Row, ...]
+
+
+def changes(before: Snapshot | None, after: Snapshot) -> tuple[TableChange, ...]:
+    """What to write for `after` over `before` (None: an empty realm). Unchanged maps cost nothing."""
+    old = before or Snapshot(epoch=after.epoch, realm=after.realm)
+    found = [
+        _changed("realms", _origins(old), _origins(after), key="realm", row=lambda _key, value: {"origin": value}),
+        _changed("generations", old.generations, after.generations, key="number", row=_generation_row),
+        _changed("rollouts", old.rollouts, after.rollouts, key="generation", row=_rollout_row),
+        _changed("placements", old.placements, after.placements, key="instance", row=_placement_row),
+        _changed("workers", old.workers, after.workers, key="worker_id", row=_worker_row),
+        _changed("last_good", old.last_good, after.last_good, key="instance", row=_number_row),
+        _changed("volume_bindings", old.volume_bindings, after.volume_bindings, key="instance", row=_binding_row),
+        _spec_changes(old, after),
+    ]
+    realm = after.realm
+    return tuple(_in_realm(realm, change) for change in found if change.gone or change.rows)
+
+
+def _changed(
+    table: str, old: Mapping[K, V], new: Mapping[K, V], *, key: str, row: Callable[[K, V], Row]
+) -> TableChange:
+    if old is new:
+        return TableChange(table, (), ())
+    put = {name: value for name, value in new.items() if old.get(name) != value}
+    gone = [name for name in old if name not in new or name in put]
+    rows = tuple({key: name, **row(name, value)} for name, value in put.items())
+    return TableChange(table, tuple({key: name} for name in gone), rows)
+
+
+def _spec_changes(old: Snapshot, new: Snapshot) -> TableChange:
+    gone = tuple({"number": number} for number in old.generations if number not in new.generations)
+    rows = tuple(
+        {"number": number, "position": position, "spec": spec.sealed.data}
+        for number, generation in new.generations.items()
+        if number not in old.generations
+        for position, spec in enumerate(generation.vms.values())
+    )
+    return TableChange("vm_specs", gone, rows)
+
+
+def _in_realm(realm: str, change: TableChange) -> TableChange:
+    return TableChange(
+        change.table,
+        tuple({"realm": realm, **row} for row in change.gone),
+        tuple({"realm": realm, **row} for row in change.rows),
+    )
+
+
+def _json(value: Any) -> str:
+    return canonical_bytes(value).decode()
+
+
+def _origins(snapshot: Snapshot) -> Mapping[str, str]:
+    origin = snapshot.origin
+    return {snapshot.realm: _json(origin.model_dump(mode="json", by_alias=True))} if origin else {}
+
+
+def _generation_row(_number: int, generation: Generation) -> Row:
+    return {
+        "header": _json(generation.header.model_dump(mode="json", by_alias=True)),
+        "rollout": generation.rollout.data,
+        "published_at_ms": generation.published_at_ms,
+    }
+
+
+def _rollout_row(_number: int, rollout: Rollout) -> Row:
+    kinds = {instance: kind.value for instance, kind in rollout.kinds.items()}
+    return {
+        "state": rollout.state.value,
+        "reason": rollout.reason,
+        "kinds": _json(kinds),
+        "placed_ms": rollout.placed_ms,
+    }
+
+
+def _placement_row(_instance: str, placement: Placement) -> Row:
+    reserved, reason = placement.reserved, placement.reason
+    missing = [[one.worker_id, one.what, one.needed, one.free] for one in reason.missing]
+    return {
+        "generation": placement.generation,
+        "worker_id": placement.worker_id,
+        "address": placement.address,
+        "reserved": _json({"cpu": reserved.cpu, "memoryMb": reserved.memory_mb, "extras": dict(reserved.extras)}),
+        "leaving": placement.leaving,
+        "revision": placement.revision,
+        "reason": _json({"code": reason.code.value, "text": reason.text, "missing": missing}),
+    }
+
+
+def _worker_row(_worker_id: str, worker: WorkerRecord) -> Row:
+    return {
+        "facts": _json(worker.facts.model_dump(mode="json", by_alias=True)),
+        "subnet": worker.subnet,
+        "revision": worker.revision,
+    }
+
+
+def _number_row(_instance: str, generation: int) -> Row:
+    return {"generation": generation}
+
+
+def _binding_row(_instance: str, worker_id: str) -> Row:
+    return {"worker_id": worker_id}
+
+
+def snapshot_of(*, epoch: str, realm: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Snapshot:
+    """The snapshot that `rows` (of one realm, by table) hold.
+
+    Raises InvalidInput or HashMismatch where a row is not what was written: nothing is served from a damaged database.
+    """
+    specs: dict[int, list[tuple[int, bytes]]] = {}
+    for row in rows["vm_specs"]:
+        specs.setdefault(row["number"], []).append((row["position"], row["spec"]))
+    origins = [Origin.model_validate_json(row["origin"]) for row in rows["realms"]]
+    return Snapshot(
+        epoch=epoch,
+        realm=realm,
+        origin=origins[0] if origins else None,
+        generations={
+            row["number"]: _generation(row, [data for _, data in sorted(specs.get(row["number"], ()))])
+            for row in rows["generations"]
+        },
+        rollouts={row["generation"]: _rollout(row) for row in rows["rollouts"]},
+        placements={row["instance"]: _placement(row) for row in rows["placements"]},
+        workers={row["worker_id"]: _worker(row) for row in rows["workers"]},
+        last_good={row["instance"]: row["generation"] for row in rows["last_good"]},
+        volume_bindings={row["instance"]: row["worker_id"] for row in rows["volume_bindings"]},
+    )
+
+
+def _generation(row: Mapping[str, Any], specs: Iterable[bytes]) -> Generation:
+    publish = Publish(
+        header=PublishHeader.model_validate_json(row["header"]),
+        vm_specs=tuple(Sealed.parse(VmSpec, data) for data in specs),
+        rollout=Sealed.parse(RolloutPolicy, row["rollout"]),
+    )
+    return Generation(
+        header=publish.header,
+        intent=publish.check_content(),
+        rollout=publish.rollout,
+        vms={spec.value.name: Spec.of(spec) for spec in publish.vm_specs},
+        published_at_ms=row["published_at_ms"],
+    )
+
+
+def _rollout(row: Mapping[str, Any]) -> Rollout:
+    return Rollout(
+        generation=row["generation"],
+        state=RolloutState(row["state"]),
+        reason=row["reason"],
+        kinds={instance: ChangeKind(kind) for instance, kind in json.loads(row["kinds"]).items()},
+        placed_ms=row["placed_ms"],
+    )
+
+
+def _placement(row: Mapping[str, Any]) -> Placement:
+    reserved, reason = json.loads(row["reserved"]), json.loads(row["reason"])
+    return Placement(
+        instance=row["instance"],
+        generation=row["generation"],
+        worker_id=row["worker_id"],
+        address=row["address"],
+        reserved=Resources(reserved["cpu"], reserved["memoryMb"], tuple(sorted(reserved["extras"].items()))),
+        leaving=bool(row["leaving"]),
+        revision=row["revision"],
+        reason=PlacementReason(
+            ReasonCode(reason["code"]), reason["text"], tuple(Missing(*missing) for missing in reason["missing"])
+        ),
+    )
+
+
+def _worker(row: Mapping[str, Any]) -> WorkerRecord:
+    return WorkerRecord(
+        worker_id=row["worker_id"],
+        facts=WorkerFacts.model_validate_json(row["facts"]),
+        subnet=row["subnet"],
+        revision=row["revision"],
+    )

@@ -1,0 +1,88 @@
+"""The tables of the control plane's database; it opens none and writes no row.
+
+Every table of a realm's state carries the realm. A change of the tables raises SCHEMA_VERSION.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table, Text
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+database = Table(
+    "database",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("schema_version", Integer, nullable=False),
+    Column("epoch", String(32), nullable=False),
+    Column("starts", Integer, nullable=False),
+)
+realms = Table(
+    "realms",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("origin", Text, nullable=False),
+)
+generations = Table(
+    "generations",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("header", Text, nullable=False),
+    Column("rollout", LargeBinary, nullable=False),
+    Column("published_at_ms", BigInteger, nullable=False),
+)
+vm_specs = Table(
+    "vm_specs",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("spec", LargeBinary, nullable=False),
+)
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("kinds", Text, nullable=False),
+    Column("placed_ms", BigInteger, nullable=False),
+)
+placements = Table(
+    "placements",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("instance", String(70), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("worker_id", String(63), nullable=False),
+    Column("address", String(18), nullable=False),
+    Column("reserved", Text, nullable=False),
+    Column("leaving", Boolean, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+workers = Table(
+    "workers",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("worker_id", String(63), primary_key=True),
+    Column("facts", Text, nullable=False),
+    Column("subnet", String(18), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+last_good = Table(
+    "last_good",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("instance", String(70), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
+volume_bindings = Table(
+    "volume_bindings",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("instance", String(70), primary_key=True),
+    Column("worker_id", String(63), nullable=False),
+)
