@@ -1,0 +1,315 @@
+"""Reads `vm.create`'s JSON and checks it at boot, both as the real one does; it opens no file.
+
+Read: types, enums, required fields; unknown keys are ignored. Source: recorded answers of v53 (facts §5 and §6).
+"""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from worker.vmm.dev.answers import BootFailed, BootFailure, Json, Refused
+
+U8, U16, U32, U64 = 8, 16, 32, 64
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
+_PCI: Json = {"pci_segment": (0, U16), "id": (None, str), "pci_device_id": (None, U8)}
+_CONSOLE_MODES = ("Off", "Pty", "Tty", "File", "Socket", "Null")
+_IMAGE_TYPES = ("FixedVhd", "Qcow2", "Raw", "Vhdx", "Unknown")
+REQUIRED = object()
+
+
+def _disk() -> Json:
+    return {
+        **_PCI,
+        "path": (None, str),
+        "readonly": (False, bool),
+        "direct": (False, bool),
+        "iommu": (False, bool),
+        "num_queues": (1, U32),
+        "queue_size": (128, U16),
+        "vhost_user": (False, bool),
+        "vhost_socket": (None, str),
+        "rate_limiter_config": (None, dict),
+        "rate_limit_group": (None, str),
+        "serial": (None, str),
+        "queue_affinity": (None, list),
+        "backing_files": (False, bool),
+        "sparse": (True, bool),
+        "image_type": ("Unknown", _IMAGE_TYPES),
+        "lock_granularity": ("ByteRange", ("ByteRange", "Full")),
+    }
+
+
+def _net() -> Json:
+    return {
+        **_PCI,
+        "tap": (None, str),
+        "ip": (None, str),
+        "mask": (None, str),
+        "mac": (None, _MAC),
+        "host_mac": (None, _MAC),
+        "mtu": (None, U16),
+        "iommu": (False, bool),
+        "num_queues": (2, U32),
+        "queue_size": (256, U16),
+        "vhost_user": (False, bool),
+        "vhost_socket": (None, str),
+        "vhost_mode": ("Client", ("Client", "Server")),
+        "rate_limiter_config": (None, dict),
+        "offload_tso": (True, bool),
+        "offload_ufo": (True, bool),
+        "offload_csum": (True, bool),
+    }
+
+
+VM_CONFIG: Json = {
+    "cpus": (
+        {"boot_vcpus": 1, "max_vcpus": 1},
+        {
+            "boot_vcpus": (REQUIRED, U32),
+            "max_vcpus": (REQUIRED, U32),
+            "topology": (None, dict),
+            "kvm_hyperv": (False, bool),
+            "max_phys_bits": (46, U8),
+            "nested": (True, bool),
+            "features": ({}, {"amx": (False, bool)}),
+            "core_scheduling": ("Vm", ("Vm", "Vcpu", "Off")),
+            "affinity": (None, list),
+        },
+    ),
+    "memory": (
+        {"size": 512 * 2**20},
+        {
+            "size": (REQUIRED, U64),
+            "hotplug_size": (None, U64),
+            "hotplugged_size": (None, U64),
+            "hotplug_method": ("Acpi", ("Acpi", "VirtioMem")),
+            "mergeable": (False, bool),
+            "shared": (False, bool),
+            "hugepages": (False, bool),
+            "hugepage_size": (None, U64),
+            "prefault": (False, bool),
+            "reserve": (False, bool),
+            "thp": (True, bool),
+            "zones": (None, list),
+        },
+    ),
+    "payload": (
+        None,
+        {"kernel": (None, str), "cmdline": (None, str), "initramfs": (None, str), "firmware": (None, str)},
+    ),
+    "disks": (None, [_disk()]),
+    "net": (None, [_net()]),
+    "rng": (
+        {"src": "/dev/urandom"},
+        {"src": (REQUIRED, str), "pci_segment": (0, U16), "id": (None, str), "iommu": (None, bool)},
+    ),
+    "serial": (
+        {"mode": "Null"},
+        {"mode": (REQUIRED, _CONSOLE_MODES), "file": (None, str), "socket": (None, str)},
+    ),
+    "console": (
+        {"mode": "Tty"},
+        {"mode": (REQUIRED, _CONSOLE_MODES), "file": (None, str), "pci_segment": (0, U16), "iommu": (None, bool)},
+    ),
+    "debug_console": (
+        {"mode": "Off"},
+        {"mode": (REQUIRED, _CONSOLE_MODES), "file": (None, str), "iobase": (233, U16)},
+    ),
+    "vsock": (None, {**_PCI, "cid": (REQUIRED, U32), "socket": (REQUIRED, str), "iommu": (False, bool)}),
+    "fs": (None, [{**_PCI, "tag": (REQUIRED, str), "socket": (REQUIRED, str), "num_queues": (1, U32)}]),
+    "pvpanic": (False, bool),
+    "iommu": (False, bool),
+    "watchdog": (False, bool),
+    "landlock_enable": (False, bool),
+    "landlock_rules": (None, [{"path": (REQUIRED, str), "access": (REQUIRED, str)}]),
+}
+"""Key → (default, shape). A shape: bits of an unsigned integer, `str`/`bool`/`dict`/`list` as is, a tuple of enum
+values, a pattern (a MAC), a dict (a struct), a list of one dict (a list of structs). None: left out when unset."""
+
+
+def parse(body: bytes) -> Json:
+    """The configuration in a `vm.create` body with every default filled in.
+
+    Raises Refused (400) with the recorded text; the column that it ends with is the body's last one, where the real one
+    names the value's.
+    """
+    place = f" at line 1 column {len(body)}"
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "Failed to deserialize JSON", _syntax_problem(body, error)) from error
+    try:
+        if isinstance(parsed, list):
+            raise TypeError(f"invalid length {min(len(parsed), 2)}, expected struct VmConfig with 28 elements")
+        return _struct("VmConfig", VM_CONFIG, parsed)
+    except TypeError as problem:
+        raise Refused(400, "Failed to deserialize JSON", f"{problem}{place}") from problem
+
+
+def _syntax_problem(body: bytes, error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        text = "key must be a string" if "property name" in error.msg else "expected value"
+        if error.pos >= len(body.strip()):
+            text = "EOF while parsing a value"
+        return f"{text} at line {error.lineno} column {error.pos + 1}"
+    return "invalid unicode code point at line 1 column 1"
+
+
+def _struct(name: str, fields: Json, value: object) -> Json:
+    if not isinstance(value, dict):
+        raise TypeError(f"invalid type: {_described(value)}, expected struct {name}")
+    result: Json = {}
+    for key, spec in fields.items():
+        assert isinstance(spec, tuple)  # noqa: S101 - the table above is written by hand
+        default, shape = spec
+        given = value.get(key)
+        if key not in value and default is REQUIRED:
+            raise TypeError(f"missing field `{key}`")
+        if given is None and default is None:
+            continue
+        result[key] = _value(key, shape, copy.deepcopy(default) if key not in value else given)
+    return result
+
+
+def _value(key: str, shape: object, value: object) -> object:  # noqa: PLR0912 - one branch a shape
+    match shape:
+        case type():
+            if not isinstance(value, shape):
+                expected = {str: "a string", bool: "a boolean", dict: "a map", list: "a sequence"}[shape]
+                raise TypeError(f"invalid type: {_described(value)}, expected {expected}")
+        case int():
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"invalid type: {_described(value)}, expected u{shape}")
+            if not 0 <= value < 2**shape:
+                raise TypeError(f"invalid value: integer `{value}`, expected u{shape}")
+        case tuple():
+            if not isinstance(value, str):
+                raise TypeError(f"invalid type: {_described(value)}, expected string or map")
+            if value not in shape:
+                raise TypeError(f"unknown variant `{value}`, expected one of {', '.join(f'`{v}`' for v in shape)}")
+        case re.Pattern():
+            if not isinstance(value, str) or shape.fullmatch(value) is None:
+                raise TypeError(f"The provided MAC address is invalid: parsing of {value} into a MAC address failed")
+        case dict():
+            return _struct(f"{key.capitalize()}Config", shape, value)
+        case [dict() as fields]:
+            if not isinstance(value, list):
+                raise TypeError(f"invalid type: {_described(value)}, expected a sequence")
+            return [_struct(f"{key.rstrip('s').capitalize()}Config", fields, item) for item in value]
+    return value
+
+
+def _described(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"boolean `{str(value).lower()}`"
+        case int():
+            return f"integer `{value}`"
+        case float():
+            return f"floating point `{value}`"
+        case str():
+            return f'string "{value}"'
+        case list():
+            return "sequence"
+    return "map"
+
+
+def devices(config: Json, kind: str) -> list[Json]:
+    """The devices of one kind (`disks`, `net`, `fs`), none when the key is unset."""
+    listed = config.get(kind)
+    return listed if isinstance(listed, list) else []
+
+
+def section(config: Json, name: str) -> Json:
+    """One struct of the configuration, empty when it is unset."""
+    found = config.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def number(value: object) -> int:
+    """An integer out of a parsed configuration, where the table has it as one."""
+    return value if isinstance(value, int) else 0
+
+
+def check_bootable(config: Json) -> None:
+    """The checks of `vm.boot` that need no file, in the real one's words; raises BootFailed (early)."""
+    for problem in _boot_problems(config):
+        raise BootFailed(BootFailure.EARLY, *problem)
+
+
+Problems = Iterator[tuple[str, ...]]
+
+
+def _boot_problems(config: Json) -> Problems:
+    for check in _BOOT_CHECKS:
+        yield from (("Failed to validate config", *problem) for problem in check(config))
+    size = number(section(config, "memory").get("size"))
+    if size == 0:
+        yield "Memory manager error", "No memory zones found"
+    if size % 4096:
+        yield "Memory manager error", "Memory size is misaligned with default page size or its hugepage size"
+
+
+def _payload_problems(config: Json) -> Problems:
+    payload = section(config, "payload")
+    if "kernel" not in payload and "firmware" not in payload:
+        yield "Payload configuration is not bootable", "No bootitem provided: neither firmware nor kernel"
+    if "kernel" in payload and "firmware" in payload:
+        yield (
+            "Payload configuration is not bootable",
+            "Specifying a kernel is not supported when a firmware is provided",
+        )
+
+
+def _cpu_problems(config: Json) -> Problems:
+    cpus = section(config, "cpus")
+    boot, most = number(cpus.get("boot_vcpus")), number(cpus.get("max_vcpus"))
+    if boot > most:
+        yield (f"Max CPUs ({most}) lower than boot CPUs ({boot})",)
+
+
+def _identifier_problems(config: Json) -> Problems:
+    seen: set[object] = set()
+    for kind in ("disks", "net", "fs"):
+        for device in devices(config, kind):
+            identifier = device.get("id")
+            if identifier is not None and identifier in seen:
+                yield (f"Identifier {identifier} is not unique",)
+            seen.add(identifier)
+
+
+def _device_problems(config: Json) -> Problems:
+    for net in devices(config, "net"):
+        if number(net.get("num_queues")) < 2:
+            yield (f"Number of queues ({net['num_queues']}) to virtio_net should be higher than 2",)
+    cid = section(config, "vsock").get("cid")
+    if isinstance(cid, int) and cid < 3:
+        yield (f"{cid} is a special VSOCK CID",)
+    memory = section(config, "memory")
+    if devices(config, "fs") and not (memory.get("shared") or memory.get("hugepages")):
+        yield ("Using vhost-user requires using shared memory or huge pages",)
+
+
+_BOOT_CHECKS: tuple[Callable[[Json], Problems], ...] = (
+    _payload_problems,
+    _cpu_problems,
+    _identifier_problems,
+    _device_problems,
+)
+
+
+def with_boot_names(config: Json, *, random_mac: Callable[[], str]) -> Json:
+    """The configuration as the real one writes it back at boot: ids from one counter for all kinds, and MACs."""
+    named = copy.deepcopy(config)
+    count = 0
+    for kind, prefix in (("disks", "_disk"), ("net", "_net")):
+        for device in devices(named, kind):
+            if "id" not in device:
+                device["id"] = f"{prefix}{count}"
+                count += 1
+            if kind == "net":
+                device.setdefault("mac", random_mac())
+    return named
