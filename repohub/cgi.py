@@ -5,7 +5,7 @@ git itself is configured only through this environment, never through a file of 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from schema.errors import InvalidInput, Unavailable
@@ -93,14 +93,17 @@ def cgi_request(
     )
 
 
-def git_config(*, hooks: str, repository: str, limits: GitLimits) -> dict[str, str]:
-    """The whole git configuration of a server-side git: nothing of the machine or of the client adds to it."""
-    return {
+def git_config(*, hooks: str, repository: str, limits: GitLimits) -> tuple[tuple[str, str], ...]:
+    """The whole git configuration of a server-side git: nothing of the machine or of the client adds to it.
+
+    `safe.directory` names the repository twice: git before 2.46 compares the word that it was called with, which in
+    `git http-backend` is a dot.
+    """
+    single = {
         "core.hooksPath": hooks,
         "core.fsync": "committed,reference",
         "core.fsyncMethod": "batch",
         "core.fsmonitor": "false",
-        "safe.directory": repository,
         "protocol.allow": "never",
         "transfer.fsckObjects": "true",
         "receive.fsckObjects": "true",
@@ -115,9 +118,10 @@ def git_config(*, hooks: str, repository: str, limits: GitLimits) -> dict[str, s
         "pack.windowMemory": f"{limits.pack_window_mb}m",
         "core.deltaBaseCacheLimit": f"{limits.pack_window_mb}m",
     }
+    return (*single.items(), ("safe.directory", repository), ("safe.directory", "."))
 
 
-def git_environment(config: Mapping[str, str], *, path: str, home: str) -> dict[str, str]:
+def git_environment(config: Sequence[tuple[str, str]], *, path: str, home: str) -> dict[str, str]:
     """An environment in which git reads `config` and no other file than the repository's own."""
     env = {
         "PATH": path,
@@ -131,7 +135,7 @@ def git_environment(config: Mapping[str, str], *, path: str, home: str) -> dict[
         "GIT_ASKPASS": "/bin/false",
         "GIT_CONFIG_COUNT": str(len(config)),
     }
-    for index, (key, value) in enumerate(config.items()):
+    for index, (key, value) in enumerate(config):
         env[f"GIT_CONFIG_KEY_{index}"] = key
         env[f"GIT_CONFIG_VALUE_{index}"] = value
     return env

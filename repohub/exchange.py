@@ -16,6 +16,8 @@ from schema.http import Message, Receive, Send
 
 DRAIN_SECONDS = 600.0
 """How long the rest of an unwanted body is read."""
+IMPATIENT_SECONDS = 2.0
+"""The same for a client that has already been too slow, or gets no whole answer."""
 
 
 @dataclass(slots=True)
@@ -60,19 +62,19 @@ class Exchange:
         await self.start(CgiHead(status=status, headers=headers))
         await self.piece(f"{text}\n".encode())
 
-    async def finish(self) -> None:
-        """End the answer well."""
-        await self._drain()
+    async def finish(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
+        """End the answer well, once the rest of the body has come, or `drain_seconds` have passed."""
+        await self._drain(drain_seconds)
         await self.answer.send({"type": "http.response.body", "body": b"", "more_body": False})
         await self.answer.aclose()
 
     async def abort(self) -> None:
         """Leave the answer incomplete: the connection closes, and the client sees that it has not got all."""
-        await self._drain()
+        await self._drain(IMPATIENT_SECONDS)
         await self.answer.aclose()
 
-    async def _drain(self) -> None:
-        with trio.move_on_after(DRAIN_SECONDS):
+    async def _drain(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
             while not self.body_done and not self.gone:
                 await self._next()
 

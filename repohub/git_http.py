@@ -16,7 +16,7 @@ import trio
 from nix.run import open_process
 from repohub.activity import Activity
 from repohub.cgi import CgiRequest, cgi_environment, split_head
-from repohub.exchange import Exchange, Sender
+from repohub.exchange import DRAIN_SECONDS, IMPATIENT_SECONDS, Exchange, Sender
 from repohub.store import RepositoryStore
 from schema.errors import DeadlineExceeded, ProcuratorError, TooLarge, Unavailable
 from schema.http import Receive, Send
@@ -69,7 +69,10 @@ class GitHttp:
                     await exchange.abort()
                     return
                 await exchange.text(error.message, status=413 if isinstance(error, TooLarge) else 503)
-            await exchange.finish()
+                patience = IMPATIENT_SECONDS if isinstance(error, DeadlineExceeded) else DRAIN_SECONDS
+                await exchange.finish(drain_seconds=patience)
+            else:
+                await exchange.finish()
 
     async def _run(self, request: CgiRequest, exchange: Exchange) -> None:
         env = self.store.environment(request.repository)

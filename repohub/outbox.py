@@ -163,7 +163,7 @@ def _names(directory: Path) -> list[str]:
 
 def _note(name: str, raw: bytes) -> Note:
     event = json.loads(raw)
-    delivery = str(UUID(event["delivery"]))
+    delivery = str(UUID(str(event["delivery"])))
     ref, old, new = event["ref"], event["old"], event["new"]
     if not (isinstance(ref, str) and isinstance(old, str) and isinstance(new, str)):
         raise TypeError("ref, old and new are text")

@@ -17,7 +17,9 @@ from schema.status import ClusterStatus, Cursor, Event
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+LONGEST_PAUSE = 8.0
+"""Seconds between two attempts to reach who is away: from RETRY_SECONDS, doubling."""
 STATUS_SECONDS = 10.0
 """Deadline of one `getClusterStatus`."""
 POLL_SECONDS = 5.0
@@ -56,15 +58,18 @@ class BuildsWatch:
 
     async def run(self) -> None:
         """Follow CI's events until cancelled."""
+        pause = RETRY_SECONDS
         while True:
             try:
                 async with self.client.watching() as builds:
                     self.pulse.beat()
                     async for _ in builds:
+                        pause = RETRY_SECONDS
                         self.pulse.beat()
-            except ProcuratorError as error:
-                log.debug("CI's events: %s", error.message)
-            await trio.sleep(RETRY_SECONDS)
+            except* ProcuratorError as group:
+                log.debug("CI's events: %s", _first(group))
+            await trio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 @dataclass(slots=True)
