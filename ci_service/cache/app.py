@@ -22,6 +22,7 @@ from ci_service.cache.access import UploadToken
 from ci_service.cache.connection import Bounds, bounded_protocol
 from ci_service.cache.files import CacheFiles
 from ci_service.cache.http import CacheApp
+from ci_service.cache.quick import QuickReads
 from ci_service.cache.settings import Settings
 from ci_service.cache.uploading import UploadLimits, Uploads
 from schema.errors import InvalidInput, PermissionDenied, ProcuratorError
@@ -92,7 +93,7 @@ def server_config(app: CacheApp, settings: Settings) -> uvicorn.Config:
     )
     return uvicorn.Config(
         app,
-        http=bounded_protocol(bounds),
+        http=bounded_protocol(bounds, QuickReads(app.files)),
         loop="asyncio",
         ws="none",
         lifespan="off",

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from ci_service.cache.narinfo import STORE_DIR, NarFile
+from ci_service.cache.narinfo import MAX_NARINFO_BYTES, STORE_DIR, NarFile
 from schema.errors import TooLarge
 
 CACHE_INFO = f"StoreDir: {STORE_DIR}\nWantMassQuery: 1\nPriority: 30\n".encode()
@@ -72,6 +72,7 @@ class CacheFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._root = str(directory)
         self._nars = directory / "nar"
         self._incoming = directory / "incoming"
 
@@ -98,10 +99,23 @@ class CacheFiles:
 
     def narinfo(self, hash_part: str) -> bytes | None:
         """The text of a narinfo."""
+        return self.small_file(f"{hash_part}.narinfo", limit=MAX_NARINFO_BYTES)
+
+    def small_file(self, name: str, *, limit: int) -> bytes | None:
+        """The bytes of a file below the directory; None where there is none or it has more than `limit`.
+
+        `name` is the caller's, checked: nothing of a request comes here as it is. Without pathlib and file objects,
+        because this is most of what reading a narinfo costs.
+        """
         try:
-            return self.narinfo_path(hash_part).read_bytes()
+            descriptor = os.open(f"{self._root}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        try:
+            size = os.fstat(descriptor).st_size
+            return os.read(descriptor, size) if size <= limit else None
+        finally:
+            os.close(descriptor)
 
     def nar_size(self, nar: NarFile) -> int | None:
         """Bytes of a nar's file, or None where there is none."""

@@ -9,7 +9,7 @@ from ci_service.cache.access import UploadToken
 from ci_service.cache.answers import Answer, refusal
 from ci_service.cache.files import CacheFiles
 from ci_service.cache.narinfo import NarFile
-from ci_service.cache.reading import open_nar, send_download, small_answer
+from ci_service.cache.reading import SEND_FILE, open_nar, send_download, small_answer
 from ci_service.cache.resources import resource_of
 from ci_service.cache.uploading import ClientGone, Uploads
 from schema.errors import ProcuratorError, Unauthenticated, Unimplemented
@@ -31,7 +31,7 @@ class CacheApp:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         method, path = scope["method"], scope["path"]
         try:
-            answer = await self._answer(method, path, headers=headers, receive=receive, send=send)
+            answer = await self._answer(scope, headers=headers, receive=receive, send=send)
         except ProcuratorError as error:
             if method == "PUT":
                 log.warning("refused PUT %s: %s: %s", escape_controls(path[:200]), error.code, error.message)
@@ -42,10 +42,9 @@ class CacheApp:
         if answer is not None:
             await _send(answer, send)
 
-    async def _answer(
-        self, method: str, path: str, *, headers: dict[str, str], receive: Receive, send: Send
-    ) -> Answer | None:
+    async def _answer(self, scope: Scope, *, headers: dict[str, str], receive: Receive, send: Send) -> Answer | None:
         """The answer, or None when it was streamed already."""
+        method, path = scope["method"], scope["path"]
         match method:
             case "GET" | "HEAD":
                 resource = resource_of(path)
@@ -54,7 +53,8 @@ class CacheApp:
                 opened = open_nar(resource, files=self.files, headers=headers)
                 if isinstance(opened, Answer):
                     return opened
-                await send_download(opened, head=method == "HEAD", receive=receive, send=send)
+                send_file = scope.get("extensions", {}).get(SEND_FILE, {}).get("send")
+                await send_download(opened, head=method == "HEAD", receive=receive, send=send, send_file=send_file)
                 return None
             case "PUT":
                 if self.token is None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -19,6 +20,9 @@ from schema.errors import NotFound
 CHUNK = 1 << 20
 """Bytes read and sent at once: large enough that the event loop's part is small beside the kernel's."""
 
+SMALL = 256 * 1024
+"""Bytes up to which a file is read and sent at once."""
+NARINFO_TYPE = "text/x-nix-narinfo"
 FOREVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 """A narinfo may gain a signature, and goes when its path is no longer kept: a client asks with its ETag."""
@@ -41,20 +45,35 @@ def small_answer(resource: CacheInfo | Health | NarInfoFile, *, files: CacheFile
         case Health():
             return Answer(200, {"content-type": "application/json", "cache-control": "no-store"}, b'{"status":"ok"}\n')
         case CacheInfo():
-            return _text(CACHE_INFO, "text/x-nix-cache-info", headers)
+            return _text(CACHE_INFO, content_type="text/x-nix-cache-info", headers=headers)
         case NarInfoFile(hash_part):
             data = files.narinfo(hash_part)
             if data is None:
                 raise NotFound(f"this cache has no path with the hash {hash_part}")
-            return _text(data, "text/x-nix-narinfo", headers)
+            return _text(data, content_type=NARINFO_TYPE, headers=headers)
     assert_never(resource)
 
 
-def _text(data: bytes, content_type: str, headers: dict[str, str]) -> Answer:
+def text_headers(data: bytes, *, content_type: str) -> dict[str, str]:
+    """The headers of a text that may change."""
     etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-    common = {"content-type": content_type, "cache-control": ASK_AGAIN, "etag": etag}
+    return {"content-type": content_type, "cache-control": ASK_AGAIN, "etag": etag}
+
+
+def nar_headers(name: str) -> dict[str, str]:
+    """The headers of a nar's file: its name is its hash, so it never changes."""
+    return {
+        "content-type": "application/x-nix-nar",
+        "cache-control": FOREVER,
+        "etag": f'"{name}"',
+        "accept-ranges": "bytes",
+    }
+
+
+def _text(data: bytes, *, content_type: str, headers: dict[str, str]) -> Answer:
+    common = text_headers(data, content_type=content_type)
     asked = {key: value for key, value in headers.items() if key == "if-none-match"}
-    if isinstance(answer_to(asked, etag=etag, size=len(data)), Unchanged):
+    if isinstance(answer_to(asked, etag=common["etag"], size=len(data)), Unchanged):
         return Answer(304, common)
     return Answer(200, common, data)
 
@@ -69,14 +88,8 @@ def open_nar(nar: NarFile, *, files: CacheFiles, headers: dict[str, str]) -> Dow
     except FileNotFoundError:
         raise NotFound(f"this cache has no {nar.url}") from None
     size = os.fstat(descriptor).st_size
-    etag = f'"{nar.name}"'
-    common = {
-        "content-type": "application/x-nix-nar",
-        "cache-control": FOREVER,
-        "etag": etag,
-        "accept-ranges": "bytes",
-    }
-    match answer_to(headers, etag=etag, size=size):
+    common = nar_headers(nar.name)
+    match answer_to(headers, etag=common["etag"], size=size):
         case Whole():
             return Download(200, common, descriptor, 0, size)
         case Part(start, length):
@@ -90,15 +103,27 @@ def open_nar(nar: NarFile, *, files: CacheFiles, headers: dict[str, str]) -> Dow
             return Answer(416, {"content-range": f"bytes */{size}", "accept-ranges": "bytes"})
 
 
-async def send_download(download: Download, *, head: bool, receive: Receive, send: Send) -> None:
+SendFile = Callable[[int, int, int], Awaitable[None]]
+"""Send `length` bytes from `start` of a descriptor: the kernel copies them, and it raises when the client goes away."""
+SEND_FILE = "procurator.sendfile"
+"""The extension in the request's scope whose `send` is a `SendFile`, where the server has it (`connection.py`)."""
+
+
+async def send_download(
+    download: Download, *, head: bool, receive: Receive, send: Send, send_file: SendFile | None = None
+) -> None:
     """Send a file's bytes, and end early when the client goes away; closes the descriptor."""
     try:
         headers = {**download.headers, "content-length": str(download.length)}
         raw = [(key.encode(), value.encode()) for key, value in headers.items()]
         await send({"type": "http.response.start", "status": download.status, "headers": raw})
-        if head or download.length <= CHUNK // 4:
+        if head or download.length <= SMALL:
             body = b"" if head else os.pread(download.descriptor, download.length, download.start)
             await send({"type": "http.response.body", "body": body})
+            return
+        if send_file is not None:
+            await send_file(download.descriptor, download.start, download.length)
+            await send({"type": "http.response.body", "body": b""})
             return
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)

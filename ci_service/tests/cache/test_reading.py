@@ -110,3 +110,51 @@ def test_connections_over_the_limit_are_closed_at_once(tmp_path: Path) -> None:
         for allowed in (first, second):
             allowed.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert allowed.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_the_quick_answer_is_the_apps_answer(cache: Running) -> None:
+    made = a_path()
+    upload(cache, made)
+    with cache.client(token=None) as client:
+        for url in (made.narinfo_url, made.nar_url):
+            for method in ("GET", "HEAD"):
+                quick = client.request(method, url)
+                full = client.request(method, url, headers={"If-None-Match": '"another"'})
+                assert quick.content == full.content
+                for answer in (quick, full):
+                    del answer.headers["date"]
+                assert dict(quick.headers) == dict(full.headers)
+
+
+def test_requests_in_one_packet_are_answered_in_their_order(cache: Running) -> None:
+    upload(cache, BIG)
+    small = a_path()
+    upload(cache, small)
+    asked = [f"HEAD {small.narinfo_url}", f"GET {BIG.nar_url}", f"HEAD {small.nar_url}", "GET /healthz", "GET /none"]
+    packet = "".join(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n" for line in asked[:-1])
+    packet += f"{asked[-1]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with raw(cache) as client:
+        client.sendall(packet.encode())
+        received = b"".join(iter(lambda: client.recv(1 << 20), b""))
+    assert BIG.file in received
+    statuses = [line for line in received.replace(BIG.file, b"").split(b"\r\n") if line.startswith(b"HTTP/1.1")]
+    assert [line.split()[1] for line in statuses] == [b"200", b"200", b"200", b"200", b"404"]
+
+
+def test_a_client_of_http_1_0_gets_its_answer_and_an_end(cache: Running) -> None:
+    made = a_path()
+    upload(cache, made)
+    with raw(cache) as client:
+        client.sendall(f"GET {made.narinfo_url} HTTP/1.0\r\n\r\n".encode())
+        received = b"".join(iter(lambda: client.recv(1 << 20), b""))
+    assert received.endswith(made.narinfo)
+
+
+def test_a_client_that_leaves_in_mid_download_is_no_error(cache: Running) -> None:
+    big = a_path(name="big", nar=os.urandom(20 << 20))
+    upload(cache, big)
+    with raw(cache) as client:
+        client.sendall(f"GET {big.nar_url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    with cache.client() as other:
+        assert other.get("/healthz").status_code == 200
