@@ -54,6 +54,8 @@ class DhcpServer:
         self.directory = below / f"procurator-dhcp-{names.code}"
         self._nets: tuple[ipaddress.IPv4Network, ...] = ()
         self._process: trio.Process | None = None
+        self._is_ready = False
+        self._is_stale = False
         self._changed = trio.Event()
         self._round = trio.CancelScope()
 
@@ -68,8 +70,9 @@ class DhcpServer:
             _write(self.directory / "dnsmasq.conf", dnsmasq_conf(self._names, self.directory, nets))
             self._changed.set()
             self._round.cancel()
-        elif self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGHUP)
+        else:
+            self._is_stale = True
+            self._read_again()
 
     async def run(self) -> None:
         """Until cancelled: run dnsmasq with what was last given, again after a pause where it ends by itself."""
@@ -94,14 +97,29 @@ class DhcpServer:
         with trio.CancelScope() as self._round:
             if self._changed.is_set():
                 return None
-            async with open_process(argv, env={}, stdin=None, stdout=None) as process:
+            self._is_ready = self._is_stale = False
+            async with open_process(argv, env={}, stdin=None, stdout=None) as process, trio.open_nursery() as nursery:
                 self._process = process
+                nursery.start_soon(self._until_ready, process.pid)
                 if process.stderr is not None:
                     async for chunk in process.stderr:
                         said[:] = (said + chunk)[-2000:]
                 code = await process.wait()
+                nursery.cancel_scope.cancel()
             return f"exit code {code}: {said.decode(errors='replace').strip().splitlines()[-1:]}"
         return None
+
+    async def _until_ready(self, pid: int) -> None:
+        """Its pid file is written last: before that SIGHUP would end it, or come before it reads the hosts."""
+        while self._stray_pid() != pid:
+            await trio.sleep(0.01)
+        self._is_ready = True
+        self._read_again()
+
+    def _read_again(self) -> None:
+        if self._is_ready and self._is_stale and self._process is not None and self._process.poll() is None:
+            self._is_stale = False
+            self._process.send_signal(signal.SIGHUP)
 
     def end(self) -> None:
         """End the dnsmasq that an agent left behind, and remove its files."""
