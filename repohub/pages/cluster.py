@@ -127,7 +127,7 @@ def _generation(generation: GenerationStatus, now_ms: int) -> GenerationRow:
 def _vm(vm: VmStatus) -> VmRow:
     views = (("guest", vm.guest_view), ("worker", vm.host_view), ("control plane", vm.control_plane_view))
     return VmRow(
-        instance=vm.instance,
+        instance=words.one_line(vm.instance),
         word=vm.phase.value if vm.worker_id else "not placed",
         tone=tone.PHASE[vm.phase] if vm.worker_id else Tone.WARN,
         reason=words.one_line(vm.reason, limit=300),

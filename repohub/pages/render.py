@@ -1,4 +1,4 @@
-"""Fills the templates; every value is escaped, and a template that names something unknown is an error."""
+"""Fills the templates; every value is stripped of control characters and escaped, and an unknown name is an error."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,8 +6,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from repohub.pages.words import plain
+
 TEMPLATES = Path(__file__).with_name("templates")
 STATIC = Path(__file__).with_name("static")
+
+
+def _shown(value: object) -> object:
+    """The last look at every value, should a page's function have let something through; markup stays as it is."""
+    return plain(value) if type(value) is str else value
 
 
 def _environment() -> Environment:
@@ -15,6 +22,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
