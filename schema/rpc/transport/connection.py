@@ -2,7 +2,7 @@
 
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ class Connection:
         self._stream = SocketStream(sock, loop, limits, meter=self._meter, serving=serving)
         self._nursery: trio.Nursery | None = None
         self._running = 0
+        self._cleanups: list[Callable[[], Awaitable[None]]] = []
         self._waiting: deque[tuple[Run, Coroutine[Any, Any, None], trio.CancelScope]] = deque()
 
     @property
@@ -52,6 +53,10 @@ class Connection:
         """End the connection soon; every call over it fails as unavailable."""
         # Not here: a handler may ask for it inside a turn of KJ, which must not lose its stream under its feet.
         self._loop.call_soon(self._stream.lose, reason)
+
+    def at_end(self, cleanup: Callable[[], Awaitable[None]]) -> None:
+        """Have `cleanup` awaited when the connection is over and its calls have ended, last one first."""
+        self._cleanups.append(cleanup)
 
     def export(self, interface: Any, handlers: Mapping[str, Handler]) -> Any:
         """A capability for the peer of this connection: its calls count against its limits and end with it."""
@@ -103,6 +108,8 @@ class Connection:
         finally:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
+            while self._cleanups:
+                await self._cleanups.pop()()
         if failure is not None:
             try:
                 raise failure

@@ -1,0 +1,80 @@
+@0xd8c05c1c7e0b6a93;
+# What a worker and a VM on it can be asked. A worker hands its `Worker` to the control plane at login; everybody
+# else gets both wrapped by role, never these themselves.
+
+using Common = import "common.capnp";
+
+interface Worker {
+  # A machine's agent.
+
+  read @0 () -> (report :Common.WorkerReport);
+  # What it would report now.
+
+  listVms @1 () -> (instances :List(Text));
+  # The instances that it has, sorted.
+
+  getVm @2 (instance :Text) -> (vm :Vm);
+  # One of them. Errors: not-found.
+
+  drain @3 (deadlineMs :UInt64, reason :Text) -> ();
+  # Take no new VMs. deadlineMs: how long its VMs may stay, default 0, as long as they need.
+
+  getConfig @4 () -> (entries :List(Common.LabelEntry));
+  # Its settings by full key; no secret is among them.
+
+  updateConfig @5 (key :Text, value :Text) -> (oldValue :Text);
+  # Change one setting. Errors: not-found, invalid-input.
+
+  shutdown @6 () -> ();
+  # End the agent; its VMs go on.
+}
+
+interface Vm {
+  # One instance on its worker.
+
+  read @0 () -> (vm :Common.RunningVm);
+  # What the worker sees of it now.
+
+  getLogs @1 (follow :Bool, tailLines :UInt32, sink :LogSink) -> ();
+  # Feed the sink with what is kept and, with follow (default false), with what comes, until the VM is gone or
+  # the call is cancelled. tailLines: how many lines of what is kept, default 0, all.
+
+  exec @2 (command :Text, args :List(Text)) -> ExecResult;
+  # Run a command in the guest, no shell in between. Errors: unimplemented where there is no guest channel.
+
+  console @3 (output :LogSink, columns :UInt16, rows :UInt16) -> (input :Console);
+  # Attach to the serial console. columns and rows of the terminal: default 0, unknown.
+
+  getConnectionInfo @4 () -> (info :Common.ConnectionInfo);
+  # How to reach it.
+
+  restart @5 () -> ();
+  # Stop it and start it again; answers when the stop has begun.
+}
+
+struct ExecResult {
+  # How a command inside a guest ended. Output is untrusted.
+  exitCode @0 :Int32;
+  # Negative: minus the signal's number. Default: 0.
+  stdout @1 :Data;
+  # At most 1 MiB. Default: empty.
+  stderr @2 :Data;
+  # At most 1 MiB. Default: empty.
+}
+
+interface LogSink {
+  # Takes what a guest writes. Each call is awaited before the next, at most 5 s.
+
+  write @0 (data :Data) -> ();
+  # At most 64 KiB of untrusted bytes.
+}
+
+interface Console {
+  # The keyboard side of an attached console; dropping it detaches.
+
+  write @0 (data :Data) -> ();
+  # At most 64 KiB.
+
+  resize @1 (columns :UInt16, rows :UInt16) -> ();
+  # The terminal has another size. Both at least 1.
+}
