@@ -171,8 +171,8 @@ def _ci(state: StateDir, ports: Ports, *, allowed_paths: tuple[Path, ...]) -> di
 
 def _repohub(state: StateDir, ports: Ports) -> dict[str, Any]:
     return {
-        "http": {"host": HOST, "port": ports.repohub},
-        "storage": {"directory": str(state.data("repohub"))},
+        "state": str(state.data("repohub")),
+        "listen": {"http": f"{HOST}:{ports.repohub}"},
         "ci": {"url": _url(ports.ci), "hook_token_file": str(state.tokens / "ci-hook")},
         "control_plane": {"socket": str(state.socket)},
     }
