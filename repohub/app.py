@@ -14,6 +14,7 @@ from repohub.activity import Activity
 from repohub.api import Api
 from repohub.cgi import GitLimits
 from repohub.ci import CiHook
+from repohub.connecting import connect_to
 from repohub.delivery import Clockwork, Delivery
 from repohub.front import Front, limits_for, pages_app
 from repohub.git_http import Deadlines, GitHttp
@@ -108,7 +109,7 @@ async def run(settings: Settings, ready: Ready) -> None:
     """The service: runs until cancelled."""
     clockwork = Clockwork(now_ns=time.time_ns, new_id=uuid.uuid4)
     async with trio.open_nursery() as nursery:
-        address = await nursery.start(Repohub(settings, None, clockwork).serve)
+        address = await nursery.start(Repohub(settings, connect_to(settings.control_plane), clockwork).serve)
         addresses: Mapping[str, str] = {"http": address}
         ready(addresses)
 

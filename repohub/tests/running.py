@@ -189,6 +189,28 @@ class Running:
     async def git(self, *argv: str, cwd: Path | None = None, check: bool = True) -> Completed:
         return await git(*argv, cwd=cwd or self.work, check=check)
 
+    @asynccontextmanager
+    async def live(self, path: str, **headers: str) -> AsyncIterator[trio.MemoryReceiveChannel[dict[str, str]]]:
+        """The data of the events of a live page, each with its `event`."""
+        send, receive = trio.open_memory_channel[dict[str, str]](100)
+
+        async def read() -> None:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            async with send, self.http.stream("GET", path, headers=named) as answer:
+                assert answer.status_code == 200
+                assert answer.headers["content-type"].startswith("text/event-stream")
+                event = ""
+                async for line in answer.aiter_lines():
+                    if line.startswith("event:"):
+                        event = line[6:].strip()
+                    if line.startswith("data:"):
+                        await send.send(json.loads(line[5:]) | {"event": event})
+
+        async with trio.open_nursery() as nursery, receive:
+            nursery.start_soon(read)
+            yield receive
+            nursery.cancel_scope.cancel()
+
     def outbox(self, name: str = "demo/example") -> list[dict[str, str]]:
         files = sorted((self.repository(name) / "procurator" / "outbox").glob("*.json"))
         return [json.loads(file.read_bytes()) for file in files]

@@ -1,6 +1,5 @@
 """Pages over real HTTP: what they say, what they survive, and what they never let through."""
 
-import json
 from pathlib import Path
 
 import httpx
@@ -339,27 +338,23 @@ async def test_a_live_log_comes_piece_by_piece_and_goes_on_from_where_it_was(tmp
         await hub.create()
         page = (await hub.http.get("/demo/example/builds/5")).text
         assert 'data-live="/live/demo/example/builds/5?log=4"' in page
-        logged: list[str] = []
-        parts: dict[str, str] = {}
-        async with hub.http.stream("GET", "/live/demo/example/builds/5?log=4") as answer:
-            assert answer.headers["content-type"].startswith("text/event-stream")
+        log, build = "", ""
+        async with hub.live("/live/demo/example/builds/5?log=4") as events:
             ci.show(ci.builds[5], log="one\ntwo \x1b[1mbold\x1b[0m\n")
-            lines = answer.aiter_lines()
             with trio.fail_after(10):
-                async for line in lines:
-                    if line.startswith("data:"):
-                        event = json.loads(line[5:])
-                        logged.append(event.get("text", ""))
-                        parts[event.get("id", "")] = event.get("html", "")
-                    if "".join(logged) == "two bold\n" and "succeeded" not in parts.get("part-build", ""):
-                        ci.show(a_build(5, state=BuildState.SUCCEEDED), log="one\ntwo \x1b[1mbold\x1b[0m\nthree\n")
-                    if "three" in "".join(logged) and "succeeded" in parts.get("part-build", ""):
+                async for event in events:
+                    log += event.get("text", "")
+                    build = event["html"] if event.get("id") == "part-build" else build
+                    if log == "two bold\n" and ci.builds[5].state is BuildState.RUNNING:
+                        ci.show(a_build(5, state=BuildState.SUCCEEDED), log=ci.logs[5] + "three\n")
+                    if "three" in log and "succeeded" in build:
                         break
-        headers = {"last-event-id": "4"}
-        async with hub.http.stream("GET", "/live/demo/example/builds/5?log=999", headers=headers) as answer:
+        assert log == "two bold\nthree\n"
+        async with hub.live("/live/demo/example/builds/5?log=999", last_event_id="4") as events:
             with trio.fail_after(10):
-                async for line in answer.aiter_lines():
-                    if "three" in line:
+                async for event in events:
+                    if event["event"] == "log":
+                        assert event["text"] == "two bold\nthree\n"
                         break
 
 
