@@ -146,6 +146,12 @@ class World:
             raise AssertionError("the reconciler does not come to rest")
         self.now_ms += self.pace_ms
 
+    def look_once(self) -> None:
+        """Reports come, one decision is made at most, and a little time passes."""
+        self.report()
+        self.decide()
+        self.now_ms += self.pace_ms
+
     def run(self, *, most: int = 4000) -> RolloutState:
         """Look until the newest rollout is over or paused."""
         for _ in range(most):

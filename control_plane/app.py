@@ -1,0 +1,130 @@
+"""The program `procurator-control-plane`: its clocks, keys and listeners, wired together; it decides nothing."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from control_plane.backend import ControlPlaneBackend
+from control_plane.events import OriginPinned, StateEvent
+from control_plane.http import http_app
+from control_plane.identity import Tokens
+from control_plane.plan import Limits
+from control_plane.service import Clock, ControlPlane
+from control_plane.settings import Settings
+from control_plane.state import Snapshot
+from control_plane.store.database import Database, open_database
+from schema.errors import InvalidInput
+from schema.generation import Origin
+from schema.http import serve_http
+from schema.rpc.server import serve_control_plane
+from schema.rpc.transport.sockets import Address, TcpAddress, UnixAddress
+from schema.service import Ready, service_main
+from schema.signing import SecretKey, parse_public_keys
+
+SHARED_SOCKET = 0o666
+"""Any uid may connect where `[socket.roles]` names some: the kernel tells us who it is, and the rest get no role."""
+OWN_SOCKET = 0o600
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        """CLOCK_BOOTTIME: it does not jump, and goes on while the machine is suspended."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def new_epoch() -> str:
+    """128 random bits in hexadecimal."""
+    return secrets.token_hex(16)
+
+
+def read_key(path: Path) -> SecretKey:
+    """The key that signs assignments. Raises InvalidInput that names the file and never shows what is in it."""
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidInput(f"[keys] assignment: cannot read {path}: {reason}") from error
+    return SecretKey.parse(text)
+
+
+def control_plane_of(settings: Settings, database: Database, *, key: SecretKey, clock: Clock) -> ControlPlane:
+    """The control plane that `settings` ask for."""
+    return ControlPlane(
+        database,
+        realm=settings.realm,
+        key=key,
+        publishers=parse_public_keys(settings.keys.publishers),
+        clock=clock,
+        limits=Limits(
+            lost_after_ms=settings.liveness.lost_after_ms,
+            keep_generations=settings.retention.keep_generations,
+            cpu_overcommit=settings.scheduler.cpu_overcommit,
+        ),
+        network=settings.network.range,
+        interval_ms=settings.liveness.interval_ms,
+    )
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    """The database, closed at the end whatever happens."""
+    database = await trio.to_thread.run_sync(partial(open_database, settings.database.url, new_epoch=new_epoch))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def pin_origin(snapshot: Snapshot, *, origin: Origin) -> tuple[StateEvent, ...]:
+    """The settings' origin wins over the one on disk."""
+    return () if snapshot.origin == origin else (OriginPinned(origin),)
+
+
+def rpc_addresses(settings: Settings) -> tuple[Address, Address]:
+    """Where sessions are served: TCP and the unix socket."""
+    host, _, port = settings.listen.rpc.rpartition(":")
+    mode = SHARED_SOCKET if settings.socket.roles else OWN_SOCKET
+    return TcpAddress(host.strip("[]"), int(port)), UnixAddress(settings.listen.socket, mode=mode)
+
+
+async def run(settings: Settings, ready: Ready) -> None:
+    """Serve until cancelled: the store and the reconciler first, then those who may talk to them."""
+    key = read_key(settings.keys.assignment)
+    async with opened(settings) as database, trio.open_nursery() as core:
+        control_plane = control_plane_of(settings, database, key=key, clock=SystemClock())
+        await core.start(control_plane.run)
+        if settings.origin:
+            await control_plane.authority.change(partial(pin_origin, origin=settings.origin.origin))
+        async with trio.open_nursery() as listeners:
+            await listen(settings, control_plane, listeners, ready)
+        core.cancel_scope.cancel()
+
+
+async def listen(settings: Settings, control_plane: ControlPlane, nursery: trio.Nursery, ready: Ready) -> None:
+    """Start each listener in `nursery`, and say that they are there."""
+    backend = ControlPlaneBackend(control_plane, Tokens(settings.tokens))
+    roles = {int(uid): role for uid, role in settings.socket.roles.items()}
+    addresses = {}
+    for name, address in zip(("rpc", "socket"), rpc_addresses(settings), strict=True):
+        serve = partial(serve_control_plane, backend, address=address, socket_roles=roles)
+        addresses[name] = str(await nursery.start(serve)).removeprefix("unix:")
+    host, _, port = settings.listen.http.rpartition(":")
+    serving = trio.Event()
+    app = http_app(control_plane.status, is_ready=serving.is_set)
+    addresses["http"] = await nursery.start(partial(serve_http, app, host=host.strip("[]"), port=int(port)))
+    serving.set()
+    ready(addresses)
+
+
+main = service_main("control-plane", Settings, run)
