@@ -1,12 +1,10 @@
 """The demo from start to end: services, a push by plain git, the watch, the page; it decides no verdict itself."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
-import trio
 
 from cli.demo.progress import Done
 from cli.demo.watching import Outcome, ReadStatus, Watch

@@ -1,0 +1,148 @@
+"""`./dev demo`: the command line, the order of things and what is printed; the steps are in the modules beside it."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+import click
+import trio
+
+from cli.commands.up import first_expected, summary
+from cli.demo.direct_boot import seconds_of_a_direct_boot
+from cli.demo.progress import Done
+from cli.demo.story import Pushed, Story, fetch_page, page_url
+from cli.demo.workspace import Workspace, clear_leftovers
+from cli.up.cluster import LocalCluster, Options, local_cluster, parts_dir, require_root, stop_vms
+from cli.up.prepare import free_offset
+from nix.example import prepare_clone
+from schema.errors import ProcuratorError, Unavailable
+from schema.interfaces import Role
+from schema.log import escape_controls
+from schema.rpc.client import open_session
+from schema.rpc.transport.sockets import UnixAddress
+from schema.service import until_signalled
+from schema.status import ClusterStatus
+
+GOAL = 8.0
+"""The demo, warm, is to take at most this many times one direct boot (DESIGN §11)."""
+
+
+def say(text: str) -> None:
+    """A line for people; nothing in it can lead their terminal."""
+    click.echo(escape_controls(text, keep_newlines=True))
+
+
+@dataclass(slots=True)
+class Demo:
+    """One run. `started` is on CLOCK_MONOTONIC, from `./dev` where it started us, after what it installed."""
+
+    once: bool
+    started: float
+    workspace: Workspace = field(default_factory=Workspace.fresh)
+    healthy: bool = False
+
+    def seconds(self) -> float:
+        """How long the demo has run."""
+        return time.monotonic() - self.started
+
+    async def run(self) -> None:
+        """All of it: returns when healthy (`--once`), else when cancelled. Raises what stopped it."""
+        await clear_leftovers(environ=os.environ, say=say)
+        say(f"state {self.workspace.state.root}")
+        say(f"clone {self.workspace.clone}")
+        options = Options(state=self.workspace.state, port_offset=free_offset(workers=1))
+        try:
+            async with trio.open_nursery() as nursery:
+                cloned = trio.Event()
+                nursery.start_soon(self._clone, cloned)
+                async with local_cluster(
+                    options, environ=os.environ, allowed_paths=(parts_dir(os.environ),), say=say
+                ) as cluster:
+                    say(f"{self.seconds():6.1f} s  services up\n{summary(cluster, workers=1)}")
+                    await cloned.wait()
+                    await self._show(cluster)
+                    if not self.once:
+                        await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await stop_vms(self.workspace.state, environ=os.environ, say=say)
+
+    async def _clone(self, cloned: trio.Event) -> None:
+        await prepare_clone(self.workspace.clone, parts=parts_dir(os.environ))
+        cloned.set()
+
+    async def _show(self, cluster: LocalCluster) -> None:
+        story = Story(workspace=self.workspace, cluster=cluster, say=say)
+        pushed = await story.push()
+        say(f"{self.seconds():6.1f} s  pushed {pushed.commit[:12]}")
+        outcome = await story.watch(pushed.commit, read_status=partial(read_status, cluster), on_done=self._say_done)
+        if outcome.failed is not None:
+            tail = "".join(f"\n  | {line}" for line in outcome.failed.log_tail)
+            raise Unavailable(f"{outcome.failed.reason}{tail}\nlogs: {cluster.state.logs}")
+        assert outcome.status is not None, "what is healthy has a status"  # noqa: S101 - narrows the type
+        took = self.seconds()
+        await self._show_result(cluster, pushed, outcome.status)
+        self.healthy = True
+        direct = await seconds_of_a_direct_boot(self.workspace.root, environ=os.environ)
+        say(
+            f"\nthe demo took {took:.1f} s, one direct QEMU boot of the same guest {direct:.1f} s: {took / direct:.1f}x"
+        )
+        if not self.once:
+            say(things_to_try(self.workspace, cluster, pushed))
+
+    def _say_done(self, done: Done) -> None:
+        say(f"{self.seconds():6.1f} s  {done.step:<9} {done.duration_ms / 1000:6.2f} s  {done.detail}")
+
+    async def _show_result(self, cluster: LocalCluster, pushed: Pushed, status: ClusterStatus) -> None:
+        from cli.render import status_table
+
+        say(f"\n{status_table(status)}")
+        url = page_url(status)
+        say(f"\n{url} says:\n{await fetch_page(url)}")
+        say(f"its page: {pushed.page_url}")
+
+
+async def read_status(cluster: LocalCluster) -> ClusterStatus:
+    """The cluster now; a session for each reading, so that a restarted control plane is found again."""
+    async with open_session(UnixAddress(cluster.state.socket), Role.VIEWER) as master:
+        return await master.get_cluster_status()
+
+
+def things_to_try(workspace: Workspace, cluster: LocalCluster, pushed: Pushed) -> str:
+    """Three next steps, as commands."""
+    clone = workspace.clone
+    return "\n".join(
+        [
+            "three things to try (in another terminal, as root):",
+            f"  1. change the text:          cd {clone} && $EDITOR flake.nix && git commit -am 'New text' && git push",
+            "  2. a failing health check:   change the port of a check there, commit and push; then: pcr status",
+            "  3. what a guest writes:      pcr vm logs web-0",
+            f"its builds: {pushed.page_url}    Ctrl-C stops everything.",
+        ]
+    )
+
+
+@click.command("demo")
+@click.option("--once", is_flag=True, help="Stop everything once the VMs are healthy; exit 0 only then.")
+def command(*, once: bool) -> None:
+    """From `git push` to a healthy VM on this machine, shown live."""
+    require_root("./dev demo")
+    started = float(os.environ.get("PROCURATOR_DEMO_STARTED", time.monotonic()))
+    demo = Demo(once=once, started=started)
+    try:
+        trio.run(until_signalled, "the demo", demo.run)
+    except (ProcuratorError, BaseExceptionGroup) as error:
+        cause = first_expected(error) if isinstance(error, BaseExceptionGroup) else error
+        if not isinstance(cause, ProcuratorError):
+            raise
+        say(f"the demo failed after {demo.seconds():.1f} s: {cause.message}")
+        say(f"kept for a look: {demo.workspace.root}")
+        sys.exit(1)
+    demo.workspace.remove()
+    sys.exit(0 if demo.healthy or not once else 1)
+
+
+if __name__ == "__main__":
+    command()
