@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import trio
 
+from repohub.tokens import read_token
 from repohub.verdict import Retry, Verdict, verdict_of
 from schema.builds import PushNotice
 from schema.errors import InvalidInput
@@ -14,20 +15,6 @@ DEADLINE = 10.0
 """Seconds for one delivery."""
 ANSWER = 4096
 """Characters of CI's answer that are looked at."""
-
-
-def read_token(path: Path) -> str:
-    """The token in a file that only its owner can read. Raises InvalidInput."""
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot read the token file {path}: {error}") from None
-    if mode & 0o077:
-        raise InvalidInput(f"the token file {path} can be read by others; run: chmod 600 {path}")
-    if not text or not text.isprintable() or " " in text:
-        raise InvalidInput(f"the token file {path} holds no token")
-    return text
 
 
 @dataclass(frozen=True, slots=True)

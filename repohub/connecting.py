@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from repohub.ci import read_token
 from repohub.settings import ControlPlaneSettings
+from repohub.tokens import read_token
 from repohub.watching import Connect
 from schema.errors import InvalidInput, Unauthenticated
 from schema.interfaces import Credential, Master, PeerCredential, Role, TokenCredential

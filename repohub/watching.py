@@ -25,7 +25,9 @@ STATUS_SECONDS = 10.0
 POLL_SECONDS = 5.0
 """The cluster is asked at least this often: uptimes and ages move without an event."""
 CALM_SECONDS = 0.1
-"""After an event, this long for those that come with it."""
+"""After an event, at least this long for those that come with it."""
+EFFORT = 4.0
+"""And this many times as long as the last answer took: a big cluster is not asked without end."""
 
 Connect = Callable[[], AbstractAsyncContextManager[Master]]
 
@@ -110,13 +112,15 @@ class ClusterWatch:
             nursery.start_soon(self._watch, master)
             while True:
                 self._changed = trio.Event()
+                asked = trio.current_time()
                 with trio.move_on_after(STATUS_SECONDS) as slow:
                     self._take(await master.get_cluster_status())
                 if slow.cancelled_caught:
                     raise Unavailable(f"no status within {STATUS_SECONDS:g} s")
+                calm = max(CALM_SECONDS, EFFORT * (trio.current_time() - asked))
                 with trio.move_on_after(POLL_SECONDS):
                     await self._changed.wait()
-                    await trio.sleep(CALM_SECONDS)
+                await trio.sleep(calm)
 
     async def _watch(self, master: Master) -> None:
         try:

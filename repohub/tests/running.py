@@ -21,11 +21,22 @@ from repohub.app import Repohub
 from repohub.delivery import Clockwork
 from repohub.settings import CiSettings, GitSettings, ListenSettings, Settings, SiteSettings
 from repohub.watching import Connect, Pulse
+from schema.assignment import Seen, SignedAssignment
 from schema.builds import Build, BuildPage, BuildState, LogPage, PushNotice
-from schema.errors import ProcuratorError, Unavailable
+from schema.errors import ProcuratorError, Unavailable, Unimplemented
+from schema.generation import Publish, PublishReceipt
 from schema.http import serve_http
-from schema.interfaces import EventSink, Master
-from schema.status import ClusterStatus, Convergence, Cursor, Event, EventKind
+from schema.interfaces import EventSink, Master, Vm, Worker
+from schema.status import (
+    ClusterStatus,
+    Convergence,
+    Cursor,
+    Event,
+    EventKind,
+    LiveClosures,
+    PushReply,
+    WorkerReport,
+)
 
 NOW_MS = 1_795_000_000_000
 TOKEN = "a-hook-token"
@@ -138,7 +149,7 @@ class FakeCi:
 
 @dataclass
 class FakeMaster:
-    """The two calls of a control plane that repohub makes. `away` makes it unreachable."""
+    """A control plane of which repohub makes two calls. `away` makes it unreachable."""
 
     status: ClusterStatus = field(default_factory=a_status)
     pulse: Pulse = field(default_factory=Pulse)
@@ -165,7 +176,25 @@ class FakeMaster:
     async def connect(self) -> AsyncIterator[Master]:
         if self.away:
             raise Unavailable("nobody listens")
-        yield self  # type: ignore[misc]  # the other calls are none that repohub makes
+        yield self
+
+    async def publish_state(self, publish: Publish) -> PublishReceipt:
+        raise Unimplemented("not what repohub calls")
+
+    async def get_assignment(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment | None:
+        raise Unimplemented("not what repohub calls")
+
+    async def push_data(self, report: WorkerReport) -> PushReply:
+        raise Unimplemented("not what repohub calls")
+
+    async def get_worker(self, worker_id: str) -> Worker:
+        raise Unimplemented("not what repohub calls")
+
+    async def get_vm(self, vm_id: str) -> Vm:
+        raise Unimplemented("not what repohub calls")
+
+    async def live_closures(self) -> LiveClosures:
+        raise Unimplemented("not what repohub calls")
 
 
 @dataclass
