@@ -35,6 +35,11 @@ def flake_metadata(flake: FlakeRef) -> tuple[str, ...]:
     return ("nix", "flake", "metadata", *LIVE_LOG, "--json", _UNCHANGED, flake.url)
 
 
+def flake_lock(directory: Path) -> tuple[str, ...]:
+    """Write the lock of a flake of our own in a work tree."""
+    return ("nix", "flake", "lock", str(forms.local_path(directory)))
+
+
 def check_names(flake: FlakeRef, system: str) -> tuple[str, ...]:
     """The attribute names of `checks.<system>`."""
     return eval_json(flake, f"checks.{system}", apply="builtins.attrNames")
@@ -56,7 +61,14 @@ def realise(drvs: Sequence[str], *, root: Path | None = None) -> tuple[str, ...]
     `root` becomes a link that keeps the first output from the collector (`root-2`… the others).
     """
     kept = () if root is None else ("--add-root", str(forms.local_path(root)), "--indirect")
-    return ("nix-store", *LIVE_LOG, "--realise", *kept, *(forms.derivation_path(drv) for drv in drvs))
+    return (
+        "nix-store",
+        *LIVE_LOG,
+        "--realise",
+        "--no-gc-warning",
+        *kept,
+        *(forms.derivation_path(drv) for drv in drvs),
+    )
 
 
 def copy_to_cache(paths: Sequence[str], *, cache: str, secret_key: Path, netrc: Path | None = None) -> tuple[str, ...]:

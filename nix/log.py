@@ -15,6 +15,9 @@ _ERROR = 0
 _LEVEL_NOTICE = 2
 """Messages above it (info, talkative, chatty…) are nix's own chatter."""
 
+_NOISE = "you don't have Internet access"
+"""Said by every nix in a network namespace, where we put it."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuildStarted:
@@ -79,7 +82,7 @@ class LogDecoder:
     def feed(self, line: str) -> Event | None:
         """The event of one line, or None for what nobody wants to see. Any text is taken: it is the builder's too."""
         if not line.startswith(_PREFIX):
-            return Message(printable(line)) if line.strip() else None
+            return Message(printable(line)) if line.strip() and _NOISE not in line else None
         try:
             entry = json.loads(line[len(_PREFIX) :])
         except ValueError:
@@ -101,7 +104,7 @@ class LogDecoder:
             case {"action": "msg", "level": int(level), "msg": str(text)}:
                 if level == _ERROR:
                     return Problem(printable(text))
-                return Message(printable(text)) if level <= _LEVEL_NOTICE else None
+                return Message(printable(text)) if level <= _LEVEL_NOTICE and _NOISE not in text else None
         return None
 
     @staticmethod

@@ -210,12 +210,20 @@ async def _end_group(process: trio.Process, *, grace: float) -> None:
 
 
 def _signal_group(group: int, number: int) -> bool:
-    """Whether the group has a living member (a zombie that init has yet to reap is none that matters)."""
+    """Signal the group; whether anyone in it lives. Zombies whose reaping is init's affair do not count."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:
         return False
-    return True
+    return any(_is_alive_in(group, stat) for stat in Path("/proc").glob("[0-9]*/stat"))
+
+
+def _is_alive_in(group: int, stat: Path) -> bool:
+    try:
+        state, _parent, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+    except OSError:  # it ended meanwhile
+        return False
+    return int(its_group) == group and state not in "ZX"
 
 
 def _readable(argv: Sequence[str]) -> str:
