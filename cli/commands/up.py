@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import trio
 
-from cli.up.cluster import LocalCluster, Options, default_state, local_cluster, parts_dir, require_root
+from cli.up.cluster import LocalCluster, Options, default_state, example_paths, local_cluster, require_root
 from cli.up.layout import StateDir
 from cli.up.plan import MAX_WORKERS, worker_name
 from schema.errors import ProcuratorError
@@ -36,7 +36,7 @@ async def _up(options: Options) -> None:
 
     try:
         async with local_cluster(
-            options, environ=os.environ, allowed_paths=(parts_dir(os.environ),), say=say
+            options, environ=os.environ, allowed_paths=example_paths(os.environ), say=say
         ) as cluster:
             click.echo(f"up:\n{summary(cluster, workers=options.workers)}")
             click.echo(f"Ctrl-C stops the services; `pcr down --state {options.state.root}` the VMs too.")

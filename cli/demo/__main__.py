@@ -3,8 +3,11 @@
 import os
 import sys
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import click
 import trio
@@ -14,9 +17,19 @@ from cli.demo.direct_boot import seconds_of_a_direct_boot
 from cli.demo.progress import Done
 from cli.demo.story import Pushed, Story, fetch_page, page_url
 from cli.demo.workspace import Workspace, clear_leftovers
-from cli.up.cluster import LocalCluster, Options, local_cluster, parts_dir, require_root, stop_vms
+from cli.up.cluster import (
+    LocalCluster,
+    Options,
+    example_paths,
+    executables,
+    local_cluster,
+    parts_dir,
+    require_root,
+    stop_vms,
+)
 from cli.up.prepare import free_offset
-from nix.example import prepare_clone
+from nix.environment import NixEnvironment
+from nix.example import Clone, prepare_clone
 from schema.errors import ProcuratorError, Unavailable
 from schema.interfaces import Role
 from schema.log import escape_controls
@@ -25,8 +38,7 @@ from schema.rpc.transport.sockets import UnixAddress
 from schema.service import until_signalled
 from schema.status import ClusterStatus
 
-GOAL = 8.0
-"""The demo, warm, is to take at most this many times one direct boot (DESIGN §11)."""
+EXAMPLE = Path(__file__).resolve().parents[2] / "example"
 
 
 def say(text: str) -> None:
@@ -54,27 +66,39 @@ class Demo:
         say(f"clone {self.workspace.clone}")
         options = Options(state=self.workspace.state, port_offset=free_offset(workers=1))
         try:
-            async with trio.open_nursery() as nursery:
-                cloned = trio.Event()
-                nursery.start_soon(self._clone, cloned)
-                async with local_cluster(
-                    options, environ=os.environ, allowed_paths=(parts_dir(os.environ),), say=say
-                ) as cluster:
-                    say(f"{self.seconds():6.1f} s  services up\n{summary(cluster, workers=1)}")
-                    await cloned.wait()
-                    await self._show(cluster)
-                    if not self.once:
-                        await trio.sleep_forever()
+            async with (
+                self._cloned() as clone,
+                local_cluster(options, environ=os.environ, allowed_paths=example_paths(os.environ), say=say) as cluster,
+            ):
+                say(f"{self.seconds():6.1f} s  services up\n{summary(cluster, workers=1)}")
+                await self._show(cluster, await clone())
+                if not self.once:
+                    await trio.sleep_forever()
         finally:
             with trio.CancelScope(shield=True):
                 await stop_vms(self.workspace.state, environ=os.environ, say=say)
 
-    async def _clone(self, cloned: trio.Event) -> None:
-        await prepare_clone(self.workspace.clone, parts=parts_dir(os.environ))
-        cloned.set()
+    @asynccontextmanager
+    async def _cloned(self) -> AsyncIterator[Callable[[], Awaitable[Clone]]]:
+        """Prepare the clone meanwhile; what is yielded waits for it."""
+        done = trio.Event()
+        clones: list[Clone] = []
 
-    async def _show(self, cluster: LocalCluster) -> None:
-        story = Story(workspace=self.workspace, cluster=cluster, say=say)
+        async def prepare() -> None:
+            nix = NixEnvironment(self.workspace.nix).write()
+            clones.append(await prepare_clone(EXAMPLE, self.workspace.clone, parts_dir(os.environ), nix=nix))
+            done.set()
+
+        async def clone() -> Clone:
+            await done.wait()
+            return clones[0]
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(prepare)
+            yield clone
+
+    async def _show(self, cluster: LocalCluster, clone: Clone) -> None:
+        story = Story(clone=clone, cluster=cluster, say=say)
         pushed = await story.push()
         say(f"{self.seconds():6.1f} s  pushed {pushed.commit[:12]}")
         outcome = await story.watch(pushed.commit, read_status=partial(read_status, cluster), on_done=self._say_done)
@@ -83,9 +107,9 @@ class Demo:
             raise Unavailable(f"{outcome.failed.reason}{tail}\nlogs: {cluster.state.logs}")
         assert outcome.status is not None, "what is healthy has a status"  # noqa: S101 - narrows the type
         took = self.seconds()
-        await self._show_result(cluster, pushed, outcome.status)
+        await show_result(outcome.status, pushed)
         self.healthy = True
-        direct = await seconds_of_a_direct_boot(self.workspace.root, environ=os.environ)
+        direct = await seconds_of_a_direct_boot(environ=os.environ)
         say(
             f"\nthe demo took {took:.1f} s, one direct QEMU boot of the same guest {direct:.1f} s: {took / direct:.1f}x"
         )
@@ -95,13 +119,15 @@ class Demo:
     def _say_done(self, done: Done) -> None:
         say(f"{self.seconds():6.1f} s  {done.step:<9} {done.duration_ms / 1000:6.2f} s  {done.detail}")
 
-    async def _show_result(self, cluster: LocalCluster, pushed: Pushed, status: ClusterStatus) -> None:
-        from cli.render import status_table
 
-        say(f"\n{status_table(status)}")
-        url = page_url(status)
-        say(f"\n{url} says:\n{await fetch_page(url)}")
-        say(f"its page: {pushed.page_url}")
+async def show_result(status: ClusterStatus, pushed: Pushed) -> None:
+    """The cluster's table, what `web-0` serves, and where it is served."""
+    from cli.render import status_table
+
+    say(f"\n{status_table(status)}")
+    url = page_url(status)
+    say(f"\n{url} says:\n{await fetch_page(url)}")
+    say(f"its page: {pushed.page_url}")
 
 
 async def read_status(cluster: LocalCluster) -> ClusterStatus:
@@ -112,14 +138,15 @@ async def read_status(cluster: LocalCluster) -> ClusterStatus:
 
 def things_to_try(workspace: Workspace, cluster: LocalCluster, pushed: Pushed) -> str:
     """Three next steps, as commands."""
-    clone = workspace.clone
+    state = f"--state {cluster.state.root}"
     return "\n".join(
         [
-            "three things to try (in another terminal, as root):",
-            f"  1. change the text:          cd {clone} && $EDITOR flake.nix && git commit -am 'New text' && git push",
-            "  2. a failing health check:   change the port of a check there, commit and push; then: pcr status",
-            "  3. what a guest writes:      pcr vm logs web-0",
-            f"its builds: {pushed.page_url}    Ctrl-C stops everything.",
+            "three things to try, in another terminal:",
+            f"  cd {workspace.clone}",
+            "  1. a new text:               edit web/index.html, then  git commit -am 'New text' && git push",
+            '  2. a failing health check:   put "unhealthy" into variant.nix, commit and push; it goes back by itself',
+            f"  3. what a guest writes:      {executables() / 'pcr'} vm logs web-0",
+            f"the builds: {pushed.page_url}    Ctrl-C stops everything; {state}",
         ]
     )
 

@@ -1,6 +1,6 @@
 """The demo from start to end: services, a push by plain git, the watch, the page; it decides no verdict itself."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -8,18 +8,15 @@ import httpx
 
 from cli.demo.progress import Done
 from cli.demo.watching import Outcome, ReadStatus, Watch
-from cli.demo.workspace import Workspace
 from cli.up.cluster import LocalCluster
-from nix.run import run
-from schema.builds import BuildsClient
+from nix.example import BRANCH, Clone
+from schema.builds_client import BuildsClient
 from schema.errors import Unavailable
 from schema.log import escape_controls
 from schema.status import ClusterStatus, VmStatus
 
 REPOSITORY = "demo/example"
-BRANCH = "main"
 PAGE_INSTANCE = "web-0"
-_GIT_SECONDS = 60.0
 _HTTP_SECONDS = 10.0
 _SHOWN_PAGE_CHARACTERS = 2000
 
@@ -34,11 +31,10 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The demo's actions. `say` prints a line; `seconds` counts since the demo began."""
+    """The demo's actions. `say` prints a line."""
 
-    workspace: Workspace
+    clone: Clone
     cluster: LocalCluster
-    git_env: Mapping[str, str]
     say: Callable[[str], None]
 
     async def push(self) -> Pushed:
@@ -49,16 +45,12 @@ class Story:
             if answer.status_code not in {httpx.codes.OK, httpx.codes.CREATED}:
                 raise Unavailable(f"repohub did not create {REPOSITORY}: {answer.status_code} {answer.text[:500]}")
             repository = answer.json()
-        await self._git("remote", "add", "origin", repository["cloneUrl"])
-        self.say(f"$ git -C {self.workspace.clone} push -u origin {BRANCH}")
-        await self._git("push", "--quiet", "--set-upstream", "origin", BRANCH)
-        commit = await self._git("rev-parse", "HEAD")
-        return Pushed(commit=commit, page_url=repository["pageUrl"])
-
-    async def _git(self, *arguments: str) -> str:
-        argv = ["git", "-C", str(self.workspace.clone), *arguments]
-        completed = await run(argv, deadline=_GIT_SECONDS, env=self.git_env)
-        return completed.stdout.decode().strip()
+        await self.clone.git("remote", "add", "origin", repository["cloneUrl"])
+        await self.clone.git("config", "user.name", "Procurator's demo")
+        await self.clone.git("config", "user.email", "demo@localhost")
+        self.say(f"$ git push -u origin {BRANCH}    # {repository['cloneUrl']}")
+        await self.clone.git("push", "--quiet", "--set-upstream", "origin", BRANCH)
+        return Pushed(commit=await self.clone.head(), page_url=repository["pageUrl"])
 
     async def watch(self, commit: str, *, read_status: ReadStatus, on_done: Callable[[Done], None]) -> Outcome:
         """Follow the commit until it runs or has failed."""

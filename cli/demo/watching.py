@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import trio
 
 from cli.demo.progress import Done, Failure, Step, done_steps, failure, is_converged
-from schema.builds import Build, BuildsClient
+from schema.builds import Build
+from schema.builds_client import BuildsClient
 from schema.errors import DeadlineExceeded, ProcuratorError
 from schema.status import ClusterStatus
 

@@ -36,6 +36,11 @@ class Workspace:
         """The clone of the example."""
         return self.root / "example"
 
+    @property
+    def nix(self) -> Path:
+        """The settings and cache of the nix that locks the clone."""
+        return self.root / "nix"
+
     def remove(self) -> None:
         """Delete all of it: nothing may run from it any more."""
         for directory in [self.root, *self.root.rglob("*/")]:

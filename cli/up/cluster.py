@@ -20,6 +20,7 @@ from cli.up.prepare import prepare
 from cli.up.processes import is_alive, own_process, stop, wait_ended
 from cli.up.record import read_record
 from cli.up.supervise import Say, Supervisor, processes_of, stop_all
+from nix.example import LIBRARY
 from nix.run import run
 from schema.errors import Conflict, NotFound, PermissionDenied, ProcuratorError
 
@@ -63,6 +64,11 @@ def parts_dir(environ: Mapping[str, str]) -> Path:
     """Where `./dev` keeps the parts of the example's guests."""
     cache = environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "procurator" / "parts"
+
+
+def example_paths(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """What the example's evaluation reads beside its own commit: the guest's parts and the Nix library."""
+    return (parts_dir(environ), LIBRARY)
 
 
 def default_state(environ: Mapping[str, str]) -> Path:
