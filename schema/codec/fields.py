@@ -20,7 +20,7 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class Kind(Protocol):
-    """How a field that needs more than its plain value is written and read. `field` is pycapnp's field object."""
+    """How a field that needs more than its plain value is written and read. `field` is pycapnp's handle."""
 
     def write(self, builder: Any, field: Any, value: Any) -> None:
         """Set the field."""
@@ -99,7 +99,7 @@ class Nullable:
             builder._set_by_field(field, value)
             return
         if isinstance(value, Sequence | Mapping) and not value:
-            builder.init(field.proto.name, 0)
+            builder._init_by_field(field, 0)
         self._inner.write(builder, field, value)
 
     def read(self, reader: Any, field: Any) -> Any:
@@ -130,7 +130,7 @@ class Nested:
 
     def write(self, builder: Any, field: Any, value: Any) -> None:
         """Fill the struct."""
-        self._struct.fill(builder.init(field.proto.name), value)
+        self._struct.fill(builder._init_by_field(field), value)
 
     def read(self, reader: Any, field: Any) -> dict[str, Any]:
         """Its plain values."""
@@ -146,7 +146,7 @@ class ListOf:
     def write(self, builder: Any, field: Any, value: Sequence[Any]) -> None:
         """Fill the list."""
         if value:
-            items, fill = builder.init(field.proto.name, len(value)), self._struct.fill
+            items, fill = builder._init_by_field(field, len(value)), self._struct.fill
             for at, item in enumerate(value):
                 fill(items[at], item)
 
@@ -168,7 +168,7 @@ class MapOf:
         """Fill the entries, sorted by key."""
         if not value:
             return
-        entries = builder.init(field.proto.name, len(value))
+        entries = builder._init_by_field(field, len(value))
         for at, key in enumerate(sorted(value)):
             entry = entries[at]
             entry._set_by_field(self._key, key)
@@ -251,7 +251,7 @@ class Struct(Generic[M]):
         try:
             with self.wire.from_bytes(data) as reader:
                 return self.read(reader)
-        except (capnp.KjException, UnicodeDecodeError) as error:
+        except (capnp.KjException, ValueError) as error:  # ValueError: not UTF-8, or not whole words
             raise InvalidInput(f"{self.model.__name__}: a malformed message") from error
 
 

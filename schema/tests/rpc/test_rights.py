@@ -1,4 +1,4 @@
-"""The matrix of roles and methods against the wire itself: what has no row is denied, and a method without one fails here."""
+"""The matrix of roles and methods against the wire: without a row a method is denied, and fails here."""
 
 from pathlib import Path
 from typing import Any
