@@ -4,6 +4,7 @@ Every function takes its `deadline` in seconds and raises what `nix.run.run` rai
 `CommandFailed` with a readable stderr; a build `BuildFailed`; a jail or sandbox that cannot be had `NotIsolated`.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,10 @@ async def realise(
     """
     argv = build_argv(argvs.realise(drvs, root=root), network=network)
     done = await _run_live(nix, argv, deadline=deadline, on_event=on_event, failure=BuildFailed)
-    return result.parse_realised(done.stdout)
+    if root is None:
+        return result.parse_realised(done.stdout)
+    links = done.stdout.decode().split("\n")  # with a root, nix-store prints the links instead
+    return result.parse_realised("\n".join(os.path.realpath(link) for link in links if link).encode())
 
 
 async def build(

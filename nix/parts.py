@@ -17,22 +17,21 @@ import trio
 from nix.run import run
 from schema.errors import CommandFailed, NotFound
 
-VERSION = "1"
+VERSION = "2"
 """Of the layout below; parts of another version are made anew."""
 
-MODULES = (
-    *("virtio_pci", "virtio_mmio", "virtio_blk", "crc32c-intel", "erofs"),
-    *("virtio_net", "virtio_console", "virtio-rng", "virtio_balloon", "button", "evdev", "overlay"),
-)
-"""What the guest loads, in this order; what they depend on goes before them. Debian's kernel has every virtio driver as
-a module, ext4 and the 8250 serial port built in."""
-
-FIRST_STAGE = "erofs"
-"""Up to this one they are needed to mount the store."""
+STAGES: Mapping[str, Sequence[str]] = {
+    "disk": ("virtio_pci", "virtio_mmio", "virtio_blk", "crc32c_intel", "erofs"),
+    "network": ("virtio_net",),
+    "later": ("button", "evdev", "virtio_console", "virtio_rng", "virtio_balloon", "overlay"),
+}
+"""What the guest loads and when: to mount the store, before services start, beside them; each after what it depends
+on. Debian's cloud kernel has every virtio driver as a module, and ext4 and the 8250 serial port built in."""
 
 Say = Callable[[str], None]
 
 _KERNEL = "linux-image-cloud-amd64"
+_SIGNATURE = b"~Module signature appended~\n"
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _KERNEL_PACKAGE = re.compile(r"^Depends:.*?\b(linux-image-[0-9][A-Za-z0-9.+-]*)", re.MULTILINE)
 
@@ -65,13 +64,13 @@ async def make_parts(cache: Path, *, say: Say = print, deadline: float = 600) ->
     return parts
 
 
-def load_order(wanted: Iterable[str], depends: Mapping[str, Sequence[str]]) -> list[str]:
-    """`wanted` with what they depend on, each once, after what it depends on."""
+def load_order(wanted: Iterable[str], needs: Callable[[str], Sequence[str]], *, loaded: Sequence[str]) -> list[str]:
+    """`wanted` with what they need, each once and after what it needs, without what is `loaded` already."""
     order: list[str] = []
 
     def add(name: str) -> None:
-        if name not in order:
-            for other in depends[name]:
+        if name not in order and name not in loaded:
+            for other in needs(name):
                 add(other)
             order.append(name)
 
@@ -81,9 +80,20 @@ def load_order(wanted: Iterable[str], depends: Mapping[str, Sequence[str]]) -> l
 
 
 def module_depends(module: bytes) -> list[str]:
-    """The modules that a `.ko` names in its `depends=`, by file name; virtio's need of its ring is not in there."""
+    """The modules that a `.ko` names in its `depends=`, by file name with underscores."""
     found = _DEPENDS.search(module)
     return [name.replace("-", "_") for name in found[1].decode().split(",") if name] if found else []
+
+
+def without_signature(module: bytes) -> bytes:
+    """A `.ko` without the signature that Debian appends: its check costs an emulated guest more than the loading, and
+    what the guest loads comes from a closure whose signature the worker has checked.
+    """
+    if not module.endswith(_SIGNATURE):
+        return module
+    # struct module_signature (linux/module_signature.h) ends with the length of the PKCS#7 message before it.
+    length = int.from_bytes(module[-len(_SIGNATURE) - 4 : -len(_SIGNATURE)], "big")
+    return module[: -len(_SIGNATURE) - 12 - length]
 
 
 def _complete(parts: Path) -> bool:
@@ -134,14 +144,13 @@ def _lay_out(unpacked: Path, parts: Path, *, applets: Sequence[str], manifest: S
     (kernel,) = (unpacked / "kernel/boot").glob("vmlinuz-*")
     shutil.copyfile(kernel, parts / "bzImage")
     files = {path.stem.replace("-", "_"): path for path in (unpacked / "kernel/lib/modules").rglob("*.ko")}
-    depends = {name: module_depends(path.read_bytes()) for name, path in files.items() if name in _interesting(files)}
-    depends["virtio"] = [*depends.get("virtio", []), "virtio_ring"]
-    order = load_order((name.replace("-", "_") for name in MODULES), depends)
-    for name in order:
-        shutil.copyfile(files[name], parts / "modules" / f"{name}.ko")
-    first = order[: order.index(FIRST_STAGE) + 1]
-    (parts / "modules/first-stage").write_text("".join(f"{name}\n" for name in first))
-    (parts / "modules/second-stage").write_text("".join(f"{name}\n" for name in order if name not in first))
+    loaded: list[str] = []
+    for stage, wanted in STAGES.items():
+        order = load_order(wanted, lambda name: _needs(name, files[name]), loaded=loaded)
+        (parts / "modules" / stage).write_text("".join(f"{name}\n" for name in order))
+        for name in order:
+            (parts / "modules" / f"{name}.ko").write_bytes(without_signature(files[name].read_bytes()))
+        loaded += order
     (parts / "kernel-release").write_text(kernel.name.removeprefix("vmlinuz-") + "\n")
     shutil.copyfile(unpacked / "busybox/bin/busybox", parts / "bin/busybox")
     for applet in applets:
@@ -151,17 +160,9 @@ def _lay_out(unpacked: Path, parts: Path, *, applets: Sequence[str], manifest: S
     _freeze(parts)
 
 
-def _interesting(files: Mapping[str, Path]) -> set[str]:
-    """The wanted modules and all that they depend on, by walking down."""
-    seen: set[str] = set()
-    todo = [name.replace("-", "_") for name in MODULES]
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo.extend(["virtio_ring"] if name == "virtio" else [])
-            todo.extend(module_depends(files[name].read_bytes()))
-    return seen
+def _needs(name: str, module: Path) -> list[str]:
+    """What goes before a module; that virtio needs its ring is not said in it."""
+    return [*module_depends(module.read_bytes()), *(["virtio_ring"] if name == "virtio" else [])]
 
 
 def _freeze(parts: Path) -> None:

@@ -84,7 +84,14 @@ in
       respawned =
         builtins.attrValues (builtins.mapAttrs (n: script: "${service n script}/${n}") services)
         ++ (if nic then [ "${sw}/bin/udhcpc -f -i eth0 -t 10 -T 1 -A 2 -s ${dhcpEvent}/event" ] else [ ])
-        ++ (if powerButton then [ "${sw}/bin/acpid -f -c /etc/acpi" ] else [ ]);
+        ++ [ "${later}/later" ];
+
+      later = tree "guest-later" {
+        later = fill ./guest/later.sh {
+          inherit sh sw kernel;
+          listens = if powerButton then "yes" else "no";
+        };
+      } [ "later" ];
 
       etcTree = tree "etc-${name}" (
         {
@@ -104,6 +111,7 @@ in
         "loglevel=4"
         "panic=1"
         "cryptomgr.notests"
+        "edd=off"
       ]
       ++ kernelParams;
 

@@ -41,7 +41,7 @@ mkdir "$out"
     printf 'busybox'
     pad 7
   done
-  file 100644 modules/first-stage "$modules/first-stage"
-  while read -r module; do file 100644 "modules/$module.ko" "$modules/$module.ko"; done <"$modules/first-stage"
+  file 100644 modules/disk "$modules/disk"
+  while read -r module; do file 100644 "modules/$module.ko" "$modules/$module.ko"; done <"$modules/disk"
   entry 0 'TRAILER!!!' 0
 } >"$out/initrd"

@@ -14,7 +14,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 while read -r module; do
   insmod "/modules/$module.ko" || fail "module $module cannot be loaded"
-done </modules/first-stage
+done </modules/disk
 
 init=
 read -r cmdline </proc/cmdline

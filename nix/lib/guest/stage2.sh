@@ -1,5 +1,5 @@
 #!@sh@
-# A System's init: makes the writable root around /nix/store, starts the drivers, volumes and network, and becomes
+# A System's init: makes the writable root around /nix/store, starts its network card and volumes, and becomes
 # busybox init with the System's inittab, which keeps the services running.
 export PATH=@sw@/bin
 
@@ -12,7 +12,7 @@ mount -t devpts devpts /dev/pts
 @toplevel@/activate
 while read -r module; do
   insmod "@kernel@/modules/$module.ko" || echo "stage 2: module $module cannot be loaded"
-done <@kernel@/modules/second-stage
+done <@kernel@/modules/network
 ifconfig lo 127.0.0.1 up
 if ! mount-volumes; then
   # A service that found an empty directory where its data should be would do harm.
