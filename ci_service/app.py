@@ -9,7 +9,6 @@ from pathlib import Path
 
 import trio
 from nix.isolation import probe_isolation
-from schema.rpc.client import open_session
 
 from ci_service.building import Workshop, WorkshopDeadlines
 from ci_service.following import Follower
@@ -25,7 +24,8 @@ from nix.jail import Jail
 from schema.errors import InvalidInput, NotFound
 from schema.http import RequestLimits, serve_http
 from schema.interfaces import Master, Role
-from schema.rpc.transport import UnixAddress
+from schema.rpc.client import open_session
+from schema.rpc.transport.sockets import UnixAddress
 from schema.service import Ready, service_main
 from schema.signing import SecretKey
 
@@ -92,7 +92,7 @@ async def run(settings: Settings, ready: Ready) -> None:
     address = UnixAddress(settings.control_plane.socket)
 
     def open_master() -> AbstractAsyncContextManager[Master]:
-        return open_session(address, role=Role.PUBLISHER)
+        return open_session(address, Role.PUBLISHER)
 
     follower = Follower(store=store, updates=updates, open_master=open_master, now_ms=wall_ms, wake=trio.Event())
     runner = Runner(

@@ -95,7 +95,7 @@ class Workshop:
             root=roots / keep_as,
             on_event=_into(log),
         )
-        return os.path.realpath(outputs[0])  # `--add-root` prints the link
+        return outputs[0]
 
     async def push(self, repository: str, paths: list[str], log: BuildLog) -> None:
         """Sign the closures and upload what the cache lacks; may be repeated."""
