@@ -111,7 +111,7 @@ class DhcpServer:
 
     async def _until_ready(self, pid: int) -> None:
         """Its pid file is written last: before that SIGHUP would end it, or come before it reads the hosts."""
-        while self._stray_pid() != pid:
+        while self._stray_pid() != pid:  # noqa: ASYNC110 - another process writes the file
             await trio.sleep(0.01)
         self._is_ready = True
         self._read_again()

@@ -130,6 +130,14 @@ class Records:
             return None
         return content, Attachment(kept.address, kept.gateway, kept.mac)
 
+    def booted_instances(self) -> tuple[str, ...]:
+        """All instances that have ever been booted here and were not removed since."""
+        return tuple(sorted(file.stem for file in self._booted.glob("[!.]*.json")))
+
+    def forget_booted(self, instance: str) -> None:
+        """What was booted does not run any more."""
+        (self._booted / f"{instance}.json").unlink(missing_ok=True)
+
     def forget(self, instance: str) -> None:
         """Drop what is kept of an instance that left; its volumes are not among it."""
         for folder in (self._memory, self._booted):

@@ -1,0 +1,152 @@
+"""The worker's side of the control plane: log in, fetch assignments, push reports; again and again, for ever.
+
+Whether the control plane is there or not, the VMs go on: this only tells the supervisor what is assigned.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import trio
+
+from schema.assignment import Seen, SignedAssignment, open_assignment
+from schema.errors import DeadlineExceeded, ProcuratorError
+from schema.interfaces import LONG_POLL_SECONDS, WorkerSession
+from schema.signing import PublicKey
+from schema.status import WorkerReport
+from worker.backoff import jittered, pause_after
+from worker.records import Records
+from worker.supervise import Supervisor
+from worker.vm_state import desired_of
+
+LONGEST_PAUSE = 15.0
+PUSH_SECONDS = 20.0
+GATHER_SECONDS = 0.01
+"""How long further changes are waited for before a report goes out: one look of the supervisor makes several."""
+
+Connect = Callable[[], AbstractAsyncContextManager[WorkerSession]]
+"""Connects and logs in; raises ProcuratorError."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """Whose word is believed, from the configuration alone."""
+
+    worker_id: str
+    control_plane: tuple[PublicKey, ...]
+    publishers: tuple[PublicKey, ...]
+
+
+class Agent:
+    """One worker's connection to its control plane. `draw` yields numbers in [0, 1) for jitter."""
+
+    def __init__(
+        self,
+        *,
+        pins: Pins,
+        connect: Connect,
+        supervisor: Supervisor,
+        records: Records,
+        report: Callable[[], WorkerReport],
+        interval_ms: int,
+        draw: Callable[[], float],
+    ) -> None:
+        self._pins = pins
+        self._connect = connect
+        self._supervisor = supervisor
+        self._records = records
+        self._report = report
+        self._interval_ms = interval_ms
+        self._draw = draw
+        self.seen: Seen | None = None
+        self.connected = False
+
+    async def run(self) -> None:
+        """Until cancelled: obey the assignment kept on disk, then stay connected as well as can be."""
+        await self._obey_kept()
+        failures = 0
+        while True:
+            lasted = trio.current_time()
+            try:
+                await self._stay_connected()
+            except* (ProcuratorError, OSError) as group:
+                log.warning("the control plane is away: %s", _first(group))
+            self.connected = False
+            failures = 0 if trio.current_time() - lasted > LONGEST_PAUSE else failures + 1
+            pause = pause_after(max(failures - 1, 0), first=0.2, longest=LONGEST_PAUSE)
+            await trio.sleep(jittered(pause, draw=self._draw()))
+
+    async def _stay_connected(self) -> None:
+        async with self._connect() as session, trio.open_nursery() as nursery:
+            self.connected = True
+            log.info("logged in")
+            nursery.start_soon(self._fetch, session)
+            nursery.start_soon(self._push, session)
+
+    async def _obey_kept(self) -> None:
+        kept = self._records.kept_assignment()
+        if kept is None:
+            return
+        try:
+            await self._obey(kept, keep=False)
+        except ProcuratorError as error:
+            log.warning("the kept assignment is not obeyed: %s", error.message)
+
+    async def _obey(self, signed: SignedAssignment, *, keep: bool) -> None:
+        """Check, keep, then hand over. Raises BadSignature, InvalidInput or Stale, and then changes nothing."""
+        assignment = open_assignment(
+            signed,
+            worker_id=self._pins.worker_id,
+            last_seen=self.seen,
+            control_plane_keys=self._pins.control_plane,
+            publisher_keys=self._pins.publishers,
+        )
+        desired = desired_of(assignment)
+        if keep:
+            await trio.to_thread.run_sync(self._records.keep_assignment, signed)
+        self.seen = Seen(assignment.epoch, assignment.revision)
+        self._supervisor.assign(desired, assignment.peers)
+        log.info("assignment %d: %d instances", assignment.revision, len(desired))
+
+    async def _fetch(self, session: WorkerSession) -> None:
+        refused = 0
+        while True:
+            signed = await _answered(session, self.seen)
+            if signed is None:
+                continue
+            try:
+                await self._obey(signed, keep=True)
+                refused = 0
+            except ProcuratorError as error:
+                # It would be offered again at once: wait, and go on with what is obeyed already.
+                log.warning("an assignment is refused: %s", error.message)
+                await trio.sleep(pause_after(refused, longest=LONGEST_PAUSE))
+                refused += 1
+
+    async def _push(self, session: WorkerSession) -> None:
+        """A report at once on any change, and else at the interval."""
+        while True:
+            news = self._supervisor.news()
+            with trio.move_on_after(PUSH_SECONDS) as scope:
+                reply = await session.push_data(self._report())
+            if scope.cancelled_caught:
+                raise DeadlineExceeded(f"no answer to a report within {PUSH_SECONDS:g} s")
+            with trio.move_on_after(min(self._interval_ms, reply.interval_ms) / 1000):
+                await news.wait()
+            await trio.sleep(GATHER_SECONDS)
+
+
+async def _answered(session: WorkerSession, seen: Seen | None) -> SignedAssignment | None:
+    with trio.move_on_after(LONG_POLL_SECONDS + 10):
+        return await session.get_assignment(seen)
+    raise DeadlineExceeded("no answer to a long poll")
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error.message if isinstance(error, ProcuratorError) else str(error)

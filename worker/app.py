@@ -1,0 +1,232 @@
+"""`procurator-worker`: wires the worker together and runs it; with `--stop-vms` it ends what an agent left running."""
+
+import fcntl
+import os
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from nix.environment import NixEnvironment
+from schema.assignment import Seen
+from schema.errors import Conflict, InvalidInput
+from schema.http import serve_http
+from schema.interfaces import WorkerHello, WorkerSession
+from schema.rpc.client import open_worker_session
+from schema.rpc.transport.sockets import Address, UnixAddress, parse_address
+from schema.service import Instead, Ready, procurator_version, service_main
+from schema.signing import PublicKey, parse_public_keys
+from schema.status import WorkerReport
+from worker import machine, probe
+from worker.agent import Agent, Pins
+from worker.closures import Closures
+from worker.dhcp import DhcpServer
+from worker.http import make_app
+from worker.image import Images
+from worker.netplan import NetworkNames
+from worker.network import Network
+from worker.reconcile import Limits
+from worker.records import Records
+from worker.report import worker_report
+from worker.service import WorkerService
+from worker.settings import Settings
+from worker.supervise import Supervisor
+from worker.vm_log import LogReader
+from worker.vm_steps import StepSettings, VmSteps
+from worker.volumes import Volumes
+
+_STATE_WAIT_SECONDS = 5.0
+_SECONDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """What reaches into this machine."""
+
+    records: Records
+    volumes: Volumes
+    network: Network
+    steps: VmSteps
+
+
+def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
+    """Pinned keys; what begins with `/` is a file that holds one. Raises InvalidInput."""
+    try:
+        return parse_public_keys(Path(text).read_text() if text.startswith("/") else text for text in texts)
+    except OSError as error:
+        raise InvalidInput(f"cannot read the public key file {error.filename}: {error.strerror}") from error
+
+
+def machinery(settings: Settings) -> Machinery:
+    """The adapters of this worker; nothing is touched yet but its own directories."""
+    for directory in (settings.state, settings.images, settings.volumes, settings.runtime_dirs):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    records, volumes = Records(settings.state), Volumes(settings.volumes)
+    # Two workers of one machine differ in their state directory, whatever they are called.
+    names = NetworkNames(f"{settings.name}\n{settings.state.resolve()}")
+    network = Network(names, DhcpServer(names))
+    closures = Closures(
+        NixEnvironment(settings.state / "nix").write(),
+        root=settings.store_root,
+        caches=settings.caches.urls,
+        keys=[str(key) for key in keys_of(settings.caches.public_keys)],
+    )
+    steps = VmSteps(
+        closures=closures,
+        images=Images(settings.images, physical=closures.physical),
+        volumes=volumes,
+        network=network,
+        records=records,
+        runtime_dirs=settings.runtime_dirs,
+        settings=StepSettings(
+            command=settings.hypervisor.command,
+            # A backtrace of a real hypervisor would fill its error bodies (recorded).
+            environment={name: value for name, value in os.environ.items() if name != "RUST_BACKTRACE"},
+            log_bytes=settings.limits.log_bytes,
+            pull_seconds=settings.limits.pull_timeout_ms / _SECONDS,
+            boot_seconds=settings.limits.boot_timeout_ms / _SECONDS,
+            stop_seconds=settings.stop_timeout_ms / _SECONDS,
+        ),
+    )
+    return Machinery(records, volumes, network, steps)
+
+
+async def run(settings: Settings, ready: Ready) -> None:
+    """The worker until cancelled. Its VMs go on."""
+    pins = Pins(settings.name, keys_of(settings.control_plane.public_keys), keys_of(settings.publishers.public_keys))
+    host, _, port = settings.listen.http.rpartition(":")
+    with alone_in(settings.state):
+        parts = machinery(settings)
+        facts = machine.facts(settings, version=procurator_version())
+        supervisor = Supervisor(
+            steps=parts.steps,
+            records=parts.records,
+            limits=Limits(
+                parallel_boots=settings.limits.parallel_boots or 2 * machine.cpu_count(),
+                parallel_pulls=settings.limits.parallel_pulls,
+                memory_mb=facts.memory_mb,
+            ),
+            min_healthy_ms=settings.min_healthy_ms,
+            ask=probe.ask,
+        )
+
+        def report() -> WorkerReport:
+            return _report(settings, parts, supervisor, agent.seen)
+
+        async with trio.open_nursery() as nursery:
+            service = WorkerService(
+                supervisor=supervisor,
+                report=report,
+                log_of=lambda instance: LogReader(parts.steps.directory(instance).serial_log),
+                config=_shown(settings),
+                stop_agent=nursery.cancel_scope.cancel,
+            )
+            agent = Agent(
+                pins=pins,
+                connect=lambda: _session(_address(settings), WorkerHello(settings.name, facts), service),
+                supervisor=supervisor,
+                records=parts.records,
+                report=report,
+                interval_ms=settings.report_interval_ms,
+                draw=random.random,
+            )
+            nursery.start_soon(parts.network.run)
+            await nursery.start(supervisor.run)
+            app = make_app(report=report, connected=lambda: agent.connected)
+            bound = await nursery.start(_serve, app, host, int(port))
+            nursery.start_soon(agent.run)
+            ready({"http": bound})
+
+
+async def _serve(app: object, host: str, port: int, *, task_status: trio.TaskStatus[str]) -> None:
+    await serve_http(app, host=host, port=port, task_status=task_status)  # type: ignore[arg-type]
+
+
+def _report(settings: Settings, parts: Machinery, supervisor: Supervisor, seen: Seen | None) -> WorkerReport:
+    return worker_report(
+        settings.name,
+        seen=seen,
+        desired=supervisor.desired,
+        vms=supervisor.vms,
+        volumes=parts.volumes.on_disk(),
+        metrics=machine.metrics(settings),
+        now=trio.current_time(),
+    )
+
+
+def _address(settings: Settings) -> Address:
+    socket = settings.control_plane.socket
+    return UnixAddress(socket) if socket else parse_address(settings.control_plane.address or "")
+
+
+@asynccontextmanager
+async def _session(address: Address, hello: WorkerHello, service: WorkerService) -> AsyncIterator[WorkerSession]:
+    async with open_worker_session(address, hello, service) as session:
+        yield session
+
+
+def _shown(settings: Settings) -> dict[str, str]:
+    """The settings by their full keys; they name no secret."""
+    found: dict[str, str] = {}
+
+    def walk(value: object, key: str) -> None:
+        if isinstance(value, dict):
+            for name, item in value.items():
+                walk(item, f"{key}.{name}" if key else str(name))
+        else:
+            found[key] = str(value)
+
+    walk(settings.model_dump(mode="json"), "")
+    return found
+
+
+@contextmanager
+def alone_in(state: Path) -> Iterator[None]:
+    """Hold the state directory for this process. Raises Conflict when another agent of it runs."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (state / "agent.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"another worker's agent runs on {state}") from None
+        yield
+
+
+async def stop_vms(settings: Settings) -> None:
+    """End all VMs of this worker and take its taps, rules and dnsmasq away. Idempotent.
+
+    Raises Conflict when its agent runs: it would start them again. One that is just ending is waited for.
+    """
+    patience = trio.current_time() + _STATE_WAIT_SECONDS
+    while True:
+        try:
+            with alone_in(settings.state):
+                await _stop_all(machinery(settings))
+                return
+        except Conflict:
+            if trio.current_time() > patience:
+                raise
+        await trio.sleep(0.1)
+
+
+async def _stop_all(parts: Machinery) -> None:
+    async with trio.open_nursery() as nursery:
+        for instance in parts.records.booted_instances():
+            nursery.start_soon(_stop_one, parts, instance)
+    await parts.network.remove_all()
+
+
+async def _stop_one(parts: Machinery, instance: str) -> None:
+    await parts.steps.stop(instance, None, for_good=False)
+    parts.records.forget_booted(instance)
+
+
+main = service_main(
+    "worker",
+    Settings,
+    run,
+    instead=[Instead("--stop-vms", "End this worker's VMs and its network; its agent must not run.", stop_vms)],
+)

@@ -1,0 +1,83 @@
+"""The worker's network as a whole: taps, rules and leases follow what is attached and assigned; it decides nothing."""
+
+from collections.abc import Iterable, Mapping
+
+import trio
+
+from schema.assignment import Peer
+from worker import firewall
+from worker.dhcp import DhcpServer
+from worker.netplan import NetworkNames, NetworkPlan, network_plan
+from worker.taps import ensure_tap, remove_taps, taps_of
+from worker.vm_state import Attachment, Desired
+
+
+class Network:
+    """One per worker. Changes are put into force one after another; `run` keeps dnsmasq alive."""
+
+    def __init__(self, names: NetworkNames, dhcp: DhcpServer) -> None:
+        self._names = names
+        self._dhcp = dhcp
+        self._turn = trio.Lock()
+        self._attached: dict[str, Attachment] = {}
+        self._desired: Mapping[str, Desired] = {}
+        self._peers: tuple[Peer, ...] = ()
+        self._in_force: NetworkPlan | None = None
+
+    async def run(self) -> None:
+        """The leases' server, until cancelled."""
+        await self._dhcp.run()
+
+    async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
+        """Whom the attached may reach now. Raises Unavailable."""
+        self._desired, self._peers = desired, tuple(peers)
+        await self._enforce()
+
+    async def attach(self, instance: str, attachment: Attachment) -> str:
+        """Make the instance's tap with its rules and lease, up before the VM is made; the tap's name.
+
+        Whoever attached it before is what it was: again, or with another address, is fine. Raises Unavailable.
+        """
+        self._attached[instance] = attachment
+        await self._enforce()
+        return self._names.tap(instance)
+
+    async def detach(self, instance: str) -> None:
+        """Take the instance's tap, rules and lease away; none is fine. Raises Unavailable."""
+        if self._attached.pop(instance, None) is not None:
+            await self._enforce()
+        await remove_taps([self._names.tap(instance)])
+
+    def is_attached(self, instance: str) -> bool:
+        """Whether it has a tap by us."""
+        return instance in self._attached
+
+    async def adopt(self, attached: Mapping[str, Attachment]) -> None:
+        """At start: the taps of living VMs stay as they are, those of nobody are removed."""
+        self._attached = dict(attached)
+        mine = {self._names.tap(instance) for instance in attached}
+        stray = [name for name in await taps_of(self._names.tap_prefix) if name not in mine]
+        if stray:
+            await remove_taps(stray)
+
+    async def remove_all(self) -> None:
+        """Take away everything that this worker ever made in the kernel, and its dnsmasq. Idempotent."""
+        self._attached = {}
+        await remove_taps(await taps_of(self._names.tap_prefix))
+        await firewall.remove(self._names)
+        await trio.to_thread.run_sync(self._dhcp.end)
+
+    async def _enforce(self) -> None:
+        async with self._turn:
+            plan = network_plan(self._names, self._desired, self._attached, self._peers)
+            before = self._in_force
+            if plan == before:
+                return
+            # Rules first: a tap is never without them, and one that is not in them may do nothing.
+            await firewall.apply(plan)
+            for tap in plan.taps:
+                if before is None or tap not in before.taps:
+                    await ensure_tap(tap)
+            if before is None or plan.taps != before.taps:
+                await trio.to_thread.run_sync(self._dhcp.update, plan)
+            self._in_force = plan

@@ -1,0 +1,39 @@
+"""What the supervisor asks of the machine for its VMs: the port and its values; it does nothing itself."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from schema.assignment import Peer
+from worker.adoption import Adopt, Found
+from worker.vm_state import Attachment, Content, Desired, Process
+
+
+class Steps(Protocol):
+    """Each step either succeeds or raises (ProcuratorError, OSError) having undone what it made; so does cancelling.
+
+    There is never more than one step of an instance at a time.
+    """
+
+    async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
+        """Put into force what is assigned now: whom living VMs may reach, and which closures are kept."""
+
+    async def pull(self, instance: str, content: Content) -> None:
+        """Make the closure valid here."""
+
+    async def prepare(self, instance: str, content: Content) -> None:
+        """Make the closure's image and the volumes."""
+
+    async def boot(self, instance: str, content: Content, attachment: Attachment) -> Process:
+        """Check the closure's signatures, attach the network, start a hypervisor and boot; none runs before."""
+
+    async def stop(self, instance: str, process: Process | None, *, for_good: bool) -> None:
+        """Ask the guest to end, then end it; clear what is left, with `for_good` its network too. Idempotent."""
+
+    async def ended(self, instance: str, process: Process) -> str:
+        """Return with the reason within a second after the process has ended."""
+
+    async def found(self) -> Mapping[str, Found]:
+        """What earlier runs of the worker left, by instance."""
+
+    async def adopt(self, one: Adopt) -> Process:
+        """Take on a living process without touching it."""

@@ -1,0 +1,264 @@
+"""The worker's loop: look at everything, decide by `worker.reconcile`, have the steps done, take in what happened.
+
+It knows VMs and steps only as values and as the port `Steps`; the control plane is the agent's.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import assert_never
+
+import trio
+
+from schema.assignment import Peer
+from schema.errors import NotFound, ProcuratorError
+from schema.names import printable
+from worker import adoption, lifecycle
+from worker.backoff import pause_after
+from worker.health import CheckResult, Verdict, after_round, host_checks, next_round_ms, verdict
+from worker.reconcile import Begin, Cancel, Forget, Limits, Stop, reconcile
+from worker.records import Records
+from worker.steps import Steps
+from worker.vm_state import Attachment, Desired, Process, Step, StopFor, VmState
+
+Ask = Callable[..., Awaitable[tuple[CheckResult, ...]]]
+"""`worker.probe.ask`."""
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """All VMs of this worker. `run` is its task; the rest may be called from other tasks at any time.
+
+    `min_healthy_ms`: how long a VM without checks has to run to count as healthy.
+    """
+
+    def __init__(self, *, steps: Steps, records: Records, limits: Limits, min_healthy_ms: int, ask: Ask) -> None:
+        self._steps = steps
+        self._records = records
+        self._limits = limits
+        self._min_healthy_ms = min_healthy_ms
+        self._ask = ask
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._wake = trio.Event()
+        self._news = trio.Event()
+        self._assigned: tuple[Mapping[str, Desired], tuple[Peer, ...]] | None = None
+        self._unapplied = False
+        self.vms: dict[str, VmState] = {}
+
+    @property
+    def desired(self) -> Mapping[str, Desired]:
+        """What is assigned; nothing before the first assignment."""
+        return self._assigned[0] if self._assigned else {}
+
+    def assign(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
+        """Run this from now on. Until the first call nothing is started or stopped."""
+        self._assigned = (desired, tuple(peers))
+        self._unapplied = True
+        self._changed()
+
+    def news(self) -> trio.Event:
+        """Set when there is something new to report since this call."""
+        return self._news
+
+    def restart(self, instance: str) -> None:
+        """Stop and boot an instance; one that waits for its next try is tried now. Raises NotFound."""
+        state = self.vms.get(instance)
+        if state is None:
+            raise NotFound(f"this worker has no {instance}")
+        self._set(replace(state, restart_wanted=True) if state.is_up else replace(state, retry_at=0.0))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Adopt what runs, then keep what runs equal to what is assigned, until cancelled: the VMs go on."""
+        async with trio.open_nursery() as nursery:
+            await self._adopt(nursery)
+            task_status.started()
+            while True:
+                self._wake = trio.Event()
+                wake_at = await self._look(nursery)
+                with trio.move_on_at(wake_at):
+                    await self._wake.wait()
+
+    async def _adopt(self, nursery: trio.Nursery) -> None:
+        for decision in adoption.decide(await self._steps.found()):
+            match decision:
+                case adoption.Adopt(instance, content):
+                    process = await self._steps.adopt(decision)
+                    fresh = VmState(instance, memory=self._records.memory(instance))
+                    self._set(lifecycle.adopted(fresh, content, process, now=trio.current_time()))
+                    nursery.start_soon(self._attend, instance, process)
+                    log.info("adopted %s", instance, extra={"pid": process.pid})
+                case adoption.Clear(instance, reason):
+                    log.info("cleared %s: %s", instance, reason)
+                    await self._stop_at_last(instance, None, for_good=False)
+                    self._records.forget_booted(instance)
+                case _:
+                    assert_never(decision)
+
+    async def _look(self, nursery: trio.Nursery) -> float:
+        """Carry out what is to be done now; when to look again at the latest."""
+        if self._assigned is None:
+            return math.inf
+        if self._unapplied and not await self._apply(*self._assigned):
+            return trio.current_time() + 1.0
+        now = trio.current_time()
+        for instance in self.desired:
+            if instance not in self.vms:
+                self.vms[instance] = VmState(instance, phase_since=now, memory=self._records.memory(instance))
+        plan = reconcile(self.desired, self.vms, now=now, limits=self._limits)
+        for state in plan.vms.values():
+            if state != self.vms.get(state.instance):
+                self._set(state)
+        for action in plan.actions:
+            log.info("%s", _told(action))
+            match action:
+                case Begin():
+                    self._begin(action, nursery)
+                case Stop(instance, _, reason):
+                    self._set(lifecycle.begun(self.vms[instance], Step.STOP, content=None, now=now, reason=reason))
+                    nursery.start_soon(self._stop, action)
+                case Cancel(instance):
+                    self._scopes[instance].cancel()
+                case Forget(instance):
+                    del self.vms[instance]
+                    self._records.forget(instance)
+                    self._unapplied = True
+                    self._changed()
+                case _:
+                    assert_never(action)
+        return math.inf if plan.wake_at is None else plan.wake_at
+
+    async def _apply(self, desired: Mapping[str, Desired], peers: tuple[Peer, ...]) -> bool:
+        try:
+            await self._steps.update(desired, peers)
+        except (ProcuratorError, OSError) as error:
+            log.warning("the assignment cannot be put into force yet: %s", _reason(error))
+            return False
+        self._unapplied = False
+        return True
+
+    def _begin(self, action: Begin, nursery: trio.Nursery) -> None:
+        state = self.vms[action.instance]
+        self._set(
+            lifecycle.begun(state, action.step, content=action.content, now=trio.current_time(), reason=action.reason)
+        )
+        scope = self._scopes[action.instance] = trio.CancelScope()
+        nursery.start_soon(self._do, action, self.desired[action.instance].attachment, scope, nursery)
+
+    async def _do(self, action: Begin, attachment: Attachment, scope: trio.CancelScope, nursery: trio.Nursery) -> None:
+        """One step, from its beginning to what it came to."""
+        instance, process, failure = action.instance, None, ""
+        with scope:
+            try:
+                process = await self._perform(action, attachment)
+            except (ProcuratorError, OSError) as error:
+                failure = _reason(error)
+        del self._scopes[instance]
+        state, now = self.vms[instance], trio.current_time()
+        if failure:
+            log.warning("%s: %s failed: %s", instance, action.step, failure)
+            self._set(lifecycle.step_failed(state, failure, now=now))
+        elif scope.cancelled_caught:
+            self._set(lifecycle.cancelled(state, now=now))
+        elif process is not None:
+            self._set(lifecycle.booted(state, process, now=now))
+            nursery.start_soon(self._attend, instance, process)
+        elif action.step is Step.PULL:
+            self._set(lifecycle.pulled(state, now=now))
+        else:
+            self._set(lifecycle.prepared(state, now=now))
+
+    async def _perform(self, action: Begin, attachment: Attachment) -> Process | None:
+        match action.step:
+            case Step.PULL:
+                await self._steps.pull(action.instance, action.content)
+            case Step.PREPARE:
+                await self._steps.prepare(action.instance, action.content)
+            case Step.BOOT:
+                return await self._steps.boot(action.instance, action.content, attachment)
+            case Step.STOP:
+                pass  # stops are not begun here
+            case _:
+                assert_never(action.step)
+        return None
+
+    async def _stop(self, action: Stop) -> None:
+        process = self.vms[action.instance].process
+        await self._stop_at_last(action.instance, process, for_good=action.purpose is StopFor.REMOVE)
+        state = self.vms[action.instance]
+        self._set(lifecycle.stopped(state, action.purpose, now=trio.current_time(), reason=action.reason))
+
+    async def _stop_at_last(self, instance: str, process: Process | None, *, for_good: bool) -> None:
+        """Stop until it is stopped: a VM that cannot be ended must not be counted as ended."""
+        failures = 0
+        while True:
+            try:
+                await self._steps.stop(instance, process, for_good=for_good)
+                return
+            except (ProcuratorError, OSError) as error:
+                log.warning("%s cannot be stopped yet: %s", instance, _reason(error))
+                await trio.sleep(pause_after(failures, longest=10.0))
+                failures += 1
+
+    async def _attend(self, instance: str, process: Process) -> None:
+        """A process from its boot or adoption to its end: ask its checks, and see why it ends."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ask_checks, instance, process)
+            reason = await self._steps.ended(instance, process)
+            nursery.cancel_scope.cancel()
+        state = self.vms.get(instance)
+        if state is not None and state.process is process and state.is_up:
+            log.warning("%s ended: %s", instance, reason)
+            self._set(lifecycle.exited(state, printable(reason), now=trio.current_time()))
+
+    async def _ask_checks(self, instance: str, process: Process) -> None:
+        while True:
+            state = self._attended(instance, process)
+            if state is None or state.content is None:
+                return
+            policy, checks = state.content.spec.health, host_checks(state.content.spec)
+            results = await self._ask(checks, address=process.attachment.ip, timeout_ms=policy.timeout_ms)
+            state = self._attended(instance, process)
+            if state is None:
+                return
+            health = after_round(state.health, results, policy=policy) if checks else state.health
+            now = trio.current_time()
+            said = verdict(
+                health,
+                has_checks=bool(checks),
+                running_ms=(now - process.started_at) * 1000,
+                min_healthy_ms=self._min_healthy_ms,
+            )
+            judged = lifecycle.judged(replace(state, health=health), healthy=said is Verdict.HEALTHY, now=now)
+            if judged != state:
+                self._set(judged)
+            await trio.sleep(next_round_ms(health, policy) / 1000)
+
+    def _attended(self, instance: str, process: Process) -> VmState | None:
+        """The VM's state, while `process` is its process and nobody is ending it."""
+        state = self.vms.get(instance)
+        return state if state is not None and state.process is process and state.is_up else None
+
+    def _set(self, state: VmState) -> None:
+        before = self.vms.get(state.instance)
+        if before is not None and before.memory != state.memory:
+            self._records.keep_memory(state.instance, state.memory)
+        self.vms[state.instance] = state
+        self._changed()
+
+    def _changed(self) -> None:
+        self._wake.set()
+        self._news.set()
+        self._news = trio.Event()
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong in one bounded line; part of it may come from outside."""
+    text = error.message if isinstance(error, ProcuratorError) else str(error)
+    return " ".join(printable(text).split())[:600] or type(error).__name__
+
+
+def _told(action: Begin | Stop | Cancel | Forget) -> str:
+    what = action.step.value if isinstance(action, Begin) else type(action).__name__.lower()
+    return f"{action.instance}: {what}, because {action.reason}"

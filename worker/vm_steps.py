@@ -1,0 +1,272 @@
+"""A VM's steps on this machine: the port `Steps` over closures, images, volumes, network and hypervisor.
+
+Each step undoes what it made when it fails or is cancelled. When which step is due is the supervisor's business.
+"""
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from schema.assignment import Peer
+from schema.errors import DeadlineExceeded, Internal, ProcuratorError, Unavailable
+from worker.adoption import Adopt, Found
+from worker.closures import Closures
+from worker.image import Images
+from worker.network import Network
+from worker.records import Records
+from worker.vm_state import Attachment, Content, Desired, Process
+from worker.vmm.client import CloudHypervisor
+from worker.vmm.config import Disk, Nic, VmConfig
+from worker.vmm.port import Hypervisor, VmAction
+from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, start_shim, wait_ended
+from worker.vmm.runtime_dir import BootRecord, RuntimeDir, read_boot_record, read_log, write_boot_record
+from worker.volumes import Volumes, volume_serial
+
+STORE_SERIAL = "store"
+READY_SECONDS = 10.0
+KILL_GRACE_SECONDS = 2.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_MIB = 1024 * 1024
+_LONGEST_NAME = 24
+_PANIC = re.compile(rb"Kernel panic[^\r\n]{0,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class StepSettings:
+    """What the steps are told by the configuration; times are seconds."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log_bytes: int
+    pull_seconds: float
+    boot_seconds: float
+    stop_seconds: float
+
+
+def runtime_directory(below: Path, instance: str) -> RuntimeDir:
+    """Where an instance's sockets and logs lie. A long name is shortened: socket paths hold 107 bytes."""
+    name = instance
+    if len(instance) > _LONGEST_NAME:
+        digest = hashlib.sha256(instance.encode()).digest()
+        name = f"h-{base64.b32encode(digest).decode().lower()[:22]}"
+    return RuntimeDir(below / name)
+
+
+class VmSteps:
+    """The machine's side of every VM of one worker."""
+
+    def __init__(
+        self,
+        *,
+        closures: Closures,
+        images: Images,
+        volumes: Volumes,
+        network: Network,
+        records: Records,
+        runtime_dirs: Path,
+        settings: StepSettings,
+    ) -> None:
+        self._closures = closures
+        self._images = images
+        self._volumes = volumes
+        self._network = network
+        self._records = records
+        self._runtime_dirs = runtime_dirs
+        self._settings = settings
+        self._lives: dict[str, Live] = {}
+        self._runs: dict[str, Content] = {}
+        self._image_paths: dict[str, Path] = {}
+
+    def directory(self, instance: str) -> RuntimeDir:
+        """The runtime directory of an instance."""
+        return runtime_directory(self._runtime_dirs, instance)
+
+    async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
+        """See `Steps.update`."""
+        for instance in {*self._closures.kept(), *desired, *self._runs}:
+            self._keep(instance, desired.get(instance))
+        await self._network.update(desired, peers)
+
+    def _keep(self, instance: str, desired: Desired | None) -> None:
+        roles: dict[str, tuple[str, ...]] = {}
+        if desired:
+            roles["assigned"] = desired.content.spec.closure_paths
+        if desired and desired.fallback:
+            roles["fallback"] = desired.fallback.spec.closure_paths
+        if instance in self._runs:
+            roles["active"] = self._runs[instance].spec.closure_paths
+        self._closures.keep(instance, roles)
+
+    async def pull(self, instance: str, content: Content) -> None:
+        """See `Steps.pull`."""
+        await self._closures.pull(content.spec.closure_paths, deadline=self._settings.pull_seconds)
+
+    async def prepare(self, instance: str, content: Content) -> None:
+        """See `Steps.prepare`."""
+        await self._image(content)
+        await self._volumes.ensure(instance, content.spec.volumes)
+
+    async def _image(self, content: Content) -> Path:
+        if content.spec.disk_image_path:
+            return self._closures.file(content.spec.disk_image_path)
+        known = self._image_paths.get(content.content_hash)
+        if known is None or not known.exists():
+            known = await self._images.image_of(await self._closures.closure(content.spec.closure_paths))
+            self._image_paths[content.content_hash] = known
+        return known
+
+    async def boot(self, instance: str, content: Content, attachment: Attachment) -> Process:
+        """See `Steps.boot`."""
+        directory, was_attached = self.directory(instance), self._network.is_attached(instance)
+        await self._closures.verify(content.spec.closure_paths)
+        try:
+            config = await self._config(instance, content, attachment)
+            directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_boot_record(directory, BootRecord(booted=content.content_hash, active=content.content_hash))
+            self._records.keep_booted(instance, content, attachment)
+            live = await start_shim(
+                directory,
+                command=self._settings.command,
+                log_bytes=self._settings.log_bytes,
+                environment=self._settings.environment,
+            )
+            await self._create_and_boot(directory, config)
+        except BaseException:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 30):
+                await self._end(instance, grace_seconds=0.0)
+                if not was_attached:
+                    await self._network.detach(instance)
+            raise
+        self._lives[instance], self._runs[instance] = live, content
+        return Process(live.pid, trio.current_time() - _running_seconds(live), attachment)
+
+    async def _config(self, instance: str, content: Content, attachment: Attachment) -> VmConfig:
+        spec = content.spec
+        image = await self._image(content)
+        volumes = await self._volumes.ensure(instance, spec.volumes)
+        tap = await self._network.attach(instance, attachment) if spec.network.nic else ""
+        return VmConfig(
+            cpus=spec.cpu,
+            memory_bytes=spec.memory_mb * _MIB,
+            kernel=str(self._closures.file(spec.kernel)),
+            initrd=str(self._closures.file(spec.initrd)),
+            cmdline=spec.cmdline,
+            serial_socket=str(self.directory(instance).serial_socket),
+            disks=(
+                Disk(str(image), serial=STORE_SERIAL, readonly=True),
+                *(Disk(str(file), serial=volume_serial(name), readonly=False) for name, file in volumes.items()),
+            ),
+            nics=(Nic(tap, attachment.mac),) if tap else (),
+        )
+
+    async def _create_and_boot(self, directory: RuntimeDir, config: VmConfig) -> None:
+        """Create and boot once. When it fails its hypervisor is ended, and the next try gets a fresh one."""
+        with trio.move_on_after(self._settings.boot_seconds):
+            async with CloudHypervisor(str(directory.api_socket)) as hypervisor:
+                await _until_it_answers(hypervisor)
+                await hypervisor.create(config)
+                await attach_serial(directory)
+                await hypervisor.act(VmAction.BOOT)
+            return
+        raise DeadlineExceeded(f"the hypervisor did not boot within {self._settings.boot_seconds:g} s")
+
+    async def stop(self, instance: str, process: Process | None, *, for_good: bool) -> None:
+        """See `Steps.stop`."""
+        directory = self.directory(instance)
+        live = find(directory)
+        if isinstance(live, Live):
+            await self._ask_to_end(directory, live)
+        await self._end(instance, grace_seconds=KILL_GRACE_SECONDS)
+        self._runs.pop(instance, None)
+        if for_good:
+            await self._network.detach(instance)
+
+    async def _ask_to_end(self, directory: RuntimeDir, live: Live) -> None:
+        """The power button and its deadline, then the guest is ended without being asked."""
+        async with CloudHypervisor(str(directory.api_socket), quick_seconds=2.0) as hypervisor:
+            try:
+                await hypervisor.act(VmAction.POWER_BUTTON)
+                with trio.move_on_after(self._settings.stop_seconds):
+                    await wait_ended(directory, live)
+                    return
+                for action in (VmAction.SHUTDOWN, VmAction.DELETE, VmAction.SHUTDOWN_VMM):
+                    await hypervisor.act(action)
+            except ProcuratorError:
+                return  # it does not answer, or has no running guest: it is ended as a process next
+
+    async def _end(self, instance: str, *, grace_seconds: float) -> None:
+        directory = self.directory(instance)
+        live = find(directory)
+        if isinstance(live, Live):
+            await end(directory, live, grace_seconds=grace_seconds)
+        if isinstance(find(directory), Live):
+            raise Internal(f"{instance}: its hypervisor, pid {live.pid if isinstance(live, Live) else 0}, does not end")
+        self._lives.pop(instance, None)
+
+    async def ended(self, instance: str, process: Process) -> str:
+        """See `Steps.ended`."""
+        directory, live = self.directory(instance), self._lives.get(instance)
+        if live is None or live.pid != process.pid:
+            return "it was ended"
+        how = await wait_ended(directory, live)
+        panic = _PANIC.search(read_log(directory.serial_log, max_bytes=16 * 1024)[-16 * 1024 :])
+        if panic:
+            return f"the guest panicked ({how}): {panic.group().decode(errors='replace')}"
+        return f"the guest powered off ({how})" if how.code == 0 else f"the hypervisor {how}"
+
+    async def found(self) -> Mapping[str, Found]:
+        """See `Steps.found`. Taps that belong to no living VM are removed, and half-made images."""
+        await trio.to_thread.run_sync(self._images.clear_unfinished)
+        found = {instance: self._found(instance) for instance in self._records.booted_instances()}
+        attached = {
+            name: one.attachment
+            for name, one in found.items()
+            if one.pid and one.attachment and one.content and one.content.spec.network.nic
+        }
+        await self._network.adopt(attached)
+        return found
+
+    def _found(self, instance: str) -> Found:
+        directory, booted = self.directory(instance), self._records.booted(instance)
+        content, attachment = booted if booted else (None, None)
+        record = read_boot_record(directory)
+        if content and (record is None or record.active != content.content_hash):
+            content = None
+        live = find_live(directory)
+        if live is None:
+            how = find(directory)
+            return Found(
+                instance, content, attachment, remains=f"the hypervisor {how}" if isinstance(how, Ended) else ""
+            )
+        return Found(instance, content, attachment, live.pid, trio.current_time() - _running_seconds(live))
+
+    async def adopt(self, one: Adopt) -> Process:
+        """See `Steps.adopt`."""
+        live = find_live(self.directory(one.instance))
+        if live is None:
+            live = Live(pid=one.pid, start_time=-1, started_at=0.0, shim_pid=None)  # it has just ended
+        self._lives[one.instance], self._runs[one.instance] = live, one.content
+        return Process(one.pid, one.started_at, one.attachment)
+
+
+async def _until_it_answers(hypervisor: Hypervisor) -> None:
+    with trio.move_on_after(READY_SECONDS):
+        while True:
+            with suppress(Unavailable):
+                await hypervisor.ping()
+                return
+            await trio.sleep(0.005)
+    raise Unavailable(f"the hypervisor does not answer within {READY_SECONDS:g} s of its start")
+
+
+def _running_seconds(live: Live) -> float:
+    """How long a process has run: both figures are since the machine's start, so no wall clock is asked."""
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return max(0.0, uptime - live.start_time / _TICKS)
