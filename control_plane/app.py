@@ -128,3 +128,6 @@ async def listen(settings: Settings, control_plane: ControlPlane, nursery: trio.
 
 
 main = service_main("control-plane", Settings, run)
+
+if __name__ == "__main__":
+    main()

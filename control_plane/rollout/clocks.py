@@ -88,12 +88,26 @@ def failure_of(
         reverted = reverted_reason(snapshot, observations.workers.get(placement.worker_id), placement)
         if reverted is not None:
             return reverted
-    late = late_ms(snapshot, observations.clocks, placement, now_ms=now_ms)
-    vm = observations.vm(placement.worker_id, placement.instance)
-    failed = vm is not None and vm.phase is VmPhase.FAILED
-    if late < 0 or (late < MARGIN_MS and not failed):
-        return None
-    verdict = judge(snapshot, observations, placement, now_ms=now_ms, lost_after_ms=lost_after_ms)
     spec = snapshot.wanted_spec(placement.instance)
     deadline = spec.value.health.start_deadline_ms if spec else 0
+    late = late_ms(snapshot, observations.clocks, placement, now_ms=now_ms)
+    if late < MARGIN_MS and not _given_up(snapshot, observations, placement, now_ms=now_ms, deadline_ms=deadline):
+        return None
+    verdict = judge(snapshot, observations, placement, now_ms=now_ms, lost_after_ms=lost_after_ms)
     return f"not healthy within {deadline / 1000:g} s: {verdict.reason}"
+
+
+def _given_up(
+    snapshot: Snapshot, observations: Observations, placement: Placement, *, now_ms: int, deadline_ms: int
+) -> bool:
+    """Whether its worker shows it as failed, and it has been wanted for longer than its start deadline.
+
+    The worker counts from the first boot, whatever came after; so this counts from when the target was first seen.
+    """
+    observed = observations.workers.get(placement.worker_id)
+    clock = observations.clocks.get(placement.instance)
+    if observed is None or clock is None or not observed.obeys(snapshot, placement.revision):
+        return False
+    vm = observed.vms.get(placement.instance)
+    is_failed = vm is not None and vm.phase is VmPhase.FAILED and clock.generation == placement.generation
+    return is_failed and now_ms - clock.first_ms >= deadline_ms

@@ -50,7 +50,8 @@ def _judge_report(spec: Spec, placement: Placement, vm: RunningVm) -> Verdict:
     if not _applied(spec, placement, vm):
         return Verdict(False, "its live fields have not been applied yet", View.FAILING)
     if vm.phase in PHASES_BEFORE_BOOT:
-        return Verdict(False, words, View.FAILING, starting=True)
+        # One that waits because it has crashed is not on its way to its first boot.
+        return Verdict(False, words, View.FAILING, starting=vm.restarts == 0)
     for view, whose in ((vm.guest_view, "the guest"), (vm.host_view, "the worker")):
         if view is View.FAILING:
             return Verdict(False, f"{whose} finds it failing: {words}", View.FAILING)

@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import pytest
+
 from control_plane.events import RolloutMoved
+from control_plane.rollout.clocks import take_report
 from control_plane.rollout.table import TRANSITIONS, Signal
 from control_plane.state import Rollout
-from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
+from control_plane.tests.builders import EPOCH, a_generation, a_snapshot, a_spec, some_facts
 from control_plane.tests.world import World
 from schema.blueprint import CheckType, Health, HealthCheck, RolloutPolicy, UpdatePolicy, Volume
-from schema.status import Convergence, RolloutState, View
+from schema.canonical import Sealed
+from schema.status import Convergence, RolloutState, RunningVm, View, VmPhase, WorkerReport
 from schema.vmspec import VmSpec
 
 CHECKED = Health(checks=(HealthCheck(type=CheckType.TCP, port=80),), start_deadline_ms=10_000)
@@ -103,6 +107,53 @@ def test_a_worker_that_says_nothing_of_its_failure_is_not_waited_for_beyond_the_
         world.look()
     assert newest(world).state is RolloutState.ROLLING_BACK
     assert world.now_ms - begun < 10_000 + 5_000 + 4 * world.pace_ms
+
+
+def test_a_long_pull_does_not_count_against_the_start_deadline() -> None:
+    world = World()
+    for worker in world.workers.values():
+        worker.pull_ms = 60_000
+    world.publish(a_generation(1, web(), db()))
+    assert world.run() is RolloutState.SUCCEEDED
+    assert world.now_ms > 60_000
+    world.publish(a_generation(2, web("2"), db()))
+    assert world.run() is RolloutState.SUCCEEDED
+
+
+def a_report(phase: VmPhase, *, restarts: int = 0) -> WorkerReport:
+    spec = Sealed.of(web())
+    vm = RunningVm(
+        instance="web-0",
+        generation=1,
+        content_hash=spec.value.content_hash,
+        spec_hash=spec.sha256,
+        phase=phase,
+        restarts=restarts,
+        reason="the hypervisor ended with 1",
+    )
+    return WorkerReport(worker_id="w0", epoch=EPOCH, revision=9, running_vms=(vm,))
+
+
+@pytest.mark.parametrize(("report", "after_ms"), [(a_report(VmPhase.FAILED), 10_000), (None, 15_000)])
+def test_one_that_crashes_over_and_over_fails_at_its_start_deadline(report: WorkerReport | None, after_ms: int) -> None:
+    """While it waits to be tried again it is not on its way to a first boot, so its clock goes on."""
+    world = World(a_snapshot(w0=some_facts()))
+    world.workers.clear()
+    world.observations = world.observations.with_connection("w0", connected=True)
+    world.publish(a_generation(1, a_spec("web", health=CHECKED, replicas=2)))
+    while world.now_ms < after_ms:
+        crashed = a_report(VmPhase.WAITING, restarts=3)
+        world.observations = take_report(
+            world.snapshot, world.observations, crashed, now_ms=world.now_ms, lost_after_ms=40_000
+        )
+        world.look()
+        assert newest(world).state is RolloutState.RUNNING
+    world.observations = take_report(
+        world.snapshot, world.observations, report or crashed, now_ms=world.now_ms, lost_after_ms=40_000
+    )
+    world.look()
+    assert newest(world).state is not RolloutState.RUNNING
+    assert newest(world).reason.startswith("web-0: not healthy within 10 s: the hypervisor ended with 1")
 
 
 def test_without_auto_rollback_the_rollout_pauses_and_nothing_goes_back() -> None:

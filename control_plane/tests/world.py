@@ -35,6 +35,8 @@ class FakeWorker:
     worker_id: str
     is_bad: Callable[[str], bool]
     boot_ms: int = 500
+    pull_ms: int = 0
+    pulled: dict[str, int] = field(default_factory=dict)
     vms: dict[str, FakeVm] = field(default_factory=dict)
     obeyed: Assignment | None = None
     silent: bool = False
@@ -56,8 +58,17 @@ class FakeWorker:
             vm.reverted = None
         if vm and vm.content_hash == spec.value.content_hash:
             vm.generation, vm.spec_hash = entry.generation, spec.sha256
+        elif now_ms - self.pulled.setdefault(spec.value.content_hash, now_ms) < self.pull_ms:
+            if vm is None:
+                content, sha256 = spec.value.content_hash, spec.sha256
+                self.vms[instance] = FakeVm(entry.generation, content, sha256, 10**12, VmPhase.PULLING)
+            return
         elif vm is None or vm.reverted is None:
             vm = self._boot(instance, entry.generation, spec.value.content_hash, spec.sha256, now_ms)
+        if vm.booted_ms == 10**12:
+            if now_ms - self.pulled[vm.content_hash] < self.pull_ms:
+                return
+            vm = self._boot(instance, entry.generation, vm.content_hash, vm.spec_hash, now_ms)
         self._live(instance, vm, entry, now_ms)
 
     def _boot(self, instance: str, generation: int, content: str, sha256: str, now_ms: int) -> FakeVm:
