@@ -1,0 +1,220 @@
+"""Starts, finds and ends the processes of VMs (the shim and its hypervisor); it speaks no REST and decides nothing."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess  # noqa: TID251 - the VMM process owner
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from schema.errors import CommandFailed, DeadlineExceeded, Internal, Unavailable
+from worker.vmm import shim
+from worker.vmm.runtime_dir import RuntimeDir
+
+START_SECONDS = 20.0
+CONTROL_SECONDS = 10.0
+RECORD_SECONDS = 2.0
+POLL_SECONDS = 0.02
+MAX_ANSWER_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A hypervisor that runs: the process is named for good by `pid` and `start_time` (clock ticks after boot).
+
+    `started_at` is in seconds since 1970. `shim_pid` is None where the shim has died: the VM runs on without log.
+    """
+
+    pid: int
+    start_time: int
+    started_at: float
+    shim_pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A hypervisor that ended by itself or was ended; exactly one of `code` and `signal` is set when it is known."""
+
+    code: int | None
+    signal: int | None
+    at: float
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"killed by signal {self.signal}"
+        return "ended, how is not known" if self.code is None else f"exited with {self.code}"
+
+
+async def start_shim(
+    directory: RuntimeDir, *, command: Sequence[str], log_bytes: int, environment: Mapping[str, str] | None = None
+) -> Live:
+    """Start a hypervisor (`command`, without `--api-socket`) under a new shim; it may not serve its API yet.
+
+    Both live on when this process ends. `log_bytes` caps the serial log. Raises CommandFailed (the program cannot be
+    started; exit code 3: a shim already holds the directory), DeadlineExceeded.
+    """
+    flags = ["--dir", str(directory.path), "--log-bytes", str(log_bytes), "--", *command]
+    argv = [sys.executable, "-I", "-S", shim.__file__, *flags]
+    process = await trio.lowlevel.open_process(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
+    stderr = b""
+    with trio.move_on_after(START_SECONDS) as scope:
+        try:
+            assert process.stderr is not None  # noqa: S101 - it was asked for just above
+            async with process.stderr:
+                stderr = b"".join([part async for part in process.stderr])
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                with trio.CancelScope(shield=True):
+                    await process.wait()
+    if scope.cancelled_caught:
+        raise DeadlineExceeded(f"the shim of {directory.path} did not start within {START_SECONDS:g} s")
+    if process.returncode:
+        raise CommandFailed(argv=argv, cwd=None, returncode=process.returncode, stdout=b"", stderr=stderr)
+    found = find(directory)
+    match found:
+        case Live():
+            return found
+        case Ended():
+            said = (directory.hypervisor_log.read_bytes() if directory.hypervisor_log.exists() else b"")[-2000:]
+            raise Unavailable(f"{command[0]} {found} at once: {said.decode(errors='replace').strip()}")
+    raise Internal(f"the shim of {directory.path} started and left no record")
+
+
+def find(directory: RuntimeDir) -> Live | Ended | None:
+    """What runs or ran in a runtime directory; None where nothing was ever recorded that can be read.
+
+    A process counts as running when its id, its start time and this run of the kernel are the recorded ones: an id that
+    was given to another process since does not. Whether it still answers is for `ping`.
+    """
+    try:
+        record = json.loads(directory.process_record.read_bytes())
+    except (OSError, ValueError):
+        return None
+    match record:
+        case {"pid": int(pid), "startTime": int(started), "startedAt": int() | float() as at, "bootId": str(boot)}:
+            pass
+        case _:
+            return None
+    match record.get("exit"):
+        case {"code": int() | None as code, "signal": int() | None as number, "at": int() | float() as ended}:
+            return Ended(code=code, signal=number, at=ended)
+    if boot != shim.boot_id() or not _is_running(pid, started):
+        return Ended(code=None, signal=None, at=at)
+    shim_pid, shim_started = record.get("shimPid"), record.get("shimStartTime")
+    return Live(
+        pid=pid,
+        start_time=started,
+        started_at=at,
+        shim_pid=shim_pid if _is_running(shim_pid, shim_started) else None,
+    )
+
+
+def find_live(directory: RuntimeDir) -> Live | None:
+    """The running hypervisor of a runtime directory that still has its API socket, for adoption."""
+    found = find(directory)
+    return found if isinstance(found, Live) and directory.api_socket.is_socket() else None
+
+
+async def attach_serial(directory: RuntimeDir) -> None:
+    """Wait until the shim is connected to the serial socket, which is there from `vm.create` on: boot after this.
+
+    Raises Unavailable when there is no shim, DeadlineExceeded when there is no such socket.
+    """
+    await ask(directory, {"op": "attach"})
+
+
+async def ask(directory: RuntimeDir, request: Mapping[str, object]) -> Mapping[str, object]:
+    """One request to the shim's control socket; raises Unavailable, DeadlineExceeded, Internal (refused)."""
+    with trio.move_on_after(CONTROL_SECONDS):
+        try:
+            stream = await trio.open_unix_socket(os.fspath(directory.control_socket))
+            async with stream:
+                await stream.send_all(json.dumps(request).encode() + b"\n")
+                line = b""
+                while b"\n" not in line and len(line) < MAX_ANSWER_BYTES:
+                    data = await stream.receive_some(MAX_ANSWER_BYTES)
+                    if not data:
+                        raise Unavailable(f"the shim of {directory.path} has gone")
+                    line += data
+        except (OSError, trio.BrokenResourceError) as error:
+            raise Unavailable(f"no shim answers in {directory.path}: {error}") from error
+        answer = json.loads(line)
+        if not isinstance(answer, dict) or answer.get("ok") is not True:
+            raise Internal(f"the shim of {directory.path} refused {request.get('op')}: {answer}")
+        return answer
+    raise DeadlineExceeded(f"the shim of {directory.path} did not answer {request.get('op')} in {CONTROL_SECONDS:g} s")
+
+
+async def wait_ended(directory: RuntimeDir, live: Live) -> Ended:
+    """Wait for the end of an adopted or started hypervisor, however long it takes, and tell how it ended."""
+    with _watched(live) as process:
+        if process is not None:
+            await trio.lowlevel.wait_readable(process)
+    with trio.move_on_after(RECORD_SECONDS if live.shim_pid is not None else 0.0):
+        while not _has_exit(directory):  # noqa: ASYNC110 - another process writes it
+            await trio.sleep(POLL_SECONDS)
+    found = find(directory)
+    return found if isinstance(found, Ended) else Ended(code=None, signal=None, at=live.started_at)
+
+
+async def end(directory: RuntimeDir, live: Live, *, grace_seconds: float) -> Ended:
+    """End a hypervisor with all it started: SIGTERM to its process group, SIGKILL after `grace_seconds`."""
+    with _watched(live) as process:
+        if process is not None:
+            _signal_group(live, signal.SIGTERM)
+            with trio.move_on_after(grace_seconds):
+                await trio.lowlevel.wait_readable(process)
+            _signal_group(live, signal.SIGKILL)
+    return await wait_ended(directory, live)
+
+
+def _has_exit(directory: RuntimeDir) -> bool:
+    found = find(directory)
+    return isinstance(found, Ended) and (found.code is not None or found.signal is not None)
+
+
+def _signal_group(live: Live, number: signal.Signals) -> None:
+    if _exists(live.pid, live.start_time):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(live.pid, number)
+
+
+@contextlib.contextmanager
+def _watched(live: Live) -> Iterator[int | None]:
+    """A descriptor that is readable when the process has ended; None when it is not there any more."""
+    try:
+        descriptor = os.pidfd_open(live.pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield descriptor if _exists(live.pid, live.start_time) else None
+    finally:
+        os.close(descriptor)
+
+
+def _exists(pid: object, started: object) -> bool:
+    """Whether the process has not been reaped (it may be a zombie, whose id is still its own)."""
+    try:
+        return isinstance(pid, int) and shim.start_time(pid) == started
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _is_running(pid: object, started: object) -> bool:
+    if not _exists(pid, started):
+        return False
+    try:
+        state = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in ("Z", "X")

@@ -1,0 +1,111 @@
+"""One VM's runtime directory: where everything lies, and the record of what was booted; it starts and ends nothing."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from schema.errors import InvalidInput
+
+LONGEST_SOCKET = "control.sock"
+MAX_SOCKET_PATH_BYTES = 107
+BOOT_RECORD = "booted.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeDir:
+    """The directory (0700) of one VM, with the names in it. `path` is absolute and short enough for a unix socket."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not self.path.is_absolute():
+            raise InvalidInput(f"runtime directory: {self.path} is not absolute")
+        if len(os.fsencode(self.path / LONGEST_SOCKET)) > MAX_SOCKET_PATH_BYTES:
+            raise InvalidInput(f"runtime directory: {self.path} is too long for a unix socket in it")
+
+    @property
+    def api_socket(self) -> Path:
+        """The hypervisor's REST API."""
+        return self.path / "api.sock"
+
+    @property
+    def serial_socket(self) -> Path:
+        """The guest's serial console; `VmConfig.serial_socket` names it, the shim drains it."""
+        return self.path / "serial.sock"
+
+    @property
+    def control_socket(self) -> Path:
+        """The shim's."""
+        return self.path / "control.sock"
+
+    @property
+    def serial_log(self) -> Path:
+        """The newest of the guest's console; what came before it is in `serial.log.1`."""
+        return self.path / "serial.log"
+
+    @property
+    def hypervisor_log(self) -> Path:
+        """The newest of what the hypervisor itself said; before it `hypervisor.log.1`."""
+        return self.path / "hypervisor.log"
+
+    @property
+    def shim_log(self) -> Path:
+        """What the shim itself had to say: empty, unless it crashed."""
+        return self.path / "shim.log"
+
+    @property
+    def process_record(self) -> Path:
+        """The shim's record of the process: ids, start times, exit."""
+        return self.path / "process.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BootRecord:
+    """What a VM was booted with, and what is active in it (another one after a switch in place); content hashes."""
+
+    booted: str
+    active: str
+
+
+def write_boot_record(directory: RuntimeDir, record: BootRecord) -> None:
+    """Replace the record; on disk when this returns, and never half there."""
+    fresh = directory.path / f".{BOOT_RECORD}.new"
+    with fresh.open("w", encoding="utf-8") as opened:
+        json.dump({"booted": record.booted, "active": record.active}, opened)
+        opened.flush()
+        os.fsync(opened.fileno())
+    fresh.replace(directory.path / BOOT_RECORD)
+    folder = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_boot_record(directory: RuntimeDir) -> BootRecord | None:
+    """The record, or None where there is none that can be read."""
+    try:
+        found = json.loads((directory.path / BOOT_RECORD).read_bytes())
+    except (OSError, ValueError):
+        return None
+    match found:
+        case {"booted": str(booted), "active": str(active)}:
+            return BootRecord(booted=booted, active=active)
+    return None
+
+
+def read_log(log: Path, *, max_bytes: int) -> bytes:
+    """The last `max_bytes` of a capped log, across both of its files; empty where there is none yet."""
+    kept = b""
+    for part in (log, log.with_name(f"{log.name}.1")):
+        try:
+            with part.open("rb") as opened:
+                size = opened.seek(0, os.SEEK_END)
+                opened.seek(max(0, size - (max_bytes - len(kept))))
+                kept = opened.read() + kept
+        except FileNotFoundError:
+            continue
+        if len(kept) >= max_bytes:
+            break
+    return kept[len(kept) - max_bytes :] if len(kept) > max_bytes else kept

@@ -1,0 +1,364 @@
+"""Holds one VM's hypervisor: starts it, keeps its exit and its output, answers on a control socket; it decides nothing.
+
+A program of its own with nothing but the standard library, run as `python -I -S shim.py`: one stays beside every VM and
+outlives the worker. It forks once and reports through its parent's exit code: 0 when the hypervisor has been started
+and the control socket listens, 1 with a line on stderr when not, 3 when a shim or a hypervisor without one already
+holds the directory.
+
+Control socket: one JSON object a line, answered by one. `{"op": "status"}`; `{"op": "kill", "signal": "TERM" | "KILL"}`
+signals the hypervisor's whole session; `{"op": "attach"}` answers when the serial socket is connected, so that a boot
+after it loses no output. Room is left for `fence` (a deadline beside `_next_wake`) and `console`.
+"""
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+
+READ_BYTES = 65_536
+LINE_BYTES = 4_096
+MAX_CLIENTS = 16
+OUTPUT_CAP_BYTES = 262_144
+STALE = ("api.sock", "serial.sock", "control.sock", "vsock.sock")
+"""A hypervisor that was killed leaves its sockets, and only the API's is reclaimed by the next one."""
+SOON_SECONDS, LATER_SECONDS, EAGER_TRIES = 0.05, 0.5, 40
+DRAIN_SECONDS = 0.5
+ALREADY_HELD = 3
+
+
+class RingLog:
+    """The newest of a stream: `PATH`, and before it `PATH.1`, never more than `cap` bytes together."""
+
+    def __init__(self, path: str, cap: int) -> None:
+        self._path = path
+        self._half = max(1, cap // 2)
+        self._file = -1
+        self._open()
+
+    def write(self, data: bytes) -> None:
+        """Append, turning the file over each time it is full."""
+        while data:
+            room = self._half - self._size
+            if room <= 0:
+                os.close(self._file)
+                os.replace(self._path, f"{self._path}.1")  # noqa: PTH105 - pathlib costs memory beside every VM
+                self._open()
+                continue
+            self._size += os.write(self._file, data[:room])
+            data = data[room:]
+
+    def _open(self) -> None:
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._file).st_size
+
+
+class Shim:
+    """One hypervisor, one selector loop, until it has ended."""
+
+    def __init__(self, directory: str, *, command: list[str], log_bytes: int) -> None:
+        self._directory = directory
+        self._command = [*command, "--api-socket", f"path={directory}/api.sock"]
+        self._selector = selectors.DefaultSelector()
+        self._serial_log = RingLog(f"{directory}/serial.log", log_bytes)
+        self._output_log = RingLog(f"{directory}/hypervisor.log", OUTPUT_CAP_BYTES)
+        self._serial: socket.socket | None = None
+        self._tries = 0
+        self._next_wake = 0.0
+        self._attaching: list[socket.socket] = []
+        self._clients: dict[socket.socket, bytes] = {}
+        self._status: dict[str, object] = {}
+
+    def start(self) -> None:
+        """Listen for control, start the hypervisor, record it; raises OSError."""
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(f"{self._directory}/control.sock")
+        os.chmod(f"{self._directory}/control.sock", 0o600)  # noqa: PTH101 - as above
+        self._listener.listen(MAX_CLIENTS)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._output, theirs = os.pipe2(os.O_CLOEXEC)
+        for number in (signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        self._pid = os.posix_spawnp(
+            self._command[0],
+            self._command,
+            {key: value for key, value in os.environ.items() if key != "RUST_BACKTRACE"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, theirs, 1),
+                (os.POSIX_SPAWN_DUP2, theirs, 2),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGHUP, signal.SIGINT, signal.SIGPIPE],
+        )
+        os.close(theirs)
+        os.set_blocking(self._output, False)
+        self._pidfd = os.pidfd_open(self._pid)
+        self._selector.register(self._pidfd, selectors.EVENT_READ, self._ended)
+        self._selector.register(self._output, selectors.EVENT_READ, self._hear)
+        signal.signal(signal.SIGTERM, lambda *_: self._signal(signal.SIGTERM))
+        self._status = {
+            "pid": self._pid,
+            "startTime": start_time(self._pid),
+            "shimPid": os.getpid(),
+            "shimStartTime": start_time(os.getpid()),
+            "bootId": boot_id(),
+            "startedAt": now(),
+            "exit": None,
+        }
+        self._record()
+
+    def run(self) -> None:
+        """Serve until the hypervisor has ended and its exit is recorded."""
+        while self._status["exit"] is None:
+            wait = None if self._serial else max(0.0, self._next_wake - time.monotonic())
+            for key, _ in self._selector.select(wait):
+                key.data(key.fileobj)
+            if self._serial is None:
+                self._connect_serial()
+
+    # The hypervisor
+
+    def _ended(self, _: object) -> None:
+        """Its last words, the rest of its session, its exit. Signalled before it is reaped: its id is still its own."""
+        if self._serial is not None:
+            self._serial.settimeout(DRAIN_SECONDS)
+            while self._serial is not None:
+                self._read_serial(self._serial)
+        self._signal(signal.SIGKILL)
+        _, status = os.waitpid(self._pid, 0)
+        self._hear(self._output)
+        code = os.waitstatus_to_exitcode(status)
+        self._status["exit"] = {
+            "code": code if code >= 0 else None,
+            "signal": -code if code < 0 else None,
+            "at": now(),
+        }
+        self._record()
+        os.unlink(f"{self._directory}/control.sock")  # noqa: PTH108 - as above
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._pid, number)
+
+    def _hear(self, _: object) -> None:
+        try:
+            while data := os.read(self._output, READ_BYTES):
+                self._output_log.write(data)
+        except BlockingIOError:
+            return
+        if self._output in self._selector.get_map():
+            self._selector.unregister(self._output)
+
+    def _record(self) -> None:
+        fresh = f"{self._directory}/.process.json.new"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.write(descriptor, json.dumps(self._status).encode())
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.replace(fresh, f"{self._directory}/process.json")  # noqa: PTH105 - as above
+
+    # The serial socket
+
+    def _connect_serial(self) -> None:
+        if time.monotonic() < self._next_wake:
+            return
+        serial = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            serial.setblocking(False)
+            serial.connect(f"{self._directory}/serial.sock")
+        except OSError:
+            serial.close()
+            self._tries += 1
+            self._next_wake = time.monotonic() + (SOON_SECONDS if self._tries < EAGER_TRIES else LATER_SECONDS)
+            return
+        self._serial = serial
+        self._selector.register(serial, selectors.EVENT_READ, self._read_serial)
+        for client in self._attaching:
+            self._answer(client, {"ok": True})
+        self._attaching = []
+
+    def _read_serial(self, serial: socket.socket) -> None:
+        try:
+            data = serial.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._serial_log.write(data)
+            return
+        self._selector.unregister(serial)
+        serial.close()
+        self._serial = None
+        self._tries = 0
+        self._next_wake = time.monotonic() + SOON_SECONDS
+
+    # The control socket
+
+    def _accept(self, _: object) -> None:
+        try:
+            client, _address = self._listener.accept()
+        except OSError:
+            return
+        if len(self._clients) >= MAX_CLIENTS:
+            client.close()
+            return
+        client.setblocking(False)
+        self._clients[client] = b""
+        self._selector.register(client, selectors.EVENT_READ, self._read_client)
+
+    def _read_client(self, client: socket.socket) -> None:
+        try:
+            data = client.recv(LINE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        *lines, rest = (self._clients[client] + data).split(b"\n")
+        if not data or len(rest) > LINE_BYTES:
+            self._drop(client)
+            return
+        self._clients[client] = rest
+        for line in lines:
+            self._obey(client, line)
+
+    def _obey(self, client: socket.socket, line: bytes) -> None:
+        try:
+            asked = json.loads(line)
+            operation = asked["op"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            self._answer(client, {"ok": False, "error": "not a JSON object with an op"})
+            return
+        if operation == "status":
+            self._answer(client, {"ok": True, "status": self._status, "attached": self._serial is not None})
+        elif operation == "kill" and asked.get("signal", "KILL") in ("TERM", "KILL"):
+            self._signal(signal.SIGTERM if asked.get("signal") == "TERM" else signal.SIGKILL)
+            self._answer(client, {"ok": True})
+        elif operation == "attach":
+            self._attaching.append(client)
+            self._tries, self._next_wake = 0, 0.0
+            if self._serial is not None:
+                self._answer(self._attaching.pop(), {"ok": True})
+        else:
+            self._answer(client, {"ok": False, "error": f"unknown request {line[:200].decode(errors='replace')}"})
+
+    def _answer(self, client: socket.socket, answer: dict[str, object]) -> None:
+        try:
+            client.send(json.dumps(answer).encode() + b"\n")
+        except OSError:
+            self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        if self._clients.pop(client, None) is not None:
+            self._selector.unregister(client)
+            client.close()
+        self._attaching = [waiting for waiting in self._attaching if waiting is not client]
+
+
+def start_time(pid: int) -> int:
+    """Clock ticks after the machine's start at which process `pid` began: with the id, it names a process for good."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - as above
+        return int(stat.read().rpartition(")")[2].split()[19])
+
+
+def boot_id() -> str:
+    """The running kernel's own id: start times compare only within one run."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - as above
+        return file.read().strip()
+
+
+def now() -> float:
+    """Seconds since 1970, for people to read."""
+    return time.time()  # noqa: TID251 - a program of its own, which has no app.py
+
+
+def hold(directory: str) -> int:
+    """Lock the directory for this shim's life; the descriptor, or -1 when another holds it."""
+    descriptor = os.open(f"{directory}/shim.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno != errno.EWOULDBLOCK:
+            raise
+        return -1
+    return descriptor
+
+
+def runs_already(directory: str) -> bool:
+    """Whether the recorded hypervisor is still there though nobody holds the directory."""
+    try:
+        with open(f"{directory}/process.json", encoding="utf-8") as file:  # noqa: PTH123 - as above
+            record = json.load(file)
+        return bool(record["bootId"] == boot_id() and start_time(record["pid"]) == record["startTime"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
+
+
+def clear(directory: str) -> None:
+    """Remove what an earlier run left that would keep a new one from starting."""
+    for name in (*STALE, "process.json"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{directory}/{name}")  # noqa: PTH108 - as above
+
+
+def detach(directory: str) -> int:
+    """Go on in a session of our own. In the child: the pipe's end to report on; the parent never returns."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    if os.fork() == 0:
+        os.close(reading)
+        os.setsid()
+        os.chdir("/")
+        null = os.open("/dev/null", os.O_RDWR)
+        words = os.open(f"{directory}/shim.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        for source, target in ((null, 0), (null, 1), (words, 2)):
+            os.dup2(source, target)
+        return writing
+    os.close(writing)
+    report = b""
+    while data := os.read(reading, LINE_BYTES):
+        report += data
+    if report != b"started\n":
+        os.write(2, report or b"the shim ended before it had started the hypervisor\n")
+    os._exit(0 if report == b"started\n" else 1)
+
+
+def main() -> int:
+    """Run a shim from its command line."""
+    parser = argparse.ArgumentParser(description="Holds one VM's hypervisor.")
+    parser.add_argument("--dir", required=True, help="the VM's runtime directory, absolute")
+    parser.add_argument("--log-bytes", type=int, default=1 << 20, help="cap of the serial log")
+    parser.add_argument("command", nargs="+", help="the hypervisor's argv; --api-socket is added")
+    options = parser.parse_args()
+    os.umask(0o077)
+    os.makedirs(options.dir, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
+    lock = hold(options.dir)
+    if lock < 0:
+        os.write(2, f"a shim already holds {options.dir}\n".encode())
+        return ALREADY_HELD
+    if runs_already(options.dir):
+        os.write(2, f"a hypervisor whose shim has died still runs in {options.dir}\n".encode())
+        return ALREADY_HELD
+    clear(options.dir)
+    report = detach(options.dir)
+    shim = Shim(options.dir, command=options.command, log_bytes=options.log_bytes)
+    try:
+        shim.start()
+    except OSError as error:
+        os.write(report, f"cannot start {options.command[0]}: {error}\n".encode())
+        return 1
+    os.write(report, b"started\n")
+    os.close(report)
+    shim.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
