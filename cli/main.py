@@ -1,0 +1,71 @@
+"""`pcr`: the command line of Procurator; it finds the command, and says what went wrong in one line.
+
+Exit codes: 0 done; 1 an expected failure; 2 wrong options; 75 it may work later (a service cannot be reached, or a
+deadline passed); 130 Ctrl-C. `pcr rollout wait` has its own beside them.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from cli.lazy import LazyGroup, fail
+from cli.settings import Options
+from schema.errors import ProcuratorError
+
+COMMANDS = {
+    "completion": ("cli.commands.completion:command", "Print the completion script of a shell."),
+    "down": ("cli.commands.down:command", "Stop the services that `pcr up` runs, and the VMs."),
+    "rollout": ("cli.commands.rollout:command", "Follow rollouts."),
+    "status": ("cli.commands.status:command", "Show whether the cluster has converged, its VMs and workers."),
+    "up": ("cli.commands.up:command", "Run all services of a cluster on this machine."),
+    "vm": ("cli.commands.vm:command", "Look at VMs."),
+}
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from schema.service import procurator_version
+
+        click.echo(f"pcr {procurator_version()}")
+        context.exit()
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--connect", metavar="ADDRESS", help="The control plane: unix:/path, /path or host:port.")
+@click.option("--socket", type=click.Path(path_type=Path), help="The control plane's unix socket.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="The token for host:port (mode 0600).")
+@click.option("--ci", metavar="URL", help="CI, for builds.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings; default ~/.config/procurator/cli.toml.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="And exit.")
+@click.pass_context
+def pcr(
+    context: click.Context,
+    *,
+    connect: str | None,
+    socket: Path | None,
+    token_file: Path | None,
+    ci: str | None,
+    config: Path | None,
+) -> None:
+    """Procurator: a fleet of NixOS microVMs from Git.
+
+    Without --connect, the cluster of `pcr up` on this machine is meant ($PROCURATOR_STATE, else its default state
+    directory). Every option is also a key of cli.toml and a variable (PROCURATOR_CLI__CONTROL_PLANE__ADDRESS).
+    """
+    if connect is not None and socket is not None:
+        raise click.UsageError("--connect and --socket name the same thing: give one")
+    address = f"unix:{socket.absolute()}" if socket is not None else connect
+    context.obj = Options(connect=address, config=config, token_file=token_file, ci=ci)
+
+
+def main() -> None:
+    """The program `pcr`."""
+    try:
+        pcr(prog_name="pcr")
+    except ProcuratorError as error:
+        sys.exit(fail("pcr", error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Talk to the control plane and CI from a command: open, run, and turn what went wrong into one error; no printing."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from cli.settings import Target
+from schema.errors import InvalidInput, PermissionDenied, ProcuratorError, Unavailable
+from schema.interfaces import Credential, Role, TokenCredential
+from schema.rpc.client import RemoteMaster, open_session
+from schema.rpc.transport.sockets import parse_address
+
+T = TypeVar("T")
+
+
+def run_command(body: Callable[[], Awaitable[T]]) -> T:
+    """Run `body` under trio. Raises the one ProcuratorError that ended it as itself, not inside a group."""
+    try:
+        return trio.run(body)
+    except BaseExceptionGroup as group:
+        found = list(_causes(group))
+        if all(isinstance(cause, ProcuratorError) for cause in found):
+            raise found[0] from group
+        if any(isinstance(cause, KeyboardInterrupt) for cause in found):
+            raise KeyboardInterrupt from group
+        raise
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _causes(inner)
+    else:
+        yield error
+
+
+@asynccontextmanager
+async def control_plane(target: Target, role: Role) -> AsyncIterator[RemoteMaster]:
+    """A session with the control plane. Raises Unavailable with the ways to say where it is."""
+    address = parse_address(target.address)
+    credential = _credential(target.token_file)
+    try:
+        async with open_session(address, role, credential) as master:
+            yield master
+    except Unavailable as error:
+        raise Unavailable(f"{error.message}; start it with `pcr up`, or name another by --connect ADDRESS") from error
+
+
+def _credential(token_file: Path | None) -> Credential | None:
+    """The token, if one is configured; else the process's uid stands for us. Raises InvalidInput, PermissionDenied."""
+    if token_file is None:
+        return None
+    try:
+        mode = token_file.stat().st_mode
+        token = token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"token file {token_file}: {error}") from error
+    if mode & 0o077:
+        raise PermissionDenied(f"token file {token_file} can be used by others: chmod 0600 it")
+    if not token:
+        raise InvalidInput(f"token file {token_file} is empty")
+    return TokenCredential(token)
