@@ -322,3 +322,22 @@ async def no_git_is_left() -> None:
         while await gits():  # noqa: ASYNC110 - nobody tells us when a process has ended
             await trio.sleep(0.05)
     assert await gits() == []
+
+
+async def test_a_client_that_does_not_read_its_clone_holds_no_git_for_long(tmp_path: Path) -> None:
+    async with a_repohub(tmp_path, idle_seconds=0.5) as hub:
+        await hub.create()
+        (hub.work / "big").write_bytes(os.urandom(16 * 1024 * 1024))
+        sha = await commit(hub)
+        await hub.git("push", "-q", hub.remote(), "main")
+        body = b"0032want " + sha.encode() + b"\n00000009done\n"
+        host, port = hub.url.removeprefix("http://").split(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(
+                b"POST /demo/example/git-upload-pack HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/x-git-upload-pack-request\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            await trio.sleep(0.3)
+            assert await gits()
+            await no_git_is_left()
