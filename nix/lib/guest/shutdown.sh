@@ -1,7 +1,7 @@
 #!@sh@
 # Ends the services, then the machine: what the power button does. busybox init's own way takes two fixed seconds.
 export PATH=@sw@/bin
-echo "power button: going down"
+echo "power button: going down" >/dev/console
 : >/run/no-services
 ln -sfn /run/no-services /etc/inittab
 kill -HUP 1 # from here on init starts nothing again
