@@ -8,7 +8,8 @@ import click
 import trio
 
 from cli.commands.up import first_expected
-from cli.up.cluster import default_state, require_root, take_down
+from cli.settings import state_dir
+from cli.up.cluster import require_root, take_down
 from cli.up.layout import StateDir
 from schema.log import escape_controls
 
@@ -19,7 +20,7 @@ from schema.log import escape_controls
 def command(*, state: Path | None, keep_vms: bool) -> None:
     """Stop the services that `pcr up` runs, and the VMs."""
     require_root("pcr down")
-    root = (state or default_state(os.environ)).absolute()
+    root = state.absolute() if state else state_dir(os.environ)
 
     def say(text: str) -> None:
         click.echo(escape_controls(text, keep_newlines=True))

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import trio
 
-from cli.up.cluster import LocalCluster, Options, default_state, example_paths, local_cluster, require_root
+from cli.settings import state_dir
+from cli.up.cluster import LocalCluster, Options, example_paths, local_cluster, require_root
 from cli.up.layout import StateDir
 from cli.up.plan import MAX_WORKERS, worker_name
 from schema.errors import ProcuratorError
@@ -34,16 +35,18 @@ async def _up(options: Options) -> None:
     def say(text: str) -> None:
         click.echo(escape_controls(text, keep_newlines=True), err=True)
 
+    is_up = False
     try:
         async with local_cluster(
             options, environ=os.environ, allowed_paths=example_paths(os.environ), say=say
         ) as cluster:
+            is_up = True
             click.echo(f"up:\n{summary(cluster, workers=options.workers)}")
             click.echo(f"Ctrl-C stops the services; `pcr down --state {options.state.root}` the VMs too.")
             await trio.sleep_forever()
-    except trio.Cancelled:
-        click.echo("services stopped; the VMs run on", err=True)
-        raise
+    finally:
+        if is_up:
+            say("services stopped; the VMs run on")
 
 
 @click.command("up")
@@ -56,7 +59,7 @@ def command(*, state: Path | None, workers: int, port_offset: int | None) -> Non
     Keys, tokens and settings are made once in the state directory. Killed and started again, it takes over what runs.
     """
     require_root("pcr up")
-    root = (state or default_state(os.environ)).absolute()
+    root = state.absolute() if state else state_dir(os.environ)
     options = Options(state=StateDir.at(root), workers=workers, port_offset=port_offset)
     try:
         trio.run(until_signalled, "pcr up", partial(_up, options))

@@ -71,12 +71,6 @@ def example_paths(environ: Mapping[str, str]) -> tuple[Path, ...]:
     return (parts_dir(environ), LIBRARY)
 
 
-def default_state(environ: Mapping[str, str]) -> Path:
-    """Where `pcr up` keeps everything unless `--state` says otherwise."""
-    kept = environ.get("XDG_STATE_HOME")
-    return (Path(kept) if kept else Path.home() / ".local" / "state") / "procurator"
-
-
 def require_root(what: str) -> None:
     """Raise PermissionDenied, with the command, without root."""
     if os.geteuid() != 0:
