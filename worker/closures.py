@@ -6,6 +6,8 @@ It chooses no content and collects no garbage.
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import trio
+
 from nix.commands import copy_from_cache, path_info, verify_signatures
 from nix.environment import NixEnvironment
 from nix.result import PathInfo
@@ -31,15 +33,20 @@ class Closures:
         self._caches = tuple(caches)
         self._keys = tuple(keys)
         self._roots = root / "nix/var/nix/gcroots/procurator"
+        self._copying = trio.Lock()
 
     async def pull(self, paths: Sequence[str], *, deadline: float) -> None:
         """Make the closures of `paths` valid here; only what is missing crosses the network.
 
-        Each cache gets `deadline` seconds. Raises BadSignature when a path is not signed by a pinned key, Unavailable
+        One copy at a time: two nix (2.8) that want the same path of a store fail each other, and what is shared would
+        be fetched twice. Each cache gets `deadline` seconds. Raises BadSignature when a path is not signed by a pinned key, Unavailable
         when no cache had it whole; what was pulled so far stays for the next try.
         """
-        if await self._is_valid(paths):
-            return
+        async with self._copying:
+            if not await self._is_valid(paths):
+                await self._copy(paths, deadline=deadline)
+
+    async def _copy(self, paths: Sequence[str], *, deadline: float) -> None:
         failures: list[ProcuratorError] = []
         for cache in self._caches:
             try:

@@ -79,5 +79,5 @@ class Network:
                 if before is None or tap not in before.taps:
                     await ensure_tap(tap)
             if before is None or plan.taps != before.taps:
-                await trio.to_thread.run_sync(self._dhcp.update, plan)
+                self._dhcp.update(plan)
             self._in_force = plan
