@@ -149,7 +149,6 @@ class _Process:
         self._tell("vmm", "starting")
         try:
             while not self._ending:
-                self._watch_guest()
                 for key, mask in self._selector.select():
                     key.data(mask)
                     if self._ending:
@@ -168,7 +167,9 @@ class _Process:
 
     def _respond(self, identity: Identity, request: HttpRequest) -> Answer:
         self._log(f"{request.method} {request.endpoint}", level=1)
-        return respond(self._machine, identity, request)
+        answer = respond(self._machine, identity, request)
+        self._watch_guest()  # at once: a guest that a later request starts may get the same descriptor
+        return answer
 
     def _watch_guest(self) -> None:
         """Keep the selector on the guest that runs now; a boot or a shutdown may have changed it."""
@@ -190,6 +191,7 @@ class _Process:
             sys.stderr.write("VCPU generated error: the guest's process ended\n")
         if end is GuestEnd.POWERED_OFF and self._options.no_shutdown:
             self._machine.guest_powered_off()
+            self._watch_guest()
         else:
             self._end()
 

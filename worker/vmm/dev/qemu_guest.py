@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from worker.vmm.dev.answers import BootFailed, BootFailure, GuestEnd, Json
+from worker.vmm.dev.counters import TAP_COUNTERS, disk_counters
 from worker.vmm.dev.files import (
     check_disks,
     check_initramfs,
@@ -26,22 +27,11 @@ from worker.vmm.dev.files import (
 from worker.vmm.dev.machine import os_error_text
 from worker.vmm.dev.qemu_arguments import PROGRAM, Descriptors, arguments
 from worker.vmm.dev.qmp import Qmp, QmpGone
-from worker.vmm.dev.vm_config import devices, number, section
+from worker.vmm.dev.vm_config import devices, section
 
 GREETING_SECONDS = 30.0
 STOP_SECONDS = 2.0
-NO_SAMPLE = 2**64 - 1
-NO_AVERAGE = NO_SAMPLE // 10_000
-"""What a real one says of an idle disk's latencies."""
 _PR_SET_PDEATHSIG = 1
-_LATENCIES = tuple(f"{way}_latency_{kind}" for way in ("read", "write") for kind in ("min", "max", "avg"))
-_TAP_COUNTERS = {
-    "tx_bytes": "rx_bytes",
-    "tx_frames": "rx_packets",
-    "rx_bytes": "tx_bytes",
-    "rx_frames": "tx_packets",
-}
-"""The guest's counter → the tap's: what the guest sends, the host receives."""
 
 
 class _Running(NamedTuple):
@@ -227,27 +217,9 @@ def boot_failure(words: str) -> BootFailed:
     return BootFailed(BootFailure.EARLY, "QEMU did not start", words.strip()[:500] or "it said nothing")
 
 
-def disk_counters(statistics: Json) -> dict[str, int]:
-    """A disk's counters in the real one's names; latencies in µs, or its sentinels before any I/O."""
-    counters = {
-        "read_ops": number(statistics.get("rd_operations")),
-        "read_bytes": number(statistics.get("rd_bytes")),
-        "write_ops": number(statistics.get("wr_operations")),
-        "write_bytes": number(statistics.get("wr_bytes")),
-    }
-    for name in _LATENCIES:
-        way, _, kind = name.split("_")
-        short = {"read": "rd", "write": "wr"}[way]
-        operations = counters[f"{way}_ops"]
-        average = number(statistics.get(f"{short}_total_time_ns")) // 1000 // max(1, operations)
-        idle = NO_AVERAGE if kind == "avg" else NO_SAMPLE
-        counters[name] = average if operations else idle
-    return counters
-
-
 def tap_counters(tap: str) -> dict[str, int]:
     """A network card's counters in the real one's names, since its tap was made."""
-    return {name: tap_statistic(tap, host_name) for name, host_name in _TAP_COUNTERS.items()}
+    return {name: tap_statistic(tap, host_name) for name, host_name in TAP_COUNTERS.items()}
 
 
 def _all_tap_counters(config: Json) -> dict[str, int]:
