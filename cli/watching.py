@@ -1,4 +1,4 @@
-"""Ask the control plane and CI until a rollout is over; what over means is `cli.waiting`, and nothing is printed here."""
+"""Ask the control plane and CI until a rollout is over; what over means is `cli.waiting`. It prints nothing."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -6,10 +6,11 @@ Exit codes as `pcr`. The session's role is admin: over the unix socket that is r
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import click
 import trio
+from pydantic import ValidationError
 
 from cli.lazy import fail
 from cli.options import target_of
@@ -17,7 +18,7 @@ from cli.session import control_plane, run_command
 from cli.settings import Options, Target
 from cli.testing.made_up import made_up_publish, parse_origin
 from schema.assignment import Seen
-from schema.canonical import Sealed
+from schema.canonical import Sealed, explain_validation
 from schema.errors import InvalidInput, ProcuratorError
 from schema.interfaces import Role
 from schema.rpc.client import RemoteMaster
@@ -72,8 +73,8 @@ def publish(
             key=_read_key(key),
             intent_hash=intent_hash,
         )
-    except ValueError as error:  # pydantic's: a commit or a cluster that is none
-        raise InvalidInput(f"no such publish can be made: {error}") from error
+    except ValidationError as error:  # a commit or a cluster that is none
+        raise InvalidInput(f"no such publish can be made: {explain_validation(error)}") from error
     receipt = _call(target_of(context), lambda master: master.publish_state(made_up))
     word = "created" if receipt.created else "was there already"
     click.echo(f"generation {receipt.number} {word}, intentHash {receipt.intent_hash}")
@@ -110,7 +111,7 @@ def get_assignment(
 @click.option("--report", type=click.File("rb"), help="A WorkerReport as JSON (- for stdin); else an empty one.")
 @click.option("--generation", type=click.IntRange(0), default=0, help="The observed generation of the empty one.")
 @click.pass_context
-def push_data(context: click.Context, *, worker_id: str, report: click.utils.LazyFile | None, generation: int) -> None:
+def push_data(context: click.Context, *, worker_id: str, report: BinaryIO | None, generation: int) -> None:
     """Report for WORKER_ID, and print what the control plane answers."""
     if report is not None:
         pushed = Sealed.parse(WorkerReport, report.read()).value.model_copy(update={"worker_id": worker_id})
