@@ -38,7 +38,7 @@ class Closures:
     async def pull(self, paths: Sequence[str], *, deadline: float) -> None:
         """Make the closures of `paths` valid here; only what is missing crosses the network.
 
-        One copy at a time: two nix (2.8) that want the same path of a store fail each other, and what is shared would
+        One copy at a time: two nix (2.8) that want the same path of a store fail each other, and what they share would
         be fetched twice. Each cache gets `deadline` seconds. Raises BadSignature when a path is not signed by a pinned key, Unavailable
         when no cache had it whole; what was pulled so far stays for the next try.
         """
