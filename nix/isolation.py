@@ -1,4 +1,4 @@
-"""Find out, by doing it, whether evaluations and builds can be isolated on this machine; it changes nothing."""
+"""Finds out, by doing it, whether evaluations and builds can be isolated on this machine; it decides nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,21 @@ from nix.jail import Jail, build_argv, evaluation_argv, refusal
 from nix.run import run
 from schema.errors import CommandFailed, DeadlineExceeded, NotFound
 
-_BUILDER = (
-    'derivation {{ name = "isolation-probe-{salt}"; system = builtins.currentSystem; builder = "/bin/sh"; '
-    'args = [ "-c" "exit 0" ]; }}'
-)
+_HIDDEN = ("sh", "-c", 'test ! -e "$1"', "sh")
+"""Succeeds where the file of its argument cannot be seen."""
+
+_DERIVATION = """
+derivation {{
+  name = "isolation-probe";
+  system = builtins.currentSystem;
+  builder = "/bin/sh";
+  args = [ "-c" "test ! -e {canary} && echo hidden >$out" ];
+  nonce = "{nonce}";
+}}
+"""
+"""Its shell is Debian's, which only the probe lets into its sandbox."""
+
+_SHELL_PATHS = "/bin /lib /lib64? /usr/bin /usr/lib /usr/lib64?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,41 +41,44 @@ class Isolation:
 
 
 async def probe_isolation(nix: NixEnvironment, *, deadline: float = 30) -> Isolation:
-    """Run `true` in the evaluation's jail, and a build whose builder does not exist inside a sandbox.
+    """Look from inside an evaluation's jail and from inside a build for a file that neither may see.
 
-    The sandbox itself must come up for nix to get as far as the missing builder.
+    `deadline` is in seconds, for each of both. The environment has to be written before.
     """
     await make_store(nix)
-    jail_reason = await _jail(nix, deadline)
-    build_reason = await _sandbox(nix, deadline)
-    reasons = [reason for reason in (jail_reason, build_reason) if reason]
-    return Isolation(evaluation=not jail_reason, build=not build_reason, reason="; ".join(reasons))
-
-
-async def _jail(nix: NixEnvironment, deadline: float) -> str:
-    argv = evaluation_argv(
-        ("true",),
-        jail=Jail(),
-        readable=(nix.conf_dir,),
-        writable=(nix.cache_dir, nix.home),
-        passwd=nix.conf_dir / "passwd",
+    canary = nix.state / "canary"
+    canary.write_text("to be hidden\n")
+    evaluation = await _reason(
+        nix,
+        evaluation_argv(
+            (*_HIDDEN, str(canary)),
+            jail=Jail(),
+            readable=(nix.conf_dir,),
+            writable=(nix.cache_dir, nix.home),
+            passwd=nix.conf_dir / "passwd",
+        ),
+        deadline=deadline,
     )
+    build = await _reason(nix, _probe_build(canary), deadline=deadline)
+    said = [f"{what} cannot be isolated: {why}" for what, why in (("evaluation", evaluation), ("builds", build)) if why]
+    return Isolation(evaluation=not evaluation, build=not build, reason="; ".join(said))
+
+
+def _probe_build(canary: Path) -> tuple[str, ...]:
+    # A canary just written has a new time, so the derivation is a new one and is built, not remembered.
+    expression = _DERIVATION.format(canary=canary, nonce=canary.stat().st_mtime_ns)
+    options = ("--option", "sandbox-paths", _SHELL_PATHS)
+    return build_argv(("nix-build", "--no-out-link", *options, "--expr", expression))
+
+
+async def _reason(nix: NixEnvironment, argv: tuple[str, ...], *, deadline: float) -> str:
+    """Why `argv`, which succeeds where it is isolated, did not; empty where it did."""
     try:
         await run(argv, deadline=deadline, env=nix.env)
     except CommandFailed as error:
-        return error.stderr.decode(errors="replace").strip().partition("\n")[0]
-    except (NotFound, DeadlineExceeded) as error:
-        return error.message
-    return ""
-
-
-async def _sandbox(nix: NixEnvironment, deadline: float) -> str:
-    expression = _BUILDER.format(salt=Path(nix.state).name)
-    argv = build_argv(("nix-build", "--no-out-link", "--expr", expression))
-    try:
-        await run(argv, deadline=deadline, env=nix.env)
-    except CommandFailed as error:
-        return refusal(error.stderr.decode(errors="replace")) or ""
+        text = error.stderr.decode(errors="replace").strip()
+        saw = not text or "isolation-probe.drv" in text  # our own test failed, and not what was to run it
+        return refusal(text) or ("what runs there sees the host's files" if saw else text.rpartition("\n")[2])
     except (NotFound, DeadlineExceeded) as error:
         return error.message
     return ""
