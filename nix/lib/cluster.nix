@@ -1,18 +1,13 @@
 # mkCluster: from what an author writes to the flake outputs that everything else reads. All that is wrong is told at
 # once.
-{ mkSystem, system }:
+{
+  mkSystem,
+  problemsOf,
+  system,
+}:
 written:
 let
-  options = import ./options.nix;
-  forms = options.cluster "cluster" written;
-  # Paths begin at the cluster itself: "vms.web.cpu".
-  short =
-    message:
-    if builtins.substring 0 8 message == "cluster." then
-      builtins.substring 8 (builtins.stringLength message) message
-    else
-      message;
-  problems = if forms != [ ] then map short forms else import ./topology.nix written;
+  problems = problemsOf written;
   checked =
     if problems == [ ] then
       written

@@ -14,5 +14,6 @@ in
   mkCluster = import ./cluster.nix {
     inherit (guest) mkSystem;
     inherit system;
+    problemsOf = import ./problems.nix;
   };
 }

@@ -22,7 +22,7 @@ let
     else if isAttrs value then
       "a set"
     else if isList value then
-      "[ ${builtins.concatStringsSep " " (map show value)} ]"
+      "[ ${builtins.concatStringsSep "" (map (entry: "${show entry} ") value)}]"
     else
       builtins.toJSON value;
 
