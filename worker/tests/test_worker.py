@@ -1,0 +1,204 @@
+"""The whole agent with scripted guests: what it does about life, death, failure and its own end."""
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from schema.errors import NotFound, Unimplemented
+from schema.status import RunningVm, View, VmPhase
+from worker.tests.fake_control_plane import Wanted
+from worker.tests.net_guests import IP, tool
+from worker.tests.running import a_worker, addresses_on_this_host, http_check, is_running
+
+
+async def test_an_assigned_vm_is_pulled_booted_and_reported_healthy(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec()))
+        vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        assert set(vm.phase_ms) >= {"pulling", "preparing", "booting", "running"}
+        assert is_running(vm.pid) and vm.generation == 1
+        report = cp.reports[-1]
+        assert (report.worker_id, report.revision, report.observed_generation) == ("w-0", 1, 1)
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(f"http://{worker.http()}/ping")).json()["healthy"] == 1
+            assert (
+                'procurator_worker_vms{phase="healthy"} 1' in (await http.get(f"http://{worker.http()}/metrics")).text
+            )
+
+
+async def test_a_vm_that_is_not_assigned_any_more_is_stopped_and_leaves_its_volume(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        volumes = {"data": {"size_mb": 16, "mount": "/data"}}
+        cp.assign(Wanted("db-0", worker.a_published_spec("db", volumes=volumes)))
+        vm = (await cp.until(lambda vms: vms["db-0"].phase is VmPhase.HEALTHY))["db-0"]
+        assert vm.volumes == ("data",)
+        cp.assign()
+        await cp.until(lambda vms: not vms)
+        assert not is_running(vm.pid)
+        assert cp.reports[-1].kept_volumes == ("db-0/data",)
+
+
+def all_three_healthy(vms: dict[str, RunningVm]) -> bool:
+    return [vm.phase for vm in vms.values()] == [VmPhase.HEALTHY] * 3
+
+
+async def test_a_killed_agent_adopts_its_vms_and_restarts_none(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        spec = worker.a_published_spec(replicas=3)
+        cp.assign(*(Wanted(f"web-{number}", spec, number=number + 2) for number in range(3)))
+        before = await cp.until(all_three_healthy)
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            await worker.end(number)
+            cp.reports.clear()
+            await worker.start()
+            after = await cp.until(all_three_healthy)
+            assert {vm.instance: vm.pid for vm in after.values()} == {vm.instance: vm.pid for vm in before.values()}
+            assert all(vm.restarts == 0 for vm in after.values())
+            assert all(vm.running_ms > 0 for vm in after.values())
+
+
+async def test_without_its_control_plane_a_restarted_agent_obeys_the_kept_assignment(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec()))
+        vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        await worker.end(signal.SIGKILL)
+        os.kill(vm.pid, signal.SIGKILL)
+        cp.signed = cp.seen = None  # it knows nothing now
+        cp.reports.clear()
+        await worker.start()
+        again = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        assert again.pid != vm.pid
+
+
+async def test_a_vm_whose_hypervisor_dies_is_seen_within_a_second_and_started_again(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec()))
+        vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        os.kill(vm.pid, signal.SIGKILL)
+        died = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.WAITING, seconds=1))["web-0"]
+        assert died.reason == "the hypervisor killed by signal 9"
+        again = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        assert (again.restarts, again.pid == vm.pid) == (1, False)
+
+
+async def test_a_guest_that_powers_itself_off_is_seen_with_the_reason(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec(script="fake.powers-off-after=0.5")))
+        vm = (await cp.until(lambda vms: vms["web-0"].restarts == 1))["web-0"]
+        assert vm.reason == "the guest powered off (exited with 0)"
+
+
+async def test_a_guest_that_ignores_the_power_button_is_stopped_by_the_deadline(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec(script="fake.power-button=ignored")))
+        vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        started = trio.current_time()
+        cp.assign()
+        await cp.until(lambda vms: not vms)
+        assert 1.5 <= trio.current_time() - started < 5
+        assert not is_running(vm.pid)
+
+
+async def test_what_does_not_get_healthy_by_its_deadline_gives_way_to_the_fallback(tmp_path: Path) -> None:
+    async with (
+        a_worker(tmp_path, net="10.199.91") as worker,
+        addresses_on_this_host("10.199.91.2"),
+    ):
+        cp = worker.control_plane
+        checked = partial(worker.a_published_spec, nic=True, checks=http_check(), start_deadline_ms=2000)
+        good = checked(text="good", script="fake.listens=10.199.91.2:80")
+        bad = checked(text="bad")
+        cp.assign(Wanted("web-0", good))
+        vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        assert vm.host_view is View.OK
+        cp.assign(Wanted("web-0", bad, generation=2, fallback=(1, good)))
+        vm = (await cp.until(lambda vms: bool(vms["web-0"].reverted) and vms["web-0"].phase is VmPhase.HEALTHY))[
+            "web-0"
+        ]
+        assert vm.reverted and vm.reverted.content_hash == bad.content_hash
+        assert vm.reverted.reason == "not healthy within 2000 ms: http 80/: connection refused"
+        assert (vm.content_hash, vm.generation) == (good.content_hash, 1)
+        await worker.end(signal.SIGKILL)
+        cp.reports.clear()
+        await worker.start()
+        after = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        assert (after.pid, after.reverted) == (vm.pid, vm.reverted), "it is remembered across a restart"
+
+
+async def test_a_closure_that_is_not_in_the_cache_leaves_what_runs_untouched(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        good = worker.a_published_spec(text="good")
+        missing = good.model_copy(update={"toplevel": good.toplevel.replace("good", "gone"), "cmdline": "gone"})
+        cp.assign(Wanted("web-0", good))
+        before = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        cp.assign(Wanted("web-0", missing, generation=2, fallback=(1, good)))
+        vm = (await cp.until(lambda vms: "file://" in vms["web-0"].reason))["web-0"]
+        assert (vm.pid, vm.phase, vm.generation) == (before.pid, VmPhase.HEALTHY, 1)
+
+
+async def test_an_assignment_that_is_not_signed_by_the_pinned_key_changes_nothing(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec()))
+        before = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        cp.assign()
+        assert cp.signed and cp.seen
+        cp.offer(type(cp.signed)(cp.signed.data, cp.signed.signature[:-4] + "AAA="), cp.seen)
+        await trio.sleep(0.5)
+        assert "an assignment is refused" in worker.log
+        assert cp.vms()["web-0"].pid == before.pid and is_running(before.pid)
+
+
+async def test_a_restart_and_the_log_are_asked_for_over_the_wire(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec(script="fake.says=hello")))
+        before = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        assert cp.worker
+        vm = await cp.worker.get_vm("web-0")
+        assert (await vm.read()).pid == before.pid
+        assert (await vm.get_connection_info()).worker_id == "w-0"
+        sink = Lines()
+        await vm.get_logs(follow=False, tail_lines=1, sink=sink)
+        assert sink.data.strip() == b"hello"
+        with pytest.raises(Unimplemented):
+            await vm.exec("ls", ())
+        with pytest.raises(NotFound):
+            await (await cp.worker.get_vm("nobody-0")).read()
+        await vm.restart()
+        after = await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY and vms["web-0"].pid != before.pid)
+        assert after["web-0"].restarts == 1
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.data = b""
+
+    async def write(self, data: bytes) -> None:
+        self.data += data
+
+
+async def test_stop_vms_ends_all_and_leaves_nothing_in_the_kernel(tmp_path: Path) -> None:
+    async with a_worker(tmp_path, net="10.199.92") as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec(nic=True)))
+        vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        assert "10.199.92.2" in tool(IP, "route")
+        await worker.end(signal.SIGKILL)
+        await worker.stop_vms()
+        await worker.stop_vms()
+        assert not is_running(vm.pid)
+        assert "10.199.92" not in tool(IP, "route") + tool(IP, "addr")
