@@ -1,13 +1,15 @@
 """Rollouts from publish to outcome, on the real core and workers in memory."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from control_plane.assign import assignment_for
 from control_plane.events import RolloutMoved
 from control_plane.rollout.clocks import take_report
 from control_plane.rollout.table import TRANSITIONS, Signal
-from control_plane.state import Rollout
+from control_plane.state import ChangeKind, Rollout
 from control_plane.tests.builders import EPOCH, a_generation, a_snapshot, a_spec, some_facts
 from control_plane.tests.world import World
 from schema.blueprint import CheckType, Health, HealthCheck, RolloutPolicy, UpdatePolicy, Volume
@@ -330,3 +332,113 @@ def test_a_rollback_is_never_told_as_a_success() -> None:
     world.run()
     signals = [event.signal for event in world.history if isinstance(event, RolloutMoved) and event.generation == 2]
     assert signals == [Signal.UNHEALTHY, Signal.RESTORED]
+
+
+def test_an_old_report_of_going_back_does_not_fail_a_new_commit_with_equal_paths() -> None:
+    world = World(a_snapshot(w0=some_facts()))
+    world.publish(a_generation(1, web(), db()))
+    assert world.run() is RolloutState.SUCCEEDED
+    broken = web("2")
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(2, broken, db()))
+    while newest(world).state is not RolloutState.ROLLING_BACK:
+        world.look_once()
+    stale = world.workers["w0"].report()
+    assert any(vm.reverted for vm in stale.running_vms)
+    world.publish(a_generation(3, broken, db()))
+    world.observations = take_report(
+        world.snapshot, world.observations, stale, now_ms=world.now_ms, lost_after_ms=40_000
+    )
+    world.decide()
+    world.decide()
+    assert newest(world).state is RolloutState.RUNNING
+    world.bad = set()
+    assert world.run() is RolloutState.SUCCEEDED
+
+
+def test_each_changed_vm_carries_the_last_good_one_as_its_fallback_and_an_unchanged_one_none() -> None:
+    world = a_running_world()
+    world.publish(a_generation(2, web("2"), db(), a_spec("fresh", health=CHECKED)))
+    world.look()
+    entries = {
+        entry.instance: entry
+        for worker_id in world.snapshot.workers
+        for entry in assignment_for(world.snapshot, worker_id).entries
+    }
+    fallback = entries["web-0"].fallback
+    assert fallback is not None
+    assert (fallback.generation, fallback.spec) == (1, Sealed.of(web()).text)
+    assert entries["db-0"].fallback is None
+    assert entries["fresh-0"].fallback is None
+    assert entries["web-1"].generation == 1
+
+
+def test_a_vm_without_auto_rollback_has_no_fallback_for_its_worker_to_boot() -> None:
+    world = a_running_world()
+    world.publish(a_generation(2, web("2", update=UpdatePolicy(auto_rollback=False)), db()))
+    world.look()
+    home = world.snapshot.placements["web-0"].worker_id
+    entries = {entry.instance: entry for entry in assignment_for(world.snapshot, home).entries}
+    assert entries["web-0"].generation == 2
+    assert entries["web-0"].fallback is None
+
+
+def test_what_a_superseded_rollout_left_unproven_is_waited_for_although_it_is_not_changed_again() -> None:
+    world = a_running_world()
+    broken = web("2")
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(2, broken, db()))
+    world.look()
+    world.look()
+    assert world.wanted()["web-0"] == 2
+    world.publish(a_generation(3, broken, db(labels={"tier": "data"})))
+    assert newest(world).kinds["web-0"] is ChangeKind.LIVE
+    assert world.run() is RolloutState.ROLLED_BACK
+    assert set(world.wanted().values()) == {1}
+
+
+def test_last_good_generations_are_kept_while_many_newer_ones_supersede_each_other() -> None:
+    world = a_running_world()
+    for number in range(2, 12):
+        worse = web(str(number), replicas=1)
+        world.bad.add(worse.content_hash)
+        world.publish(a_generation(number, worse))
+        world.look()
+    assert 1 in world.snapshot.generations
+    assert world.run() is RolloutState.ROLLED_BACK
+    assert set(world.wanted()) == {"web-0", "web-1", "db-0"}
+
+
+def test_a_vm_whose_volume_is_on_a_full_worker_is_refused_and_goes_nowhere_else() -> None:
+    world = World(a_snapshot(w0=some_facts(memory_mb=512), w1=some_facts(memory_mb=8192)))
+    world.publish(a_generation(1, db(memory_mb=512)))
+    assert world.run() is RolloutState.SUCCEEDED
+    home = world.snapshot.placements["db-0"].worker_id
+    assert home == "w0"
+    world.publish(a_generation(2, a_spec("other", memory_mb=512, health=CHECKED)))
+    assert world.run() is RolloutState.SUCCEEDED
+    other = world.snapshot.placements["other-0"]
+    in_its_place = {"other-0": replace(other, worker_id=home, address="10.77.0.9/24")}
+    world.snapshot = replace(world.snapshot, placements=in_its_place)
+    world.publish(a_generation(3, a_spec("other", memory_mb=512, health=CHECKED), db(memory_mb=512)))
+    world.look()
+    placement = world.snapshot.placements["db-0"]
+    assert placement.worker_id == ""
+    assert f"volume on {home}" in str(placement.reason)
+
+
+def test_a_withdrawn_vm_keeps_its_room_until_its_worker_knows_and_reports_it_gone() -> None:
+    world = World(a_snapshot(w0=some_facts(memory_mb=512)))
+    world.publish(a_generation(1, a_spec("old", memory_mb=512, health=CHECKED)))
+    world.look()
+    world.workers["w0"].deaf = True
+    world.workers["w0"].vms.clear()
+    world.publish(a_generation(2, a_spec("new", memory_mb=64, health=CHECKED)))
+    world.publish(a_generation(3))
+    for _ in range(6):
+        world.look_once()
+        assert "old-0" in world.snapshot.placements
+    assert world.snapshot.placements["old-0"].leaving
+    world.workers["w0"].deaf = False
+    assert world.run() is RolloutState.SUCCEEDED
+    assert world.snapshot.placements == {}

@@ -116,9 +116,13 @@ def test_no_schedule_of_publishes_breaks_a_safety_sentence(
         if is_bad:
             world.bad |= {spec.content_hash for spec in generation.vms.values()} - known
         world.publish(generation)
-        for _ in range(looks):
+        for look in range(looks):
+            for worker in world.workers.values():
+                worker.deaf = look % 3 != number % 3
             world.look()
             watched.check()
+    for worker in world.workers.values():
+        worker.deaf = False
     final = world.run(most=600)
     watched.check()
     if final is RolloutState.SUCCEEDED:

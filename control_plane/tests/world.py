@@ -40,6 +40,8 @@ class FakeWorker:
     vms: dict[str, FakeVm] = field(default_factory=dict)
     obeyed: Assignment | None = None
     silent: bool = False
+    deaf: bool = False
+    """Reports, and goes on with the assignment that it has."""
     started: list[tuple[str, str]] = field(default_factory=list)
 
     def obey(self, assignment: Assignment, now_ms: int) -> None:
@@ -134,7 +136,8 @@ class World:
         for worker in self.workers.values():
             if worker.silent:
                 continue
-            worker.obey(assignment_for(self.snapshot, worker.worker_id), self.now_ms)
+            told = assignment_for(self.snapshot, worker.worker_id)
+            worker.obey(worker.obeyed if worker.deaf and worker.obeyed else told, self.now_ms)
             self.observations = take_report(
                 self.snapshot, self.observations, worker.report(), now_ms=self.now_ms, lost_after_ms=40_000
             )
