@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import trio
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -78,7 +79,8 @@ class Api:
     async def all(self, request: Request) -> Response:
         """Every repository, by name."""
         del request
-        return JSONResponse({"repositories": [self._shown(repository) for repository in self.store.all()]})
+        repositories = await trio.to_thread.run_sync(self.store.all)
+        return JSONResponse({"repositories": [self._shown(repository) for repository in repositories]})
 
     def _shown(self, repository: Repository) -> dict[str, str]:
         return {

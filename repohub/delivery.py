@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from repohub.activity import Activity
 from repohub.outbox import Note, Outbox
 from repohub.store import RepositoryStore
-from repohub.updates import missed_updates, told_after
+from repohub.updates import RefUpdate, missed_updates, told_after
 from repohub.verdict import Delivered, Refusal, Retry, Verdict, delay_after
 from schema.builds import PushNotice
 from schema.errors import ProcuratorError
@@ -99,19 +99,22 @@ class Delivery:
         if quiet is not None:
             missed = missed_updates(after, await self.store.refs(name))
             if not self.activity.still(quiet):
-                missed = ()  # a push has begun meanwhile; its end wakes us again
-            else:
-                self._unsure.discard(name)
+                quiet, missed = None, ()  # a push has begun meanwhile; its end wakes us again
             if missed:
-                log.info("%s: %d updates that the hook did not note", name, len(missed))
-                ids = tuple(self.clockwork.new_id() for _ in missed)
-                now_ns = self.clockwork.now_ns()
-                await trio.to_thread.run_sync(lambda: outbox.add(missed, deliveries=ids, now_ns=now_ns))
+                await self._note(name, outbox, missed)
                 notes = await trio.to_thread.run_sync(outbox.pending)
                 after = told_after(before, (note.update for note in notes))
         if after != before:
             await trio.to_thread.run_sync(outbox.set_told, after)
+        if quiet is not None and self.activity.still(quiet):
+            self._unsure.discard(name)
         return notes
+
+    async def _note(self, name: str, outbox: Outbox, missed: tuple[RefUpdate, ...]) -> None:
+        log.info("%s: %d updates that the hook did not note", name, len(missed))
+        deliveries = tuple(self.clockwork.new_id() for _ in missed)
+        add = partial(outbox.add, missed, deliveries=deliveries, now_ns=self.clockwork.now_ns())
+        await trio.to_thread.run_sync(add)
 
     async def _deliver(self, name: str, default_branch: str, outbox: Outbox, notes: tuple[Note, ...]) -> str:
         for note in notes:

@@ -104,7 +104,10 @@ class Front:
 def _with_security_headers(send: Send) -> Send:
     async def secured(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+            headers = list(message.get("headers", ()))
+            if not any(name.lower() == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-cache"))
+            message["headers"] = [*headers, *SECURITY_HEADERS]
         await send(message)
 
     return secured

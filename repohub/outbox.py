@@ -157,7 +157,7 @@ def sync_directory(directory: Path) -> None:
 def _names(directory: Path) -> list[str]:
     try:
         return sorted(entry.name for entry in directory.iterdir() if entry.name[0].isdigit())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

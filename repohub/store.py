@@ -7,8 +7,8 @@ disagree. A database comes with people and rights.
 """
 
 import os
+import shlex
 import shutil
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,13 +138,15 @@ class RepositoryStore:
 
     @staticmethod
     def install_hooks(repository: Path) -> None:
-        """Write our hook where this repository has another one, each file replaced as a whole."""
-        script = f"#!{sys.executable} -I\n".encode() + _SOURCE.read_bytes()
+        """Write our hook where this repository has another one, each file replaced as a whole.
+
+        A shell script names the interpreter: what may stand behind `#!` is short and without spaces.
+        """
+        python = shlex.quote(sys.executable)
         for hook in _HOOKS:
-            path = repository / "hooks" / hook
-            if path.is_file() and path.read_bytes() == script and path.stat().st_mode & stat.S_IXUSR:
-                continue
-            write_durably(path, script, mode=0o755)
+            start = f'#!/bin/sh\nexec {python} -I "${{0%/*}}/receive.py" {hook}\n'
+            _replace(repository / "hooks" / hook, start.encode(), mode=0o755)
+        _replace(repository / "hooks" / "receive.py", _SOURCE.read_bytes(), mode=0o644)
 
     def tidy(self) -> None:
         """At start: remove what a killed process left half-made, and bring every hook up to date."""
@@ -169,3 +171,8 @@ class RepositoryStore:
         """Pack what many pushes left loose, where git finds that worth while; objects in use are never touched."""
         argv = ["git", "-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"]
         await run(argv, deadline=GC_SECONDS, env=self.environment(name), cwd=self.path(name), check=False)
+
+
+def _replace(path: Path, content: bytes, *, mode: int) -> None:
+    if not path.is_file() or path.read_bytes() != content or path.stat().st_mode & 0o777 != mode:
+        write_durably(path, content, mode=mode)

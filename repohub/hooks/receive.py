@@ -1,8 +1,8 @@
 """The hook of every repository: refuses refs that nobody could name, and notes each accepted update in the outbox.
 
-Installed as `pre-receive` and `post-receive`, it runs as a child of git, needs nothing but Python's standard library
-and talks to nobody: repohub's delivery task carries the notes to CI. What it reads on its standard input is data: it
-never becomes an argument, a path or a format.
+Run as `receive.py pre-receive` and `receive.py post-receive` by two one-line shell scripts beside it, as children of
+git; it needs nothing but Python's standard library and talks to nobody: repohub's delivery task carries the notes to
+CI. What it reads on its standard input is data: it never becomes an argument, a path or a format.
 """
 
 import json
@@ -71,23 +71,24 @@ def post_receive(pushed: list[tuple[str, str, bytes]], *, outbox: Path, page: st
         print(f"\n  Procurator builds this push:\n  {page}\n", file=sys.stderr)
 
 
-def main() -> int:
-    """Run as the hook that this file is installed as; git has made the repository the working directory."""
+def main(kind: str) -> int:
+    """Run as the hook that `kind` names; git has made the repository the working directory."""
     pushed = updates(sys.stdin.buffer.read())
-    if Path(sys.argv[0]).name == "pre-receive":
+    if kind == "pre-receive":
         reason = refusal(pushed)
         if reason:
             print(f"refused: {reason}", file=sys.stderr)
         return 1 if reason else 0
     repository = Path(os.environ.get("GIT_DIR", "."))
-    post_receive(
-        pushed,
-        outbox=repository / "procurator" / "outbox",
-        page=os.environ.get("PROCURATOR_PAGE", ""),
-        now_ns=time.time_ns(),
-    )
+    page = os.environ.get("PROCURATOR_PAGE", "")
+    try:
+        post_receive(pushed, outbox=repository / "procurator" / "outbox", page=page, now_ns=time.time_ns())
+    except OSError as error:
+        print(f"The push is taken, but could not be noted for CI ({error.strerror}).", file=sys.stderr)
+        print("It will be told as soon as that is mended.", file=sys.stderr)
+        return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))

@@ -11,7 +11,9 @@ import tomli_w
 import trio
 
 from nix.run import open_process
+from repohub.cgi import GitLimits
 from repohub.outbox import Outbox
+from repohub.store import RepositoryStore
 from repohub.tests.running import FakeCi, Running, a_ci, a_repohub, a_token_file, commit, until
 from repohub.updates import RefUpdate
 from schema.builds import ZERO_SHA
@@ -208,3 +210,45 @@ def test_an_outbox_keeps_order_and_only_so_many_refused(tmp_path: Path) -> None:
     assert outbox.told() == {"refs/heads/0": "1" * 40}
     (tmp_path / "procurator" / "told.json").write_text("torn")
     assert outbox.told() == {}
+
+
+async def test_a_note_that_cannot_be_written_is_said_to_the_pusher_and_made_up_for(tmp_path: Path) -> None:
+    ci = FakeCi()
+    async with a_ci(ci) as ci_url, a_repohub(tmp_path, ci_url=ci_url) as hub:
+        await hub.create()
+        outbox = hub.repository() / "procurator" / "outbox"
+        outbox.rmdir()
+        outbox.write_text("in the way")
+        sha = await commit(hub)
+        pushed = await hub.git("push", hub.remote(), "main")
+        assert b"could not be noted for CI" in pushed.stderr
+        assert (await hub.http.get("/demo/example")).status_code == 200
+        outbox.unlink()
+        await until(lambda: ci.notices)
+        assert ci.notices[0].new == sha
+
+
+async def test_hooks_are_mended_at_start_and_work_where_paths_have_spaces(tmp_path: Path) -> None:
+    place = tmp_path / "a place with 'spaces'"
+    place.mkdir()
+    async with a_repohub(place) as hub:
+        await hub.create()
+        for hook in ("pre-receive", "post-receive", "receive.py"):
+            (hub.repository() / "hooks" / hook).unlink()
+        half = hub.state / "repositories" / ".new-x"
+        half.mkdir()
+    async with a_repohub(place) as hub:
+        await commit(hub)
+        await hub.git("push", "-q", hub.remote(), "main")
+        assert len(hub.outbox()) == 1
+        assert not half.exists()
+
+
+async def test_packing_keeps_what_is_there(tmp_path: Path) -> None:
+    async with a_repohub(tmp_path) as hub:
+        await hub.create()
+        sha = await commit(hub)
+        await hub.git("push", "-q", hub.remote(), "main")
+        store = RepositoryStore(hub.state, GitLimits(max_push_bytes=1))
+        await store.collect("demo/example")
+        assert await store.refs("demo/example") == {"refs/heads/main": sha}
