@@ -39,9 +39,11 @@ class Closures:
         """Make the closures of `paths` valid here; only what is missing crosses the network.
 
         One copy at a time: two nix (2.8) that want the same path of a store fail each other, and what they share would
-        be fetched twice. Each cache gets `deadline` seconds. Raises BadSignature when a path is not signed by a pinned key, Unavailable
-        when no cache had it whole; what was pulled so far stays for the next try.
+        be fetched twice. Each cache gets `deadline` seconds. Raises BadSignature when a path is not signed by a pinned
+        key, Unavailable when no cache had it whole; what was pulled so far stays for the next try.
         """
+        if await self._is_valid(paths):
+            return
         async with self._copying:
             if not await self._is_valid(paths):
                 await self._copy(paths, deadline=deadline)
