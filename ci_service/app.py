@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import trio
-from nix.isolation import probe_isolation
 
 from ci_service.building import Workshop, WorkshopDeadlines
 from ci_service.following import Follower
@@ -20,6 +19,7 @@ from ci_service.settings import Settings
 from ci_service.store import BuildStore
 from ci_service.updates import Updates
 from nix.environment import NixEnvironment
+from nix.isolation import probe_isolation
 from nix.jail import Jail
 from schema.errors import InvalidInput, NotFound
 from schema.http import RequestLimits, serve_http

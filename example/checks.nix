@@ -1,12 +1,13 @@
 # What CI runs before it builds anything: one derivation a check, which fails when the check does.
-{ library, site }:
+{ library }:
 let
   variant = import ./variant.nix;
+  page = library.tree "page" { "index.html" = builtins.readFile ./web/index.html; } [ ];
 in
 {
   # The same busybox httpd as in the guest answers with the page.
   page = library.shell "check-page" { } ''
-    printf 'GET / HTTP/1.0\r\n\r\n' | httpd -i -h ${site} >answer
+    printf 'GET / HTTP/1.0\r\n\r\n' | httpd -i -h ${page} >answer
     cat answer
     grep -q '^HTTP/1.[01] 200 OK' answer
     ${if variant == "failing-check" then "grep -q 'a text that the page does not have' answer" else "grep -q '<title>' answer"}

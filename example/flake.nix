@@ -31,6 +31,6 @@
         nixosConfigurations
         packages
         ;
-      checks.${system} = import ./checks.nix { inherit library site; };
+      checks.${system} = import ./checks.nix { inherit library; };
     };
 }
