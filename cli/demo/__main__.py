@@ -110,9 +110,7 @@ class Demo:
         await show_result(outcome.status, pushed)
         self.healthy = True
         direct = await seconds_of_a_direct_boot(environ=os.environ)
-        say(
-            f"\nthe demo took {took:.1f} s, one direct QEMU boot of the same guest {direct:.1f} s: {took / direct:.1f}x"
-        )
+        say(f"\nthe demo took {took:.1f} s, which is {took / direct:.1f} times one direct QEMU boot ({direct:.1f} s)")
         if not self.once:
             say(things_to_try(self.workspace, cluster, pushed))
 
@@ -138,15 +136,14 @@ async def read_status(cluster: LocalCluster) -> ClusterStatus:
 
 def things_to_try(workspace: Workspace, cluster: LocalCluster, pushed: Pushed) -> str:
     """Three next steps, as commands."""
-    state = f"--state {cluster.state.root}"
     return "\n".join(
         [
             "three things to try, in another terminal:",
-            f"  cd {workspace.clone}",
-            "  1. a new text:               edit web/index.html, then  git commit -am 'New text' && git push",
-            '  2. a failing health check:   put "unhealthy" into variant.nix, commit and push; it goes back by itself',
-            f"  3. what a guest writes:      {executables() / 'pcr'} vm logs web-0",
-            f"the builds: {pushed.page_url}    Ctrl-C stops everything; {state}",
+            f"  export PROCURATOR_STATE={cluster.state.root} PATH={executables()}:$PATH; cd {workspace.clone}",
+            "  1. a new text:              edit web/index.html, then  git commit -am 'New text' && git push",
+            '  2. a failing health check:  put "unhealthy" into variant.nix, commit and push; then  pcr status',
+            "  3. what a guest writes:     pcr vm logs web-0",
+            f"The builds: {pushed.page_url}   Ctrl-C stops everything.",
         ]
     )
 
