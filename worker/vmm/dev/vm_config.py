@@ -141,7 +141,7 @@ def parse(body: bytes) -> Json:
         raise Refused(400, "Failed to deserialize JSON", _syntax_problem(body, error)) from error
     try:
         if isinstance(parsed, list):
-            raise TypeError(f"invalid length {min(len(parsed), 2)}, expected struct VmConfig with 28 elements")
+            raise TypeError("invalid length 2, expected struct VmConfig with 28 elements")
         return _struct("VmConfig", VM_CONFIG, parsed)
     except TypeError as problem:
         raise Refused(400, "Failed to deserialize JSON", f"{problem}{place}") from problem

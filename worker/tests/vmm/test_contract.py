@@ -1,0 +1,268 @@
+"""The contract of the `Hypervisor` port as recorded on cloud-hypervisor v53, held to every implementation of it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from schema.errors import Unavailable
+from worker.tests.vmm.subjects import PROCESSES, a_config, a_disk, a_folder, a_kernel, running
+from worker.vmm.config import Disk, VmConfig
+from worker.vmm.fake import FakeHypervisor
+from worker.vmm.port import Hypervisor, HypervisorRefused, Refusal, VmAction, VmState, create_and_boot
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A hypervisor without a VM, and a folder for files."""
+
+    hypervisor: Hypervisor
+    folder: Path
+    subject: str
+
+
+@pytest.fixture(params=("memory", *PROCESSES))
+async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
+    with a_folder() as folder:
+        if request.param == "memory":
+            with FakeHypervisor(on_host=True) as fake:
+                yield Case(fake, folder, request.param)
+        else:
+            async with running(request.param, folder) as started:
+                yield Case(started.client, folder, request.param)
+
+
+async def refusal(case: Case, what: VmAction | VmConfig | str) -> HypervisorRefused:
+    with pytest.raises(HypervisorRefused) as caught:
+        match what:
+            case VmAction():
+                await case.hypervisor.act(what)
+            case VmConfig():
+                await case.hypervisor.create(what)
+            case "info":
+                await case.hypervisor.info()
+            case _:
+                await case.hypervisor.counters()
+    return caught.value
+
+
+async def test_ping_tells_version_and_pid(case: Case) -> None:
+    identity = await case.hypervisor.ping()
+    assert identity.version.split(".")[0] in ("53", "54")
+    assert identity.pid > 1
+
+
+# One row of the recorded table after the other: what each request does without a VM, created, running.
+
+
+async def test_without_a_vm_everything_but_create_and_delete_is_refused(case: Case) -> None:
+    assert (await refusal(case, "info")).causes == ("The VM info is not available", "VM is not created")
+    assert (await refusal(case, VmAction.BOOT)).causes == ("The VM could not boot", "VM config is missing")
+    assert (await refusal(case, VmAction.SHUTDOWN)).causes == ("The VM could not shutdown", "VM is not running")
+    assert (await refusal(case, VmAction.POWER_BUTTON)).causes == ("Error triggering power button", "VM is not running")
+    assert (await refusal(case, "counters")).causes == ("The VM info is not available", "VM is not running")
+    await case.hypervisor.act(VmAction.DELETE)
+
+
+async def test_status_codes_without_a_vm_are_the_recorded_ones(case: Case) -> None:
+    assert (await refusal(case, "info")).status == 404
+    assert (await refusal(case, VmAction.BOOT)).status == 404
+    assert (await refusal(case, VmAction.SHUTDOWN)).status == 500
+    assert (await refusal(case, "counters")).status == 500
+
+
+async def test_refusals_are_told_apart_by_their_text(case: Case) -> None:
+    assert (await refusal(case, "info")).refusal is Refusal.NO_VM
+    assert (await refusal(case, VmAction.BOOT)).refusal is Refusal.NO_VM
+    assert (await refusal(case, "counters")).refusal is Refusal.NOT_RUNNING
+
+
+async def test_created_vm_shows_its_config_and_refuses_what_needs_a_running_one(case: Case) -> None:
+    config = a_config(case.folder)
+    await case.hypervisor.create(config)
+    info = await case.hypervisor.info()
+    assert (info.state, info.memory_bytes) == (VmState.CREATED, config.memory_bytes)
+    assert info.config["serial"] == {"mode": "Socket", "socket": config.serial_socket}
+    assert info.config["payload"] == {"kernel": config.kernel, "cmdline": config.cmdline}
+    assert (await refusal(case, config)).causes == ("The VM could not be created", "VM is already created")
+    assert (await refusal(case, VmAction.SHUTDOWN)).causes == ("The VM could not shutdown", "VM is not running")
+    assert (await refusal(case, VmAction.POWER_BUTTON)).causes == ("Error triggering power button", "VM is not running")
+    assert (await refusal(case, "counters")).refusal is Refusal.NOT_RUNNING
+    await case.hypervisor.act(VmAction.DELETE)
+    assert (await refusal(case, "info")).refusal is Refusal.NO_VM
+
+
+async def test_running_vm_refuses_a_second_create_and_boot(case: Case) -> None:
+    config = a_config(case.folder)
+    await create_and_boot(case.hypervisor, config)
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+    second = await refusal(case, config)
+    assert (second.status, second.causes) == (500, ("The VM could not be created", "VM is already created"))
+    assert (await refusal(case, VmAction.BOOT)).causes == ("The VM could not boot", "VM is already created")
+    assert second.refusal is Refusal.VM_EXISTS
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+async def test_creating_over_a_running_vm_leaves_it_running(case: Case) -> None:
+    config = a_config(case.folder)
+    await create_and_boot(case.hypervisor, config)
+    with pytest.raises(HypervisorRefused, match="already created"):
+        await create_and_boot(case.hypervisor, config)
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+async def test_counters_of_an_idle_disk_hold_no_sentinels(case: Case) -> None:
+    disk = a_disk(case.folder)
+    await create_and_boot(case.hypervisor, a_config(case.folder, disks=(Disk(str(disk), "vol-0", readonly=False),)))
+    counters = await case.hypervisor.counters()
+    (name,) = (name for name in counters if name.startswith("_disk"))
+    assert counters[name]["read_bytes"] == 0
+    assert "read_latency_min" not in counters[name]
+
+
+async def test_boot_gives_every_device_an_id(case: Case) -> None:
+    disk = a_disk(case.folder)
+    config = a_config(case.folder, disks=(Disk(str(disk), "vol-0", readonly=True),))
+    await case.hypervisor.create(config)
+    before = (await case.hypervisor.info()).config["disks"]
+    assert isinstance(before, list)
+    assert "id" not in before[0]
+    await case.hypervisor.act(VmAction.BOOT)
+    after = (await case.hypervisor.info()).config["disks"]
+    assert isinstance(after, list)
+    assert after[0]["id"] == "_disk0"
+    assert (after[0]["serial"], after[0]["readonly"], after[0]["image_type"]) == ("vol-0", True, "Raw")
+
+
+async def test_shutdown_leads_back_to_created_and_the_vm_boots_again(case: Case) -> None:
+    await create_and_boot(case.hypervisor, a_config(case.folder))
+    await case.hypervisor.act(VmAction.SHUTDOWN)
+    assert (await case.hypervisor.info()).state is VmState.CREATED
+    assert (await refusal(case, VmAction.SHUTDOWN)).refusal is Refusal.NOT_RUNNING
+    await case.hypervisor.act(VmAction.BOOT)
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+async def test_delete_stops_a_running_vm_and_removes_the_serial_socket(case: Case) -> None:
+    config = a_config(case.folder)
+    await create_and_boot(case.hypervisor, config)
+    assert Path(config.serial_socket).is_socket()
+    await case.hypervisor.act(VmAction.DELETE)
+    assert not Path(config.serial_socket).exists()
+    await create_and_boot(case.hypervisor, config)
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+async def test_serial_socket_listens_from_create_on(case: Case) -> None:
+    config = a_config(case.folder)
+    await case.hypervisor.create(config)
+    async with await trio.open_unix_socket(config.serial_socket) as serial:
+        await case.hypervisor.act(VmAction.BOOT)
+        with trio.fail_after(10):
+            assert await serial.receive_some(1)
+
+
+async def test_vmm_shutdown_ends_it(case: Case) -> None:
+    await create_and_boot(case.hypervisor, a_config(case.folder))
+    await case.hypervisor.act(VmAction.SHUTDOWN_VMM)
+    with trio.fail_after(5), pytest.raises(Unavailable):
+        while True:
+            await case.hypervisor.ping()
+            await trio.sleep(0.005)
+
+
+# Failed creates and boots: three kinds, each leaving something else behind.
+
+
+async def test_create_checks_no_file(case: Case) -> None:
+    missing = case.folder / "missing"
+    await case.hypervisor.create(a_config(case.folder, kernel=missing))
+    assert (await case.hypervisor.info()).state is VmState.CREATED
+
+
+async def test_serial_socket_in_use_fails_create_and_keeps_its_config(case: Case) -> None:
+    config = a_config(case.folder)
+    Path(config.serial_socket).touch()
+    failed = await refusal(case, config)
+    assert failed.causes[0] == "The VM could not be created"
+    assert failed.causes[-1] == "Address already in use (os error 98)"
+    assert (await refusal(case, config)).refusal is Refusal.VM_EXISTS
+    await case.hypervisor.act(VmAction.DELETE)
+    Path(config.serial_socket).unlink(missing_ok=True)
+    await create_and_boot(case.hypervisor, config)
+
+
+async def test_missing_kernel_fails_late_and_the_vm_object_stays(case: Case) -> None:
+    await case.hypervisor.create(a_config(case.folder, kernel=case.folder / "missing"))
+    failed = await refusal(case, VmAction.BOOT)
+    expected = ("The VM could not boot", "Cannot open kernel file", "No such file or directory (os error 2)")
+    assert (failed.status, failed.causes) == (500, expected)
+    assert (await case.hypervisor.info()).state is VmState.CREATED
+    assert (await refusal(case, VmAction.BOOT)).causes == ("The VM could not boot", "VM is already created")
+    await case.hypervisor.act(VmAction.POWER_BUTTON)
+    await case.hypervisor.act(VmAction.SHUTDOWN)
+    assert (await refusal(case, VmAction.BOOT)).causes == expected
+
+
+async def test_kernel_that_is_text_fails_late(case: Case) -> None:
+    kernel = a_kernel(case.folder, b"no kernel " * 1000)
+    await case.hypervisor.create(a_config(case.folder, kernel=kernel))
+    bad = "Kernel Loader: Invalid bzImage"
+    assert (await refusal(case, VmAction.BOOT)).causes == (
+        "The VM could not boot",
+        "Cannot load the kernel into memory",
+        f"Kernel Loader: failed to load bzImage kernel image: {bad}",
+        bad,
+    )
+
+
+async def test_missing_initramfs_fails_early_and_a_second_boot_checks_again(case: Case) -> None:
+    initrd = case.folder / "initrd"
+    await case.hypervisor.create(a_config(case.folder, initrd=initrd))
+    expected = ("The VM could not boot", "Cannot open initramfs file", "No such file or directory (os error 2)")
+    assert (await refusal(case, VmAction.BOOT)).causes == expected
+    assert (await refusal(case, VmAction.BOOT)).causes == expected
+    initrd.write_bytes(bytes(512))
+    await case.hypervisor.act(VmAction.BOOT)
+
+
+async def test_missing_disk_drops_the_disks_and_a_second_boot_runs_without_them(case: Case) -> None:
+    missing = case.folder / "missing"
+    disks = (Disk(str(a_disk(case.folder)), "a", readonly=False), Disk(str(missing), "b", readonly=False))
+    await case.hypervisor.create(a_config(case.folder, disks=disks))
+    assert (await refusal(case, VmAction.BOOT)).causes == (
+        "The VM could not boot",
+        "Error from device manager",
+        "Cannot open disk path",
+        f"I/O error (path={missing} op=open)",
+        "No such file or directory (os error 2)",
+    )
+    assert "disks" not in (await case.hypervisor.info()).config
+    await case.hypervisor.act(VmAction.BOOT)
+
+
+async def test_one_file_as_two_writable_disks_fails_on_the_lock(case: Case) -> None:
+    disk = str(a_disk(case.folder))
+    disks = (Disk(disk, "a", readonly=False), Disk(disk, "b", readonly=False))
+    await case.hypervisor.create(a_config(case.folder, disks=disks))
+    causes = (await refusal(case, VmAction.BOOT)).causes
+    assert causes[1] == "Error locking disk images: Another instance likely holds a lock"
+    assert causes[-1] == "The file is already locked"
+    assert (await refusal(case, VmAction.BOOT)).refusal is Refusal.VM_EXISTS
+
+
+async def test_create_and_boot_leaves_no_vm_behind_when_it_fails(case: Case) -> None:
+    disk = Disk(str(case.folder / "missing"), "a", readonly=False)
+    for config in (
+        a_config(case.folder, disks=(disk,)),
+        a_config(case.folder, kernel=case.folder / "none"),
+        a_config(case.folder, initrd=case.folder / "none"),
+    ):
+        with pytest.raises(HypervisorRefused):
+            await create_and_boot(case.hypervisor, config)
+        assert (await refusal(case, "info")).refusal is Refusal.NO_VM
+        assert not Path(config.serial_socket).exists()
+    await create_and_boot(case.hypervisor, a_config(case.folder))
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
