@@ -27,13 +27,12 @@ class ControlPlaneBackend:
     async def attach_worker(self, identity: Identity, hello: WorkerHello, worker: Worker) -> WorkerSession:
         """As Backend.attach_worker. Raises InvalidInput for an id that is no DNS label."""
         await self._control_plane.attach(hello, worker)
-        log.info("worker %s is connected (%s)", hello.worker_id, identity.subject)
+        log.info("worker %s logged in as %s", hello.worker_id, identity.subject)
         return WorkerOperations(self._control_plane, hello.worker_id, worker)
 
     async def detach_worker(self, worker_id: str, worker: Worker) -> None:
         """As Backend.detach_worker."""
         self._control_plane.detach(worker_id, worker)
-        log.info("a connection of worker %s has ended", worker_id)
 
     async def verify_token(self, token: str) -> Identity | None:
         """As Backend.verify_token."""

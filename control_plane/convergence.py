@@ -110,6 +110,12 @@ def worker_state(observations: Observations, worker_id: str, moment: Moment) -> 
     return WorkerState.LOST if silent_ms > moment.lost_after_ms else WorkerState.READY
 
 
+def lost_workers(snapshot: Snapshot, observations: Observations, moment: Moment) -> frozenset[str]:
+    """The workers that show as lost."""
+    states = {worker_id: worker_state(observations, worker_id, moment) for worker_id in snapshot.workers}
+    return frozenset(worker_id for worker_id, state in states.items() if state is WorkerState.LOST)
+
+
 def _worker_status(
     snapshot: Snapshot, observations: Observations, worker: WorkerRecord, moment: Moment
 ) -> WorkerStatus:

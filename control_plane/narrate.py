@@ -1,6 +1,6 @@
 """The events that people are shown, from two snapshots or two reports of a worker; it sends none of them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from control_plane.observations import Observed
 from control_plane.state import NOTHING, Placement, Snapshot, natural
@@ -32,6 +32,20 @@ def report_events(before: Observed | None, after: Observed, *, wall_ms: int) -> 
     for instance in sorted(set(old) - set(after.vms)):
         events.append(Event(at_ms=wall_ms, kind=EventKind.VM, subject=instance, message="gone"))
     return tuple(events)
+
+
+def liveness_events(before: Collection[str], after: Collection[str], *, wall_ms: int) -> tuple[Event, ...]:
+    """The workers that were lost, or are back. Both arguments are the lost ones."""
+    lost = [
+        (worker_id, "lost: it has not been heard of for too long") for worker_id in after if worker_id not in before
+    ]
+    back = [(worker_id, "heard of again") for worker_id in before if worker_id not in after]
+    return tuple(connection_event(worker_id, message, wall_ms=wall_ms) for worker_id, message in sorted(lost + back))
+
+
+def connection_event(worker_id: str, message: str, *, wall_ms: int) -> Event:
+    """Something about whether a worker can be reached."""
+    return Event(at_ms=wall_ms, kind=EventKind.WORKER, subject=worker_id, message=message)
 
 
 _Told = tuple[EventKind, str, str]

@@ -24,9 +24,22 @@ class Observed:
         """The report, its VMs by instance."""
         return cls(report, received_ms, {vm.instance: vm for vm in report.running_vms})
 
+    def tells_news(self, before: "Observed | None") -> bool:
+        """Whether anything but the passing of time has changed since `before`."""
+        if before is None or before.report.revision != self.report.revision or before.report.epoch != self.report.epoch:
+            return True
+        return _without_times(before) != _without_times(self)
+
     def obeys(self, snapshot: Snapshot, revision: int) -> bool:
         """Whether the worker had taken up `revision` of this database when it reported."""
         return self.report.epoch == snapshot.epoch and self.report.revision >= revision
+
+
+def _without_times(observed: Observed) -> list[tuple[object, ...]]:
+    return [
+        (vm.instance, vm.phase, vm.generation, vm.content_hash, vm.spec_hash, vm.reverted, vm.guest_view, vm.host_view)
+        for vm in observed.report.running_vms
+    ]
 
 
 @dataclass(frozen=True, slots=True)

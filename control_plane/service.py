@@ -14,10 +14,10 @@ from control_plane.assign import assignment_for
 from control_plane.authority import Authority, Bell
 from control_plane.closures import live_closures
 from control_plane.connections import Connections, ForwardedVm, ForwardedWorker
-from control_plane.convergence import Moment, cluster_status
+from control_plane.convergence import Moment, cluster_status, lost_workers
 from control_plane.events import StateEvent
 from control_plane.joining import join
-from control_plane.narrate import report_events, state_events
+from control_plane.narrate import connection_event, liveness_events, report_events, state_events
 from control_plane.observations import Observations
 from control_plane.plan import Limits, Plan, plan
 from control_plane.publish import accept, check_publish, receipt
@@ -30,11 +30,11 @@ from schema.errors import NotFound, Unavailable
 from schema.generation import Publish, PublishReceipt
 from schema.interfaces import LONG_POLL_SECONDS, Vm, Worker, WorkerHello
 from schema.signing import PublicKey, SecretKey
-from schema.status import ClusterStatus, LiveClosures, PushReply, WorkerReport
+from schema.status import ClusterStatus, Event, LiveClosures, PushReply, WorkerReport
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_MS = 5_000
 """How long the reconciler sleeps at most when nothing wakes it."""
 RETRY_SECONDS = 1.0
 """How long it waits when the database could not be written."""
@@ -75,6 +75,7 @@ class ControlPlane:
         self._bell = Bell()
         self._connections = Connections()
         self._observations = Observations(started_ms=clock.monotonic_ms())
+        self._lost: frozenset[str] = frozenset()
         self._signed: dict[str, tuple[int, SignedAssignment]] = {}
         self.authority = Authority(database, realm=realm, on_change=self._changed)
         self.events = EventStream(epoch=database.epoch, starts=database.starts, status=self.status)
@@ -96,11 +97,14 @@ class ControlPlane:
         )
 
     def _changed(self, before: Snapshot, after: Snapshot) -> None:
-        events = state_events(before, after, wall_ms=self._clock.wall_ms())
+        self._tell(state_events(before, after, wall_ms=self._clock.wall_ms()))
+        self._bell.ring()
+
+    def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
             log.info("%s %s: %s", event.kind.value, event.subject, event.message)
-        self.events.append(events)
-        self._bell.ring()
+        if events:
+            self.events.append(events)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write and reconcile until cancelled."""
@@ -118,8 +122,8 @@ class ControlPlane:
             if found.events:
                 await self._carry_out(found)
                 continue
-            pause = LONGEST_PAUSE_SECONDS if found.recheck_ms is None else found.recheck_ms / 1000
-            with trio.move_on_after(min(pause, LONGEST_PAUSE_SECONDS)):
+            pauses_ms = [LONGEST_PAUSE_MS, self._limits.lost_after_ms, found.recheck_ms or LONGEST_PAUSE_MS]
+            with trio.move_on_after(min(pauses_ms) / 1000):
                 await news.wait()
 
     def _tick(self) -> None:
@@ -127,6 +131,9 @@ class ControlPlane:
         self._observations = tick(
             self.snapshot, self._observations, now_ms=moment.now_ms, lost_after_ms=moment.lost_after_ms
         )
+        lost = lost_workers(self.snapshot, self._observations, moment)
+        self._tell(liveness_events(self._lost, lost, wall_ms=moment.wall_ms))
+        self._lost = lost
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         moment = self._moment()
@@ -197,10 +204,8 @@ class ControlPlane:
             self.snapshot, self._observations, report, now_ms=moment.now_ms, lost_after_ms=moment.lost_after_ms
         )
         after = self._observations.workers[report.worker_id]
-        events = report_events(before, after, wall_ms=moment.wall_ms)
-        if events:
-            self.events.append(events)
-        if before is None or was_lost or before.report.revision != report.revision or before.vms != after.vms:
+        self._tell(report_events(before, after, wall_ms=moment.wall_ms))
+        if was_lost or after.tells_news(before):
             self._bell.ring()
         return PushReply(server_time_ms=moment.wall_ms, interval_ms=self._interval_ms)
 
@@ -235,12 +240,14 @@ class ControlPlane:
         await self.authority.change(partial(join, hello=hello, network=self._network))
         self._connections.attach(hello.worker_id, worker)
         self._observations = self._observations.with_connection(hello.worker_id, connected=True)
+        self._tell((connection_event(hello.worker_id, "connected", wall_ms=self._clock.wall_ms()),))
         self._bell.ring()
 
     def detach(self, worker_id: str, worker: Worker) -> None:
         """That connection has ended; its VMs stay where they are."""
         if self._connections.detach(worker_id, worker):
             self._observations = self._observations.with_connection(worker_id, connected=False)
+            self._tell((connection_event(worker_id, "disconnected", wall_ms=self._clock.wall_ms()),))
             self._bell.ring()
 
     def check_session(self, worker_id: str, worker: Worker) -> None:

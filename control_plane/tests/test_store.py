@@ -114,6 +114,24 @@ def test_sqlite_is_asked_for_wal_and_full_synchronisation(tmp_path: Path) -> Non
     database.close()
 
 
+def test_a_full_disk_refuses_the_change_whole_and_the_next_one_works(tmp_path: Path) -> None:
+    database = a_database(tmp_path / "state")
+    before = database.load("default")
+    with database._engine.connect() as connection:
+        used = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {used}")
+    many = tuple(a_spec(f"vm{n}") for n in range(50))
+    after = apply(before, GenerationPublished(a_generation(1, *many)))
+    with pytest.raises(Unavailable, match="full"):
+        database.write(before, after)
+    assert database.load("default") == before
+    with database._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 100000")
+    database.write(before, after)
+    assert database.load("default") == after
+    database.close()
+
+
 PUBLISHER = """
 import sys
 from pathlib import Path

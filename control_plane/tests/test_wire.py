@@ -269,3 +269,28 @@ async def test_the_newest_connection_of_a_worker_takes_the_place_of_an_older_one
                 await old.push_data(WorkerReport(worker_id="w0"))
             await new.push_data(WorkerReport(worker_id="w0"))
         await until(master, lambda status: not status.workers[0].connected)
+
+
+async def test_a_worker_that_is_not_heard_of_is_told_as_lost_and_as_back_and_nothing_moves(tmp_path: Path) -> None:
+    settings = some_settings(tmp_path, liveness={"interval_ms": 100, "lost_after_ms": 500})
+    async with running(settings), session(settings) as master:
+        worker, seen = LiveWorker("w0"), Recorder()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(master.watch, seen, None)
+            async with trio.open_nursery() as working:
+                working.start_soon(worker.run, settings)
+                await master.publish_state(a_publish(1, web(), rollout=QUICK))
+                before = await until(master, converged)
+                working.cancel_scope.cancel()
+            status = await until(master, lambda status: status.workers[0].state is WorkerState.LOST)
+            assert [vm.worker_id for vm in status.vms] == [vm.worker_id for vm in before.vms]
+            assert status.convergence is Convergence.PROGRESSING
+            assert "not been heard of" in status.reason
+            async with trio.open_nursery() as working:
+                working.start_soon(worker.run, settings)
+                await until(master, converged)
+                working.cancel_scope.cancel()
+            await seen.until(lambda seen: any(event.message == "heard of again" for event in seen.events))
+            nursery.cancel_scope.cancel()
+    assert any(event.message.startswith("lost") for event in seen.events)
+    assert len(worker.fake.started) == 2
