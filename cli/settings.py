@@ -28,6 +28,8 @@ class Target:
     address: str
     token_file: Path | None
     ci_url: str
+    local_ready: Path | None = None
+    """The ready file of the local control plane, when that one is meant."""
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:
@@ -48,11 +50,12 @@ def find_target(options: Options, *, environ: Mapping[str, str]) -> Target:
         address = address or configured.control_plane.address
         token_file = token_file or configured.control_plane.token_file
         ci_url = ci_url or configured.ci.url
-    state = state_dir(environ)
+    run = state_dir(environ) / "run"
     return Target(
-        address=address or f"unix:{state / 'run' / 'control-plane.sock'}",
+        address=address or f"unix:{run / 'control-plane.sock'}",
         token_file=token_file,
-        ci_url=ci_url or _local_ci(state),
+        ci_url=ci_url or _local_ci(run),
+        local_ready=None if address else run / "control-plane.json",
     )
 
 
@@ -70,9 +73,9 @@ def _has_settings(options: Options, environ: Mapping[str, str]) -> bool:
     )
 
 
-def _local_ci(state: Path) -> str:
+def _local_ci(run: Path) -> str:
     """CI's address as `pcr up`'s CI wrote it when it began to listen."""
-    ready = state / "run" / "ci.json"
+    ready = run / "ci.json"
     try:
         addresses = json.loads(ready.read_text(encoding="utf-8"))["addresses"]
         return f"http://{addresses['http']}"

@@ -19,19 +19,11 @@ def command() -> None:
 @click.pass_context
 def list_vms(context: click.Context, *, output: OutputFormat) -> None:
     """List every instance, where it runs, how it is, and why."""
+    from cli.asking import cluster_status
     from cli.render.values import as_json
     from cli.render.vms import vm_lines, vm_table
-    from cli.session import control_plane, run_command
-    from schema.interfaces import Role
-    from schema.status import ClusterStatus
 
-    target = target_of(context)
-
-    async def ask() -> ClusterStatus:
-        async with control_plane(target, Role.VIEWER) as master:
-            return await master.get_cluster_status()
-
-    found = vm_lines(run_command(ask))
+    found = vm_lines(cluster_status(target_of(context)))
     click.echo(as_json(found) if output == "json" else vm_table(found, wide=True))
 
 

@@ -67,6 +67,15 @@ class Cluster:
             while self.asked < times:
                 await self.changed.wait()
 
+    @asynccontextmanager
+    async def http(self) -> AsyncIterator[str]:
+        """The control plane's HTTP; its address."""
+        body = self.status.model_dump_json(by_alias=True)
+        app = Starlette(routes=[Route("/v1/status", lambda _: Response(body, media_type="application/json"))])
+        async with trio.open_nursery() as nursery:
+            yield await nursery.start(partial(serve_http, app, host="127.0.0.1", port=0, graceful_seconds=0.1))
+            nursery.cancel_scope.cancel()
+
     async def pcr(self, *argv: str, deadline: float = 30, module: str = "cli.main") -> Completed:
         """Run `pcr` against this cluster, found by its state directory alone."""
         env = {"HOME": str(self.root / "home"), "PROCURATOR_STATE": str(self.root)}

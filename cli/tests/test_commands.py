@@ -1,6 +1,7 @@
 """`pcr` as a program, against a control plane over a real unix socket and a CI over real HTTP."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -100,7 +101,7 @@ async def test_waiting_for_a_commit_follows_its_build_to_its_rollout(tmp_path: P
         ended = await cluster.pcr("rollout", "wait", "--commit", COMMIT, "-o", "json")
         assert ended.returncode == 0, ended.stderr
         assert json.loads(ended.stdout)["generation"] == 3
-        assert ended.stderr.splitlines() == [
+        assert ended.stderr.splitlines()[:2] == [
             f"waiting: no build of {COMMIT} is known yet".encode(),
             b"waiting: build 7: running",
         ]
@@ -163,9 +164,29 @@ async def test_a_mistyped_commit_is_refused(tmp_path: Path) -> None:
 async def test_the_start_of_status_loads_no_more_than_it_needs() -> None:
     """`pcr status` is asked for all the time: httpx, starlette, sqlalchemy and rich cost more than the answer."""
     code = (
-        "import sys, cli.main, cli.commands.status, cli.session, cli.render.status;"
-        "print([name for name in ('httpx', 'starlette', 'hypercorn', 'sqlalchemy', 'rich')"
+        "import sys, cli.main, cli.commands.status, cli.asking, cli.render.status;"
+        "print([name for name in ('trio', 'capnp', 'httpx', 'starlette', 'hypercorn', 'sqlalchemy', 'rich')"
         " if name in sys.modules])"
     )
     done = await run([sys.executable, "-c", code], deadline=30, env={})
     assert done.stdout == b"[]\n"
+
+
+async def test_the_local_control_plane_is_asked_by_http_while_it_lives(tmp_path: Path) -> None:
+    async with a_cluster(tmp_path, a_status()) as cluster, cluster.http() as address:
+        ready = cluster.socket.parent / "control-plane.json"
+        ready.write_text(json.dumps({"pid": os.getpid(), "addresses": {"http": address}}))
+        assert (await cluster.pcr("status")).stdout.startswith(b"example  converged")
+        assert cluster.roles == []
+        ready.write_text(json.dumps({"pid": 2**22 + 1, "addresses": {"http": address}}))
+        assert (await cluster.pcr("status")).stdout.startswith(b"example  converged")
+        assert cluster.roles == [Role.VIEWER]
+
+
+async def test_what_answers_by_http_but_is_no_control_plane_is_not_believed(tmp_path: Path) -> None:
+    async with a_cluster(tmp_path, a_status()) as cluster:
+        ready = cluster.socket.parent / "control-plane.json"
+        for address in (cluster.ci_url[7:], "127.0.0.1:1", "nonsense"):
+            ready.write_text(json.dumps({"pid": os.getpid(), "addresses": {"http": address}}))
+            assert (await cluster.pcr("vm", "ls")).stdout.startswith(b"VM")
+        assert cluster.roles == [Role.VIEWER] * 3
