@@ -144,7 +144,7 @@ class RepositoryStore:
         """
         python = shlex.quote(sys.executable)
         for hook in _HOOKS:
-            start = f'#!/bin/sh\nexec {python} -I "${{0%/*}}/receive.py" {hook}\n'
+            start = f'#!/bin/sh\nexec {python} -IS "${{0%/*}}/receive.py" {hook}\n'
             _replace(repository / "hooks" / hook, start.encode(), mode=0o755)
         _replace(repository / "hooks" / "receive.py", _SOURCE.read_bytes(), mode=0o644)
 

@@ -329,7 +329,7 @@ async def test_a_client_that_does_not_read_its_clone_holds_no_git_for_long(tmp_p
         await hub.create()
         (hub.work / "big").write_bytes(os.urandom(16 * 1024 * 1024))
         sha = await commit(hub)
-        await hub.git("push", "-q", hub.remote(), "main")
+        await hub.git("push", "-q", str(hub.repository()), "main")
         body = b"0032want " + sha.encode() + b"\n00000009done\n"
         host, port = hub.url.removeprefix("http://").split(":")
         async with await trio.open_tcp_stream(host, int(port)) as stream:
