@@ -61,7 +61,9 @@ class Demo:
 
     async def run(self) -> None:
         """All of it: returns when healthy (`--once`), else when cancelled. Raises what stopped it."""
+        began = self.seconds()
         await clear_leftovers(environ=os.environ, say=say)
+        self.started += self.seconds() - began  # an earlier demo's mess is not this one's time
         say(f"state {self.workspace.state.root}")
         say(f"clone {self.workspace.clone}")
         options = Options(state=self.workspace.state, port_offset=free_offset(workers=1))
