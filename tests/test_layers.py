@@ -20,7 +20,13 @@ MAY_IMPORT = {
     "repohub": {"repohub", "nix", "schema", "autonix"},
     "cli": {"cli", "nix", "schema", "autonix"},
 }
-SETTINGS_OF_SERVICES = {"control_plane.settings", "worker.settings", "ci_service.settings", "ci_service.cache.settings"}
+SETTINGS_OF_SERVICES = {
+    "control_plane.settings",
+    "worker.settings",
+    "ci_service.settings",
+    "ci_service.cache.settings",
+    "repohub.settings",
+}
 """`pcr up` runs the services' programs and renders their settings, so its tests may read the settings models."""
 ACTING = {
     *("trio", "asyncio", "anyio", "trio_asyncio", "httpx", "sqlalchemy", "capnp", "textual", "subprocess", "os"),

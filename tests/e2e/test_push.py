@@ -71,8 +71,10 @@ async def test_what_never_gets_healthy_goes_back_to_what_was_and_is_not_told_as_
         assert waited.returncode == 3, (waited.stdout + waited.stderr).decode()
 
         back = await fleet.until(
-            lambda status: all(vm.healthy and vm.running_generation == 1 for vm in status.vms)
-            and status.generations[0].state is RolloutState.ROLLED_BACK
+            lambda status: (
+                all(vm.healthy and vm.running_generation == 1 for vm in status.vms)
+                and status.generations[0].state is RolloutState.ROLLED_BACK
+            )
         )
         assert back.convergence is Convergence.FAILED
         assert "web-" in back.reason
