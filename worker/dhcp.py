@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from nix.run import open_process
-from schema.errors import Unavailable
+from schema.errors import ProcuratorError, Unavailable
 from worker.backoff import pause_after
 from worker.netplan import NetworkNames, NetworkPlan, dhcp_hosts, subnets
 
@@ -81,7 +81,10 @@ class DhcpServer:
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
-            ended = await self._serve()
+            try:
+                ended = await self._serve()
+            except ProcuratorError as error:
+                ended = error.message
             if ended is None:
                 failures = 0
                 continue

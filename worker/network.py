@@ -8,7 +8,7 @@ from schema.assignment import Peer
 from worker import firewall
 from worker.dhcp import DhcpServer
 from worker.netplan import NetworkNames, NetworkPlan, network_plan
-from worker.taps import ensure_tap, remove_taps, taps_of
+from worker.taps import ensure_taps, remove_taps, taps_of
 from worker.vm_state import Attachment, Desired
 
 
@@ -75,9 +75,9 @@ class Network:
                 return
             # Rules first: a tap is never without them, and one that is not in them may do nothing.
             await firewall.apply(plan)
-            for tap in plan.taps:
-                if before is None or tap not in before.taps:
-                    await ensure_tap(tap)
+            fresh = [tap for tap in plan.taps if before is None or tap not in before.taps]
+            if fresh:
+                await ensure_taps(fresh)
             if before is None or plan.taps != before.taps:
                 self._dhcp.update(plan)
             self._in_force = plan

@@ -14,6 +14,7 @@ import trio
 from schema.assignment import Peer
 from schema.errors import NotFound, ProcuratorError
 from schema.names import printable
+from schema.status import VmPhase
 from worker import adoption, lifecycle
 from worker.backoff import pause_after
 from worker.health import CheckResult, Verdict, after_round, host_checks, next_round_ms, verdict
@@ -24,6 +25,8 @@ from worker.vm_state import Attachment, Desired, Process, Step, StopFor, VmState
 
 Ask = Callable[..., Awaitable[tuple[CheckResult, ...]]]
 """`worker.probe.ask`."""
+
+FIRST_VERDICTS_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ class Supervisor:
         """Adopt what runs, then keep what runs equal to what is assigned, until cancelled: the VMs go on."""
         async with trio.open_nursery() as nursery:
             await self._adopt(nursery)
+            await self._first_verdicts()
             task_status.started()
             while True:
                 self._wake = trio.Event()
@@ -95,6 +99,12 @@ class Supervisor:
                     self._records.forget_booted(instance)
                 case _:
                     assert_never(decision)
+
+    async def _first_verdicts(self) -> None:
+        """An adopted VM that is well is told as healthy from the first report on: give its checks a moment."""
+        with trio.move_on_after(FIRST_VERDICTS_SECONDS):
+            while any(vm.phase is VmPhase.RUNNING for vm in self.vms.values()):
+                await self._news.wait()
 
     async def _look(self, nursery: trio.Nursery) -> float:
         """Carry out what is to be done now; when to look again at the latest."""

@@ -15,6 +15,8 @@ _SETTINGS = {
     # The guest believes its whole subnet on the link: the host answers for all of it, at once, and forwards.
     "ipv4/conf/{tap}/proxy_arp": "1",
     "ipv4/neigh/{tap}/proxy_delay": "0",
+    # A guest that is just starting is asked for again soon, so that its first check does not wait for a whole second.
+    "ipv4/neigh/{tap}/retrans_time_ms": "100",
     "ipv4/conf/{tap}/forwarding": "1",
     # Only the gateway's own address is the host's on this link; sources must be routed back to it.
     "ipv4/conf/{tap}/arp_ignore": "1",
@@ -24,14 +26,15 @@ _SETTINGS = {
     "ipv6/conf/{tap}/disable_ipv6": "1",
 }
 _SYSCTL = Path("/proc/sys/net")
+_MAIN_TABLE = 254
 
 
-async def ensure_tap(tap: Tap) -> None:
-    """Make the persistent tap, up, with the gateway's address and the route to its instance; again is harmless.
+async def ensure_taps(taps: Iterable[Tap]) -> None:
+    """Make the persistent taps, up, each with its gateway's address and its instance's route; again is harmless.
 
     Raises Unavailable where the machine does not let us.
     """
-    await trio.to_thread.run_sync(_ensure, tap)
+    await trio.to_thread.run_sync(_ensure, list(taps))
 
 
 async def remove_tap(name: str) -> None:
@@ -49,29 +52,39 @@ async def taps_of(prefix: str) -> tuple[str, ...]:
     return await trio.to_thread.run_sync(_named, prefix)
 
 
-def _ensure(tap: Tap) -> None:
-    attachment = tap.attachment
+def _ensure(taps: list[Tap]) -> None:
     try:
         with IPRoute() as netlink:
-            index = _index(netlink, tap.name)
-            if index is None:
-                netlink.link("add", ifname=tap.name, kind="tuntap", mode="tap")
-                index = _index(netlink, tap.name)
-            for address in netlink.get_addr(index=index):
-                if address.get("address") != attachment.gateway:
-                    with suppress(NetlinkError):
-                        netlink.addr("del", index=index, address=address.get("address"), prefixlen=address["prefixlen"])
-            with suppress(NetlinkError):  # it is there already
-                netlink.addr("add", index=index, address=attachment.gateway, prefixlen=32)
-            _set_up(tap.name)
-            netlink.link("set", index=index, state="up")
-            for route in netlink.get_routes(oif=index, table=254):
-                if route.get("dst") != attachment.ip:
-                    with suppress(NetlinkError):
-                        netlink.route("del", dst=f"{route.get('dst')}/{route['dst_len']}", oif=index)
-            netlink.route("replace", dst=f"{attachment.ip}/32", oif=index, prefsrc=attachment.gateway, scope="link")
+            there = {str(link.get("ifname")): int(link["index"]) for link in netlink.get_links()}
+            for tap in taps:
+                if tap.name not in there:
+                    netlink.link("add", ifname=tap.name, kind="tuntap", mode="tap")
+                    there[tap.name] = netlink.link_lookup(ifname=tap.name)[0]
+            wanted = {there[tap.name]: tap for tap in taps}
+            _drop_old(netlink, wanted)
+            for index, tap in wanted.items():
+                gateway, route = tap.attachment.gateway, f"{tap.attachment.ip}/32"
+                with suppress(NetlinkError):  # it is there already
+                    netlink.addr("add", index=index, address=gateway, prefixlen=32)
+                _set_up(tap.name)
+                netlink.link("set", index=index, state="up")
+                netlink.route("replace", dst=route, oif=index, prefsrc=gateway, scope="link")
     except (NetlinkError, OSError) as error:
-        raise Unavailable(f"cannot make the tap {tap.name} of {tap.instance}: {error}") from error
+        raise Unavailable(f"cannot make the taps of {', '.join(tap.instance for tap in taps)}: {error}") from error
+
+
+def _drop_old(netlink: IPRoute, wanted: dict[int, Tap]) -> None:
+    """Addresses and routes of an earlier attachment."""
+    for route in netlink.get_routes(table=_MAIN_TABLE):
+        tap = wanted.get(route.get("oif"))
+        if tap and route.get("dst") != tap.attachment.ip:
+            with suppress(NetlinkError):
+                netlink.route("del", dst=f"{route.get('dst')}/{route['dst_len']}", oif=route.get("oif"))
+    for address in netlink.get_addr():
+        tap, known = wanted.get(address["index"]), address.get("address")
+        if tap and known != tap.attachment.gateway:
+            with suppress(NetlinkError):
+                netlink.addr("del", index=address["index"], address=known, prefixlen=address["prefixlen"])
 
 
 def _set_up(name: str) -> None:

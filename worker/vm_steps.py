@@ -32,6 +32,8 @@ from worker.volumes import Volumes, volume_serial
 STORE_SERIAL = "store"
 READY_SECONDS = 10.0
 KILL_GRACE_SECONDS = 2.0
+LAST_WORDS_BYTES = 4096
+"""Where a panic is looked for: the log goes on from boot to boot, and an older panic is further up."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MIB = 1024 * 1024
 _LONGEST_NAME = 24
@@ -216,10 +218,10 @@ class VmSteps:
         if live is None or live.pid != process.pid:
             return "it was ended"
         how = await wait_ended(directory, live)
-        panic = _PANIC.search(read_log(directory.serial_log, max_bytes=16 * 1024)[-16 * 1024 :])
+        panic = _PANIC.search(read_log(directory.serial_log, max_bytes=LAST_WORDS_BYTES))
         if panic:
             return f"the guest panicked ({how}): {panic.group().decode(errors='replace')}"
-        return f"the guest powered off ({how})" if how.code == 0 else f"the hypervisor {how}"
+        return f"the guest powered off ({how})" if how.code == 0 else f"the hypervisor ended: {how}"
 
     async def found(self) -> Mapping[str, Found]:
         """See `Steps.found`. Taps that belong to no living VM are removed, and half-made images."""
@@ -243,7 +245,7 @@ class VmSteps:
         if live is None:
             how = find(directory)
             return Found(
-                instance, content, attachment, remains=f"the hypervisor {how}" if isinstance(how, Ended) else ""
+                instance, content, attachment, remains=f"the hypervisor ended: {how}" if isinstance(how, Ended) else ""
             )
         return Found(instance, content, attachment, live.pid, trio.current_time() - _running_seconds(live))
 

@@ -17,7 +17,7 @@ from worker import firewall
 from worker.dhcp import DhcpServer
 from worker.netplan import NetworkNames, NetworkPlan, Tap, network_plan
 from worker.probe import ask
-from worker.taps import ensure_tap, remove_tap, taps_of
+from worker.taps import ensure_taps, remove_tap, taps_of
 from worker.tests.builders import a_content, a_spec
 from worker.tests.net_guests import BUSYBOX, IP, Guest, guests_on, tool
 from worker.vm_state import Attachment, Desired
@@ -57,8 +57,7 @@ async def a_network(plan: NetworkPlan, folder: Path) -> AsyncIterator[Net]:
     dhcp = DhcpServer(plan.names, below=run_directory)
     with guests(plan, folder) as (web, db):
         try:
-            for tap in plan.taps:
-                await ensure_tap(tap)
+            await ensure_taps(plan.taps)
             await firewall.apply(plan)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(dhcp.run)
@@ -179,10 +178,10 @@ async def test_a_tap_is_made_once_changed_in_place_and_removed() -> None:
     tap = Tap(names.tap("web-0"), "web-0", Attachment("10.199.79.2/24", "10.199.79.1", "02:00:00:00:00:02"))
     moved = Tap(tap.name, "web-0", Attachment("10.199.80.9/24", "10.199.80.1", "02:00:00:00:00:02"))
     try:
-        await ensure_tap(tap)
-        await ensure_tap(tap)
+        await ensure_taps([tap])
+        await ensure_taps([tap])
         assert await taps_of(names.tap_prefix) == (tap.name,)
-        await ensure_tap(moved)
+        await ensure_taps([moved])
         routes, addresses = tool(IP, "route"), tool(IP, "-o", "addr", "show", tap.name)
         assert f"10.199.80.9 dev {tap.name}" in routes and "10.199.79.2" not in routes
         assert "10.199.80.1/32" in addresses and "10.199.79.1" not in addresses

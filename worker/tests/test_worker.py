@@ -86,7 +86,7 @@ async def test_a_vm_whose_hypervisor_dies_is_seen_within_a_second_and_started_ag
         vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
         os.kill(vm.pid, signal.SIGKILL)
         died = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.WAITING, seconds=1))["web-0"]
-        assert died.reason == "the hypervisor killed by signal 9"
+        assert died.reason == "the hypervisor ended: killed by signal 9"
         again = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
         assert (again.restarts, again.pid == vm.pid) == (1, False)
 
