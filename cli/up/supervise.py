@@ -84,7 +84,7 @@ class Supervisor:
             failures = next_failures(failures, ran_seconds=trio.current_time() - began)
             seconds = delay(failures)
             ended = "ended" if code is None else f"ended with {code}"
-            last = self.log_tail(program.name).splitlines()[-1].strip()
+            last = self.log_tail(program.name).rpartition("\n")[2].strip()
             self.say(f"{program.name} {ended}; starting it again in {seconds:.1f} s\n  {self._log(program)}: {last}")
             await trio.sleep(seconds)
 
