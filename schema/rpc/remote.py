@@ -17,6 +17,8 @@ class Remote:
     """A capability of the other side, and the connection that it came over."""
 
     def __init__(self, capability: Any, connection: Connection) -> None:
+        # A capability lives by itself; its parent is the message that it came in, and that one's call.
+        capability._parent = None
         self._capability = capability
         self._connection = connection
 
@@ -28,7 +30,7 @@ class Remote:
     def _request(self, method: str) -> Any:
         """A fresh request. Raises Unavailable."""
         if self._connection.lost.is_set():
-            raise Unavailable(f"the connection to {self._connection.peer.address} is closed")
+            raise self._gone()
         return self._capability._request(method)
 
     async def _ask(self, request: Any, read: Callable[[Any], R]) -> R:
@@ -36,11 +38,16 @@ class Remote:
         try:
             reply = await request.send()
         except capnp.KjException as error:
+            if error.type == "DISCONNECTED" and self._connection.lost.is_set():
+                raise self._gone() from None
             raise error_of(error) from None
         try:
             return read(reply)
         except (capnp.KjException, UnicodeDecodeError) as error:
             raise Internal("the other side sent a malformed answer") from error
+
+    def _gone(self) -> Unavailable:
+        return Unavailable(f"the connection to {self._connection.peer.address} is over: {self._connection.reason}")
 
     async def _tell(self, request: Any, *, deadline: float) -> None:
         """Send to a sink and wait at most `deadline` seconds. Raises DeadlineExceeded."""

@@ -1,7 +1,7 @@
 """One call that came in: run at once, or as a trio task when it has to wait; it decides nothing about rights."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import trio
 
@@ -9,18 +9,53 @@ from schema.errors import ProcuratorError, Unavailable, Unimplemented
 from schema.rpc.transport.faults import Fault, fault_of
 
 Handler = Callable[[Any], Coroutine[Any, Any, None] | None]
-"""Takes pycapnp's call context (`params` to read, `results` to fill). Returns None when it is done, else the
+"""Takes a `CallContext` (`params` to read, `results` to fill). Returns None when it is done, else the
 coroutine that finishes the work in a trio task. A `ProcuratorError` that it raises comes out at the caller."""
-
-
-Run = Callable[[Coroutine[Any, Any, None], trio.CancelScope], Coroutine[Any, Any, None]]
 
 
 class Host(Protocol):
     """The connection that a call came over."""
 
-    def spawn(self, run: Run, pending: Coroutine[Any, Any, None], scope: trio.CancelScope) -> None:
-        """Run a call's coroutine as a task, now or when there is room. Raises Unavailable when there is none."""
+    def spawn(self, call: "Call", pending: Coroutine[Any, Any, None]) -> None:
+        """Have `call.run(pending)` run as a task, now or when there is room. Raises Unavailable."""
+
+
+class CallContext:
+    """What a handler has of its call. Once the call is over, or given up, it has nothing: KJ's part is unsafe then."""
+
+    __slots__ = ("_inner", "_over")
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._over = False
+
+    @property
+    def params(self) -> Any:
+        """The arguments, a capnp reader."""
+        return self._live().params
+
+    @property
+    def results(self) -> Any:
+        """The results to fill, a capnp builder; not to be kept while waiting."""
+        return self._live().results
+
+    def release_params(self) -> None:
+        """The arguments are not needed any more: a call that waits long costs little."""
+        self._live().release_params()
+
+    def give_up(self) -> None:
+        """Nobody waits for the results any more."""
+        self._over = True
+
+    def end(self) -> None:
+        """Let go of KJ's part; not inside a turn of KJ that may be destroying it."""
+        self._over = True
+        self._inner = None
+
+    def _live(self) -> Any:
+        if self._over:
+            raise Unavailable("the caller is gone")
+        return self._inner
 
 
 class Ticket:
@@ -30,13 +65,19 @@ class Ticket:
     """
 
     __slots__ = ("__weakref__", "_call", "_callback", "_done", "_fault", "_fulfiller")
+    alive: ClassVar[int] = 0
+    """Tickets that exist: KJ's loop must not end before them."""
 
     def __init__(self, call: "Call") -> None:
+        Ticket.alive += 1
         self._call: Call | None = call
         self._callback: Callable[[Ticket], object] | None = None
         self._done = False
         self._fault: Fault | None = None
         self._fulfiller: Any = None
+
+    def __del__(self) -> None:
+        Ticket.alive -= 1
 
     def finish(self, fault: Fault | None) -> None:
         """The call is over: tell KJ."""
@@ -70,6 +111,11 @@ class Ticket:
         """Results are in the context."""
 
 
+def calls_remain() -> bool:
+    """Whether anything of a call is still alive."""
+    return Ticket.alive > 0
+
+
 class Call(Coroutine[Any, Any, None]):
     """A call that came in. pycapnp takes it for a coroutine, and hands it to our loop to make a task of it."""
 
@@ -78,7 +124,7 @@ class Call(Coroutine[Any, Any, None]):
     def __init__(self, host: Host, handler: Handler, context: Any) -> None:
         self._host = host
         self._handler = handler
-        self._context = context
+        self._context = CallContext(context)
         self._scope: trio.CancelScope | None = None
         self._ticket: Ticket | None = None
 
@@ -97,9 +143,9 @@ class Call(Coroutine[Any, Any, None]):
         if pending is None:
             self._finish(None)
             return
-        scope = self._scope = trio.CancelScope()
+        self._scope = trio.CancelScope()
         try:
-            self._host.spawn(self._run, pending, scope)
+            self._host.spawn(self, pending)
         except ProcuratorError as error:
             pending.close()
             self._finish(error)
@@ -107,13 +153,15 @@ class Call(Coroutine[Any, Any, None]):
     def cancel(self) -> None:
         """Stop the handler, wherever it is."""
         self._ticket = None
+        self._context.give_up()
         if self._scope is not None:
             self._scope.cancel()
 
-    async def _run(self, pending: Coroutine[Any, Any, None], scope: trio.CancelScope) -> None:
+    async def run(self, pending: Coroutine[Any, Any, None]) -> None:
+        """Await what `begin` left to wait for."""
         error: Exception | None = Unavailable("the server is shutting down")
         try:
-            with scope:
+            with self._scope or trio.CancelScope():
                 await trio.lowlevel.checkpoint_if_cancelled()
                 await pending
                 error = None
@@ -125,7 +173,8 @@ class Call(Coroutine[Any, Any, None]):
             del error, pending
 
     def _finish(self, error: Exception | None) -> None:
-        self._context = self._scope = None
+        self._context.end()
+        self._scope = None
         if self._ticket is not None:
             self._ticket.finish(None if error is None else fault_of(error))
             self._ticket = None

@@ -10,7 +10,7 @@ import capnp
 import trio
 
 from schema.errors import Unavailable
-from schema.rpc.transport.calls import Handler, Run, servant
+from schema.rpc.transport.calls import Call, Handler, servant
 from schema.rpc.transport.frames import FrameMeter
 from schema.rpc.transport.limits import Limits
 from schema.rpc.transport.loop import KjLoop
@@ -30,9 +30,9 @@ class Connection:
         self._meter = FrameMeter(limits.stranger_message_bytes if serving else limits.message_bytes)
         self._stream = SocketStream(sock, loop, limits, meter=self._meter, serving=serving)
         self._nursery: trio.Nursery | None = None
-        self._running = 0
+        self._calls: set[Call] = set()
         self._cleanups: list[Callable[[], Awaitable[None]]] = []
-        self._waiting: deque[tuple[Run, Coroutine[Any, Any, None], trio.CancelScope]] = deque()
+        self._waiting: deque[tuple[Call, Coroutine[Any, Any, None]]] = deque()
 
     @property
     def lost(self) -> trio.Event:
@@ -62,27 +62,29 @@ class Connection:
         """A capability for the peer of this connection: its calls count against its limits and end with it."""
         return servant(interface, handlers, self)
 
-    def spawn(self, run: Run, pending: Coroutine[Any, Any, None], scope: trio.CancelScope) -> None:
+    def spawn(self, call: Call, pending: Coroutine[Any, Any, None]) -> None:
         """Run a call's coroutine as a task, or let it wait while 64 run. Raises `Unavailable` when it is over."""
         if self._nursery is None or self.lost.is_set():
             raise Unavailable("the connection is closed")
-        if self._running < self._limits.handlers:
-            self._running += 1
-            self._nursery.start_soon(self._run, run, pending, scope)
+        if len(self._calls) < self._limits.handlers:
+            self._calls.add(call)
+            self._nursery.start_soon(self._run, call, pending)
         elif len(self._waiting) < self._limits.waiting:
-            self._waiting.append((run, pending, scope))
+            self._waiting.append((call, pending))
         else:
             self.drop(f"the peer sent more than {self._limits.waiting} calls ahead")
             raise Unavailable("too many calls in flight")
 
-    async def _run(self, run: Run, pending: Coroutine[Any, Any, None], scope: trio.CancelScope) -> None:
-        try:
-            await run(pending, scope)
-            while self._waiting:
-                run, pending, scope = self._waiting.popleft()
-                await run(pending, scope)
-        finally:
-            self._running -= 1
+    async def _run(self, call: Call, pending: Coroutine[Any, Any, None]) -> None:
+        while True:
+            self._calls.add(call)
+            try:
+                await call.run(pending)
+            finally:
+                self._calls.discard(call)
+            if not self._waiting:
+                return
+            call, pending = self._waiting.popleft()
 
     @asynccontextmanager
     async def running(self, join: Callable[[Any], Any]) -> AsyncIterator[Any]:
@@ -127,6 +129,8 @@ class Connection:
         await self.lost.wait()
 
     def _close(self, stream: Any, system: Any) -> None:
+        for call in list(self._calls):
+            call.cancel()
         system.close()
         self._loop.drain()  # what KJ has to say as a farewell
         stream.close()

@@ -7,7 +7,9 @@ and a turn of KJ runs wherever bytes have just arrived.
 """
 
 import asyncio.events  # noqa: TID251 # this is the one place: the face of an asyncio loop
+import gc
 import logging
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -46,12 +48,13 @@ class Turn:
 class KjLoop:
     """One a thread, alive while any connection is."""
 
-    def __init__(self) -> None:
+    def __init__(self, remains: Callable[[], bool]) -> None:
+        self._remains = remains
         self._turns: deque[Turn] = deque()
         self._dirty: list[Callable[[], None]] = []
         self._draining = False
         self._pump = Pump(self.drain)
-        self._kj = capnp.kj_loop()
+        self._kj: Any = None
         self.users = 0
 
     # What pycapnp calls.
@@ -121,41 +124,58 @@ class KjLoop:
                 flush()
 
     async def open(self) -> None:
-        """Start KJ on this thread."""
+        """Start KJ on this thread, or take up the one that `close` had to leave."""
         if asyncio.events._get_running_loop() is not None:
             raise RuntimeError("an asyncio loop runs on this thread; give RPC a trio thread of its own")
         asyncio.events._set_running_loop(self)  # type: ignore[arg-type] # the part of a loop that pycapnp uses
+        self._pump = Pump(self.drain)
         self._pump.start()
-        with uninstrumented():
-            await self._kj.__aenter__()
+        if self._kj is None:
+            self._kj = capnp.kj_loop()
+            with uninstrumented():
+                await self._kj.__aenter__()
 
     async def close(self) -> None:
-        """Stop KJ; every connection is closed by then."""
+        """Stop KJ; every connection is closed by then.
+
+        While something of a call is still alive KJ must not end (it would take the process with it): it stays for
+        the thread's next user.
+        """
         try:
             self.drain()
+            if self._remains():
+                gc.collect()  # a cycle, usually of an exception and its own traceback, keeps a call's context
+            if self._remains():
+                log.warning("KJ's loop stays: something of a call outlives its connection")
+                return
             with trio.CancelScope(shield=True):
                 await self._kj.__aexit__(None, None, None)
+            self._kj = None
         finally:
             self._pump.stop()
             asyncio.events._set_running_loop(None)
 
 
-_running: trio.lowlevel.RunVar[KjLoop | None] = trio.lowlevel.RunVar("procurator-kj-loop", None)
+class _Thread(threading.local):
+    loop: KjLoop | None = None
+
+
+_thread = _Thread()
 
 
 @asynccontextmanager
-async def open_loop() -> AsyncIterator[KjLoop]:
-    """The thread's loop, started by its first user and stopped by its last."""
-    loop = _running.get()
-    if loop is None:
-        loop = KjLoop()
+async def open_loop(remains: Callable[[], bool]) -> AsyncIterator[KjLoop]:
+    """The thread's loop, started by its first user and stopped by its last.
+
+    `remains` says whether anything of a call is still alive, which must not outlive the loop.
+    """
+    loop = _thread.loop = _thread.loop or KjLoop(remains)
+    if loop.users == 0:
         await loop.open()
-        _running.set(loop)
     loop.users += 1
     try:
         yield loop
     finally:
         loop.users -= 1
         if loop.users == 0:
-            _running.set(None)
             await loop.close()

@@ -10,6 +10,7 @@ from typing import Any
 import capnp
 import trio
 
+from schema.rpc.transport.calls import calls_remain
 from schema.rpc.transport.connection import Connection
 from schema.rpc.transport.limits import Limits, ServerLimits
 from schema.rpc.transport.loop import open_loop
@@ -37,7 +38,7 @@ async def serve(
     """
     limits, server_limits = limits or Limits(), server_limits or ServerLimits()
     with listen(address) as (listener, real):
-        async with open_loop() as loop, trio.open_nursery() as nursery:
+        async with open_loop(calls_remain) as loop, trio.open_nursery() as nursery:
             task_status.started(real)
             open_now: set[Connection] = set()
             while True:
@@ -101,7 +102,7 @@ async def connect(
     Raises `Unavailable` and `DeadlineExceeded`. A connection lost later makes calls fail with `Unavailable`.
     """
     limits = limits or Limits()
-    async with open_loop() as loop:
+    async with open_loop(calls_remain) as loop:
         connection = Connection(await dial(address, deadline=deadline), loop, limits, serving=False)
 
         def join(stream: Any) -> Any:

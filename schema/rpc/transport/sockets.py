@@ -18,6 +18,8 @@ from schema.errors import Conflict, DeadlineExceeded, InvalidInput, Unavailable
 
 UNIX_PATH_BYTES = 107
 """What fits into `sockaddr_un` with its closing zero."""
+BACKLOG = 4096
+"""Connections that may wait to be accepted: a whole fleet that comes back at once."""
 _UCRED = struct.Struct("3i")
 
 
@@ -106,7 +108,7 @@ def _listen_tcp(address: TcpAddress) -> Iterator[socket.socket]:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((address.host, address.port))
-            sock.listen(1024)
+            sock.listen(BACKLOG)
         except OSError as error:
             kind = Conflict if error.errno == errno.EADDRINUSE else InvalidInput
             raise kind(f"cannot listen on {address}: {error.strerror}") from error
@@ -128,7 +130,7 @@ def _listen_unix(address: UnixAddress) -> Iterator[socket.socket]:
         try:
             sock.bind(os.fspath(path))
             path.chmod(address.mode)  # what the umask took away
-            sock.listen(1024)
+            sock.listen(BACKLOG)
         except OSError as error:
             raise InvalidInput(f"cannot listen on {address}: {error.strerror}") from error
         try:
@@ -180,7 +182,7 @@ async def dial(address: Address, *, deadline: float) -> socket.socket:
         try:
             match address:
                 case UnixAddress(path):
-                    stream = await trio.open_unix_socket(os.fspath(path))
+                    return await _dial_unix(path)
                 case TcpAddress(host, port):
                     stream = await trio.open_tcp_stream(host, port)
                 case _:
@@ -191,6 +193,21 @@ async def dial(address: Address, *, deadline: float) -> socket.socket:
         sock.setblocking(False)
         return sock
     raise DeadlineExceeded(f"cannot connect to {address} within {deadline:g} s")
+
+
+async def _dial_unix(path: Path) -> socket.socket:
+    # Not trio's: it takes EAGAIN, a full backlog, for a connection under way.
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        while True:
+            try:
+                sock.connect(os.fspath(path))
+                return sock
+            except BlockingIOError:
+                await trio.sleep(0.02)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def ready(sock: socket.socket) -> socket.socket:

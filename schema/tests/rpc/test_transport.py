@@ -312,3 +312,24 @@ async def test_a_connection_that_nobody_answers_meets_its_deadline() -> None:
 
 def test_capnp_is_the_version_that_this_was_measured_with() -> None:
     assert tuple(map(int, capnp.__version__.split(".")[:2])) >= (2, 2)
+
+
+async def test_shutting_down_while_calls_wait_on_each_other_ends_cleanly_every_time(tmp_path: Path) -> None:
+    async def push(call: Any) -> None:
+        await trio.sleep(0.0001)
+
+    async def feed(client: Any, sink: Any) -> None:
+        await client.bootstrap.feed(sink=sink, count=1000)
+
+    for round_ in range(60):
+        async with echo_server(UnixAddress(tmp_path / "rpc.sock")) as (_, real), trio.open_nursery() as nursery:
+
+            async def run(real: Address = real) -> None:
+                async with echo_client(real) as client, trio.open_nursery() as calls:
+                    sink = client.connection.export(ECHO.Sink, {"push": push})
+                    for _ in range(5):
+                        calls.start_soon(feed, client, sink)
+
+            nursery.start_soon(run)
+            await trio.sleep(0.002 + round_ / 20_000)
+            nursery.cancel_scope.cancel()
