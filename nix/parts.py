@@ -48,18 +48,19 @@ async def make_parts(cache: Path, *, say: Say = print, deadline: float = 600) ->
     with trio.fail_after(deadline):
         downloads.mkdir(parents=True, exist_ok=True)
         kernel, busybox = await _packages(downloads, say=say)
-        fresh, unpacked = cache / "parts.new", cache / "unpacked"
-        for leftover in (fresh, unpacked, parts):
-            await trio.to_thread.run_sync(_remove, leftover)
-        for package, name in ((kernel, "kernel"), (busybox, "busybox")):
-            say(f"unpacking {package.name}")
-            (unpacked / name).mkdir(parents=True)
-            await _apt(["dpkg-deb", "-x", str(package), str(unpacked / name)], cwd=cache)
-        applets = (await _apt([str(unpacked / "busybox/bin/busybox"), "--list"], cwd=cache)).split()
-        lay_out = partial(_lay_out, unpacked, fresh, applets=applets, manifest=[kernel.name, busybox.name])
-        await trio.to_thread.run_sync(lay_out)
-        fresh.rename(parts)
-        await trio.to_thread.run_sync(_remove, unpacked)
+        # In a directory of its own, so that two who make them at once do not meet before the rename.
+        with TemporaryDirectory(prefix="making-parts-", dir=cache) as work:
+            fresh, unpacked = Path(work, "parts"), Path(work, "unpacked")
+            for package, name in ((kernel, "kernel"), (busybox, "busybox")):
+                say(f"unpacking {package.name}")
+                (unpacked / name).mkdir(parents=True)
+                await _apt(["dpkg-deb", "-x", str(package), str(unpacked / name)], cwd=cache)
+            applets = (await _apt([str(unpacked / "busybox/bin/busybox"), "--list"], cwd=cache)).split()
+            lay_out = partial(_lay_out, unpacked, fresh, applets=applets, manifest=[kernel.name, busybox.name])
+            await trio.to_thread.run_sync(lay_out)
+            if not _complete(parts):
+                await trio.to_thread.run_sync(_remove, parts)
+                fresh.rename(parts)
     say(f"the guest's parts are in {parts}")
     return parts
 
