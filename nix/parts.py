@@ -36,31 +36,31 @@ _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _KERNEL_PACKAGE = re.compile(r"^Depends:.*?\b(linux-image-[0-9][A-Za-z0-9.+-]*)", re.MULTILINE)
 
 
-async def make_parts(cache: Path, *, say: Say = print, deadline: float = 600) -> Path:
+async def make_parts(cache: Path, *, say: Say = print) -> Path:
     """`cache/parts`, made if it is not there yet: `bzImage`, `modules/`, `bin/busybox` with its applets, `manifest`.
 
     Files have mtime 1 and no write bits, so the same packages give the same store path on every machine. Downloads
-    stay in `cache/downloads`. Raises `CommandFailed` or `DeadlineExceeded` of apt; says what it does through `say`.
+    stay in `cache/downloads`. Raises `CommandFailed` or `DeadlineExceeded` (five minutes each) of apt; says what it does
+    through `say`.
     """
     parts, downloads = cache / "parts", cache / "downloads"
     if _complete(parts):
         return parts
-    with trio.fail_after(deadline):
-        downloads.mkdir(parents=True, exist_ok=True)
-        kernel, busybox = await _packages(downloads, say=say)
-        # In a directory of its own, so that two who make them at once do not meet before the rename.
-        with TemporaryDirectory(prefix="making-parts-", dir=cache) as work:
-            fresh, unpacked = Path(work, "parts"), Path(work, "unpacked")
-            for package, name in ((kernel, "kernel"), (busybox, "busybox")):
-                say(f"unpacking {package.name}")
-                (unpacked / name).mkdir(parents=True)
-                await _apt(["dpkg-deb", "-x", str(package), str(unpacked / name)], cwd=cache)
-            applets = (await _apt([str(unpacked / "busybox/bin/busybox"), "--list"], cwd=cache)).split()
-            lay_out = partial(_lay_out, unpacked, fresh, applets=applets, manifest=[kernel.name, busybox.name])
-            await trio.to_thread.run_sync(lay_out)
-            if not _complete(parts):
-                await trio.to_thread.run_sync(_remove, parts)
-                fresh.rename(parts)
+    downloads.mkdir(parents=True, exist_ok=True)
+    kernel, busybox = await _packages(downloads, say=say)
+    # In a directory of its own, so that two who make them at once do not meet before the rename.
+    with TemporaryDirectory(prefix="making-parts-", dir=cache) as work:
+        fresh, unpacked = Path(work, "parts"), Path(work, "unpacked")
+        for package, name in ((kernel, "kernel"), (busybox, "busybox")):
+            say(f"unpacking {package.name}")
+            (unpacked / name).mkdir(parents=True)
+            await _apt(["dpkg-deb", "-x", str(package), str(unpacked / name)], cwd=cache)
+        applets = (await _apt([str(unpacked / "busybox/bin/busybox"), "--list"], cwd=cache)).split()
+        lay_out = partial(_lay_out, unpacked, fresh, applets=applets, manifest=[kernel.name, busybox.name])
+        await trio.to_thread.run_sync(lay_out)
+        if not _complete(parts):
+            await trio.to_thread.run_sync(_remove, parts)
+            fresh.rename(parts)
     say(f"the guest's parts are in {parts}")
     return parts
 
