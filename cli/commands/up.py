@@ -8,7 +8,7 @@ import click
 import trio
 
 from cli.settings import state_dir
-from cli.up.cluster import LocalCluster, Options, example_paths, local_cluster, require_root
+from cli.up.cluster import LocalCluster, Options, example_paths, local_cluster, parts_dir, require_root
 from cli.up.layout import StateDir
 from cli.up.plan import MAX_WORKERS, worker_name
 from schema.errors import ProcuratorError
@@ -35,11 +35,13 @@ async def _up(options: Options) -> None:
     def say(text: str) -> None:
         click.echo(escape_controls(text, keep_newlines=True), err=True)
 
+    paths = tuple(path for path in example_paths(os.environ) if path.exists())
+    if len(paths) < len(example_paths(os.environ)):
+        say(f"without {parts_dir(os.environ)} the example cannot be built; `./dev up` makes it first")
+    say(f"starting the services of {options.state.root}")
     is_up = False
     try:
-        async with local_cluster(
-            options, environ=os.environ, allowed_paths=example_paths(os.environ), say=say
-        ) as cluster:
+        async with local_cluster(options, environ=os.environ, allowed_paths=paths, say=say) as cluster:
             is_up = True
             click.echo(f"up:\n{summary(cluster, workers=options.workers)}")
             click.echo(f"Ctrl-C stops the services; `pcr down --state {options.state.root}` the VMs too.")

@@ -2,10 +2,11 @@
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class Demo:
 
     once: bool
     started: float
-    workspace: Workspace = field(default_factory=Workspace.fresh)
+    workspace: Workspace
     healthy: bool = False
 
     def seconds(self) -> float:
@@ -62,7 +63,7 @@ class Demo:
     async def run(self) -> None:
         """All of it: returns when healthy (`--once`), else when cancelled. Raises what stopped it."""
         began = self.seconds()
-        await clear_leftovers(environ=os.environ, say=say)
+        await clear_leftovers(self.workspace.root.parent, environ=os.environ, say=say)
         self.started += self.seconds() - began  # an earlier demo's mess is not this one's time
         say(f"state {self.workspace.state.root}")
         say(f"clone {self.workspace.clone}")
@@ -156,7 +157,7 @@ def command(*, once: bool) -> None:
     """From `git push` to a healthy VM on this machine, shown live."""
     require_root("./dev demo")
     started = float(os.environ.get("PROCURATOR_DEMO_STARTED", time.monotonic()))
-    demo = Demo(once=once, started=started)
+    demo = Demo(once=once, started=started, workspace=Workspace.fresh(Path(tempfile.gettempdir())))
     try:
         trio.run(until_signalled, "the demo", demo.run)
     except (ProcuratorError, BaseExceptionGroup) as error:

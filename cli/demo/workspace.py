@@ -22,9 +22,9 @@ class Workspace:
     root: Path
 
     @classmethod
-    def fresh(cls) -> "Workspace":
-        """A new directory (0700) among the machine's temporary files."""
-        return cls(Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve())
+    def fresh(cls, among: Path) -> "Workspace":
+        """A new directory (0700) in `among`."""
+        return cls(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=among)).resolve())
 
     @property
     def state(self) -> StateDir:
@@ -49,9 +49,9 @@ class Workspace:
         shutil.rmtree(self.root)
 
 
-async def clear_leftovers(*, environ: Mapping[str, str], say: Say) -> None:
-    """Stop and delete what earlier demos left whose `pcr up` is gone."""
-    for root in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):
+async def clear_leftovers(among: Path, *, environ: Mapping[str, str], say: Say) -> None:
+    """Stop and delete what earlier demos left in `among` whose supervisor was killed."""
+    for root in sorted(among.glob(f"{_PREFIX}*")):
         workspace = Workspace(root.resolve())
         supervisor = read_record(workspace.state.record).supervisor
         if supervisor is None or is_alive(supervisor) or root.owner() != Path.home().owner():
