@@ -58,8 +58,7 @@ async def start_shim(
     Both live on when this process ends. `log_bytes` caps the serial log. Raises CommandFailed (the program cannot be
     started; exit code 3: a shim already holds the directory), DeadlineExceeded.
     """
-    flags = ["--dir", str(directory.path), "--log-bytes", str(log_bytes), "--", *command]
-    argv = [sys.executable, "-I", "-S", shim.__file__, *flags]
+    argv = [sys.executable, "-I", "-S", shim.__file__, str(directory.path), str(log_bytes), *command]
     process = await trio.lowlevel.open_process(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
     )

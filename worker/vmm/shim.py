@@ -10,7 +10,6 @@ signals the hypervisor's whole session; `{"op": "attach"}` answers when the seri
 after it loses no output. Room is left for `fence` (a deadline beside `_next_wake`) and `console`.
 """
 
-import argparse
 import contextlib
 import errno
 import fcntl
@@ -331,28 +330,27 @@ def detach(directory: str) -> int:
 
 
 def main() -> int:
-    """Run a shim from its command line."""
-    parser = argparse.ArgumentParser(description="Holds one VM's hypervisor.")
-    parser.add_argument("--dir", required=True, help="the VM's runtime directory, absolute")
-    parser.add_argument("--log-bytes", type=int, default=1 << 20, help="cap of the serial log")
-    parser.add_argument("command", nargs="+", help="the hypervisor's argv; --api-socket is added")
-    options = parser.parse_args()
+    """Run a shim: `RUNTIME_DIR LOG_BYTES COMMAND...`: an absolute path, the serial log's cap, the hypervisor's argv."""
+    if len(sys.argv) < 4:
+        os.write(2, b"usage: shim.py RUNTIME_DIR LOG_BYTES COMMAND...\n")
+        return 2
+    directory, log_bytes, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     os.umask(0o077)
-    os.makedirs(options.dir, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
-    lock = hold(options.dir)
+    os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
+    lock = hold(directory)
     if lock < 0:
-        os.write(2, f"a shim already holds {options.dir}\n".encode())
+        os.write(2, f"a shim already holds {directory}\n".encode())
         return ALREADY_HELD
-    if runs_already(options.dir):
-        os.write(2, f"a hypervisor whose shim has died still runs in {options.dir}\n".encode())
+    if runs_already(directory):
+        os.write(2, f"a hypervisor whose shim has died still runs in {directory}\n".encode())
         return ALREADY_HELD
-    clear(options.dir)
-    report = detach(options.dir)
-    shim = Shim(options.dir, command=options.command, log_bytes=options.log_bytes)
+    clear(directory)
+    report = detach(directory)
+    shim = Shim(directory, command=command, log_bytes=log_bytes)
     try:
         shim.start()
     except OSError as error:
-        os.write(report, f"cannot start {options.command[0]}: {error}\n".encode())
+        os.write(report, f"cannot start {command[0]}: {error}\n".encode())
         return 1
     os.write(report, b"started\n")
     os.close(report)

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from worker.tests.vmm import tiny_kernel
 from worker.tests.vmm.subjects import (
     COMMANDS,
     PROCESSES,
+    REAL_ONE,
     Running,
     a_config,
     a_disk,
@@ -25,7 +27,7 @@ from worker.tests.vmm.subjects import (
     response,
     running,
 )
-from worker.vmm.config import Disk, create_request
+from worker.vmm.config import Disk, Nic, create_request
 from worker.vmm.port import HypervisorRefused, VmAction, VmState, create_and_boot
 
 DROPPED = "All previous unanswered requests will be dropped."
@@ -518,6 +520,83 @@ async def test_disk_held_by_another_vm_fails_on_the_lock() -> None:
             await create_and_boot(first.client, a_config(one, disks=disk))
             with pytest.raises(HypervisorRefused, match="Another instance likely holds a lock"):
                 await create_and_boot(second.client, a_config(other, disks=disk))
+
+
+# Taps (root)
+
+
+@contextmanager
+def a_persistent_tap() -> Iterator[str]:
+    name = f"pvt{os.getpid()}"
+    ip("tuntap", "add", "dev", name, "mode", "tap")
+    try:
+        yield name
+    finally:
+        ip("link", "delete", name)
+
+
+def ip(*words: str) -> str:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 0, f"ip {' '.join(words)} (needs root): {done.stderr}"
+    return done.stdout
+
+
+def a_nic(tap: str) -> tuple[Nic]:
+    return (Nic(tap, "02:00:5e:00:53:01"),)
+
+
+@pytest.mark.parametrize("kind", ["dev", REAL_ONE])
+async def test_a_persistent_tap_is_used_set_up_and_survives(kind: str) -> None:
+    with a_folder() as folder, a_persistent_tap() as tap:
+        async with running(kind, folder) as started:
+            await create_and_boot(started.client, a_config(folder, nics=a_nic(tap)))
+            assert ",UP" in ip("link", "show", tap)
+            counters = await started.client.counters()
+            (name,) = (name for name in counters if name.startswith("_net"))
+            assert {"rx_bytes", "rx_frames", "tx_bytes", "tx_frames"} <= counters[name].keys()
+            await started.client.act(VmAction.SHUTDOWN_VMM)
+            await started.exit_code()
+        assert tap in ip("-brief", "link")
+
+
+@pytest.mark.parametrize("kind", ["dev", REAL_ONE])
+async def test_a_missing_tap_is_made_and_goes_with_the_vm(kind: str) -> None:
+    tap = f"pvm{os.getpid()}"
+    with a_folder() as folder:
+        async with running(kind, folder) as started:
+            await create_and_boot(started.client, a_config(folder, nics=a_nic(tap)))
+            assert ",UP" in ip("link", "show", tap)
+            await started.client.act(VmAction.DELETE)
+            assert tap not in ip("-brief", "link")
+
+
+@pytest.mark.parametrize("kind", ["dev", REAL_ONE])
+async def test_a_tap_in_use_fails_on_the_device_and_drops_the_nics(kind: str) -> None:
+    with a_folder() as one, a_folder() as other, a_persistent_tap() as tap:
+        async with running(kind, one) as first, running(kind, other) as second:
+            await create_and_boot(first.client, a_config(one, nics=a_nic(tap)))
+            await second.client.create(a_config(other, nics=a_nic(tap)))
+            with pytest.raises(HypervisorRefused) as failed:
+                await second.client.act(VmAction.BOOT)
+            assert failed.value.causes == (
+                "The VM could not boot",
+                "Error from device manager",
+                "Cannot create virtio-net device",
+                "Failed to open taps",
+                "Open tap device failed",
+                "Unable to configure tap interface",
+                "Device or resource busy (os error 16)",
+            )
+            assert "net" not in (await second.client.info()).config
+
+
+async def test_a_tap_name_over_15_bytes_is_told() -> None:
+    with a_folder() as folder:
+        body = create_request(a_config(folder)) | {"net": [{"tap": "x" * 16}]}
+        async with running("dev", folder) as started:
+            assert ask(started, request("PUT", "vm.create", json.dumps(body).encode()))[0] == 204
+            with pytest.raises(HypervisorRefused, match="Interface name too long"):
+                await started.client.act(VmAction.BOOT)
 
 
 async def test_dev_hypervisor_answers_its_first_ping_quickly() -> None:
