@@ -40,13 +40,14 @@ class LogReader:
     def more(self) -> bytes:
         """What came since the last call; what was overwritten meanwhile is lost."""
         data, inode = _read(self._log, self._at)
-        if inode == self._inode:
+        if inode == self._inode and (data or _size(self._log) >= self._at):  # a freed inode number is given out again
             self._at += len(data)
             return data
         rest, turned = _read(self._log.with_name(f"{self._log.name}.1"), self._at)
+        lost = turned != self._inode
         data, self._inode = _read(self._log, 0)
         self._at = len(data)
-        return (rest if turned != inode else b"") + data
+        return data if lost else rest + data
 
     async def follow(self) -> AsyncIterator[bytes]:
         """What comes, as it comes, until the caller stops."""
@@ -66,3 +67,10 @@ def _read(file: Path, start: int) -> tuple[bytes, int]:
             return opened.read(), inode
     except FileNotFoundError:
         return b"", 0
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
