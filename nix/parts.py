@@ -40,8 +40,8 @@ async def make_parts(cache: Path, *, say: Say = print) -> Path:
     """`cache/parts`, made if it is not there yet: `bzImage`, `modules/`, `bin/busybox` with its applets, `manifest`.
 
     Files have mtime 1 and no write bits, so the same packages give the same store path on every machine. Downloads
-    stay in `cache/downloads`. Raises `CommandFailed` or `DeadlineExceeded` (five minutes each) of apt; says what it does
-    through `say`.
+    stay in `cache/downloads`. Raises `CommandFailed` or `DeadlineExceeded` of apt (five minutes a call); tells `say` what
+    it does.
     """
     parts, downloads = cache / "parts", cache / "downloads"
     if _complete(parts):
