@@ -9,7 +9,10 @@ from schema.status import RunningVm, View, VmPhase
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an instance does what it shall now. `starting`: it is on its way to its first boot of this content."""
+    """Whether an instance does what it shall now.
+
+    `starting`: it is on its way to its first boot of this content, or no worker at all is there to boot it.
+    """
 
     healthy: bool
     reason: str
@@ -25,7 +28,8 @@ def judge(
 ) -> Verdict:
     """The verdict on `placement`: guest, worker and control plane must agree, unknown views apart (DESIGN §6)."""
     if not placement.worker_id:
-        return Verdict(False, f"not placed: {placement.reason}", View.UNKNOWN)
+        nobody = not any(_is_heard(observations, worker_id, now_ms, lost_after_ms) for worker_id in snapshot.workers)
+        return Verdict(False, f"not placed: {placement.reason}", View.UNKNOWN, starting=nobody)
     if placement.leaving:
         return Verdict(False, f"leaves {placement.worker_id}", View.UNKNOWN)
     observed = observations.workers.get(placement.worker_id)
@@ -43,6 +47,12 @@ def judge(
         words = vm.reason or vm.phase.value
         return Verdict(False, f"still has generation {vm.generation} ({words})", View.FAILING, starting=starting)
     return _judge_report(spec, placement, vm)
+
+
+def _is_heard(observations: Observations, worker_id: str, now_ms: int, lost_after_ms: int) -> bool:
+    if worker_id not in observations.workers:
+        return False
+    return observations.silent_ms(worker_id, now_ms=now_ms) <= lost_after_ms
 
 
 def _judge_report(spec: Spec, placement: Placement, vm: RunningVm) -> Verdict:

@@ -125,14 +125,12 @@ class LiveWorker:
     async def shutdown(self) -> None:
         pass
 
-    async def run(self, settings: Settings) -> None:
+    async def run(self, address: UnixAddress) -> None:
         """Connect, obey and report; connect anew whenever that ends."""
         while True:
             try:
                 async with (
-                    open_worker_session(
-                        UnixAddress(settings.listen.socket), WorkerHello(self.fake.worker_id, some_facts()), self
-                    ) as own,
+                    open_worker_session(address, WorkerHello(self.fake.worker_id, some_facts()), self) as own,
                     trio.open_nursery() as nursery,
                 ):
                     nursery.start_soon(self._obey, own)

@@ -13,11 +13,13 @@ import tomli_w
 import trio
 
 from control_plane.tests.builders import CI_KEY, MASTER_KEY, a_publish, a_spec
+from control_plane.tests.live import LiveWorker, until
+from schema.blueprint import RolloutPolicy
 from schema.errors import ProcuratorError
 from schema.interfaces import Role
 from schema.rpc.client import open_session
 from schema.rpc.transport.sockets import UnixAddress
-from schema.status import RolloutState
+from schema.status import Convergence, RolloutState
 
 
 def a_settings_file(state: Path) -> Path:
@@ -77,17 +79,40 @@ async def test_kill_9_in_the_middle_of_publishes_loses_nothing_that_was_acknowle
     config, address = a_settings_file(tmp_path), UnixAddress(tmp_path / "rpc.sock")
     acknowledged: list[int] = []
     number = 1
-    for delay in (0.15, 0.31):
+    for delay in (0.013, 0.031):
         async with the_program(config) as process, trio.open_nursery() as nursery:
+            known = len(acknowledged)
             nursery.start_soon(publish_until_it_dies, address, number, acknowledged)
+            with trio.fail_after(60):
+                while len(acknowledged) < known + 3:  # noqa: ASYNC110 the point is to kill it at any moment
+                    await trio.sleep(0.01)
             await trio.sleep(delay)
             process.send_signal(signal.SIGKILL)
-        number = (acknowledged[-1] if acknowledged else 0) + 2
+        number = acknowledged[-1] + 2
     async with the_program(config), open_session(address, Role.VIEWER) as master:
         status = await master.get_cluster_status()
         assert status.newest is not None
         assert status.newest.number in (acknowledged[-1], acknowledged[-1] + 1)
         assert status.newest.state is RolloutState.RUNNING
+
+
+async def test_kill_9_in_the_middle_of_a_rollout_is_gone_on_with_and_no_vm_is_started_again(tmp_path: Path) -> None:
+    config, address = a_settings_file(tmp_path), UnixAddress(tmp_path / "rpc.sock")
+    policy = RolloutPolicy(min_healthy_ms=200)
+    worker = LiveWorker("w0")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.run, address)
+        async with the_program(config) as process, open_session(address, Role.ADMIN) as master:
+            await master.publish_state(a_publish(1, a_spec("web", replicas=3), a_spec("db"), rollout=policy))
+            await until(master, lambda status: status.convergence is Convergence.CONVERGED and bool(status.vms))
+            await master.publish_state(a_publish(2, a_spec("web", "2", replicas=3), a_spec("db"), rollout=policy))
+            await until(master, lambda status: sum(vm.running_generation == 2 for vm in status.vms) >= 2)
+            process.send_signal(signal.SIGKILL)
+        async with the_program(config), open_session(address, Role.ADMIN) as master:
+            status = await until(master, lambda status: status.convergence is Convergence.CONVERGED)
+            assert {vm.generation for vm in status.vms} == {2}
+        nursery.cancel_scope.cancel()
+    assert len(worker.fake.started) == len(set(worker.fake.started)) == 7
 
 
 async def test_sigterm_ends_it_with_success_and_the_socket_is_gone(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from control_plane.scheduler.place import satisfies
 from control_plane.state import Placement, ReasonCode, Snapshot, natural
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
 from control_plane.tests.world import LIMITS, World
-from schema.blueprint import LabelExpression, Operator, PlacementPolicy
+from schema.blueprint import Health, LabelExpression, Operator, PlacementPolicy
 from schema.errors import Unavailable
 from schema.status import RolloutState, WorkerFacts
 from schema.vmspec import VmSpec
@@ -74,6 +74,16 @@ def test_a_vm_without_any_worker_waits_and_goes_to_the_first_that_joins() -> Non
     world.look()
     assert world.snapshot.placements["web-0"].reason.code is ReasonCode.REFUSED
     assert "not heard of" in str(world.snapshot.placements["web-0"].reason)
+    world.workers["w0"].silent = False
+    assert world.run() is RolloutState.SUCCEEDED
+
+
+def test_time_without_any_worker_does_not_count_against_the_start_deadline() -> None:
+    world = World(a_snapshot(w0=some_facts()))
+    world.workers["w0"].silent = True
+    world.publish(a_generation(1, a_spec("web", health=Health(start_deadline_ms=5000))))
+    for _ in range(60):
+        world.look()
     world.workers["w0"].silent = False
     assert world.run() is RolloutState.SUCCEEDED
 

@@ -54,7 +54,7 @@ async def test_a_publish_gets_healthy_on_workers_over_the_wire(tmp_path: Path) -
     async with running(settings), trio.open_nursery() as nursery, session(settings) as master:
         workers = [LiveWorker("w0"), LiveWorker("w1")]
         for worker in workers:
-            nursery.start_soon(worker.run, settings)
+            nursery.start_soon(worker.run, UnixAddress(settings.listen.socket))
         await until(master, lambda status: len(status.workers) == 2)
         receipt = await master.publish_state(a_publish(1, web(), rollout=QUICK))
         assert receipt.created
@@ -70,7 +70,7 @@ async def test_what_fails_is_rolled_back_over_the_wire(tmp_path: Path) -> None:
     settings = some_settings(tmp_path)
     async with running(settings), trio.open_nursery() as nursery, session(settings) as master:
         worker = LiveWorker("w0")
-        nursery.start_soon(worker.run, settings)
+        nursery.start_soon(worker.run, UnixAddress(settings.listen.socket))
         await master.publish_state(a_publish(1, web(), rollout=QUICK))
         await until(master, converged)
         worker.bad.add(web("2").content_hash)
@@ -88,7 +88,7 @@ async def test_a_restart_of_the_control_plane_restarts_no_vm(tmp_path: Path) -> 
     settings = some_settings(tmp_path)
     worker = LiveWorker("w0")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(worker.run, settings)
+        nursery.start_soon(worker.run, UnixAddress(settings.listen.socket))
         async with running(settings), session(settings) as master:
             await master.publish_state(a_publish(1, web(), rollout=QUICK))
             await until(master, converged)
@@ -164,7 +164,7 @@ async def test_logs_and_reads_are_forwarded_to_the_worker_and_end_with_its_conne
 
     async with running(settings), session(settings) as master, trio.open_nursery() as nursery:
         worker = LiveWorker("w0")
-        nursery.start_soon(worker.run, settings)
+        nursery.start_soon(worker.run, UnixAddress(settings.listen.socket))
         await master.publish_state(a_publish(1, web(), rollout=QUICK))
         await until(master, converged)
         vm, sink = await master.get_vm("web-1"), Sink()
@@ -278,7 +278,7 @@ async def test_a_worker_that_is_not_heard_of_is_told_as_lost_and_as_back_and_not
         async with trio.open_nursery() as nursery:
             nursery.start_soon(master.watch, seen, None)
             async with trio.open_nursery() as working:
-                working.start_soon(worker.run, settings)
+                working.start_soon(worker.run, UnixAddress(settings.listen.socket))
                 await master.publish_state(a_publish(1, web(), rollout=QUICK))
                 before = await until(master, converged)
                 working.cancel_scope.cancel()
@@ -286,11 +286,11 @@ async def test_a_worker_that_is_not_heard_of_is_told_as_lost_and_as_back_and_not
             assert [vm.worker_id for vm in status.vms] == [vm.worker_id for vm in before.vms]
             assert status.convergence is Convergence.PROGRESSING
             assert "not been heard of" in status.reason
+            await seen.until(lambda seen: any(event.message.startswith("lost") for event in seen.events))
             async with trio.open_nursery() as working:
-                working.start_soon(worker.run, settings)
+                working.start_soon(worker.run, UnixAddress(settings.listen.socket))
                 await until(master, converged)
                 working.cancel_scope.cancel()
             await seen.until(lambda seen: any(event.message == "heard of again" for event in seen.events))
             nursery.cancel_scope.cancel()
-    assert any(event.message.startswith("lost") for event in seen.events)
     assert len(worker.fake.started) == 2
