@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from schema.errors import ProcuratorError
-from schema.log import escape_controls
 
 EXIT_FAILED = 1
 EXIT_LATER = 75
@@ -47,5 +46,7 @@ class LazyGroup(click.Group):
 
 def fail(program: str, error: ProcuratorError) -> int:
     """Say `error` on stderr, without anything that a terminal would act on; the exit code."""
+    from schema.log import escape_controls
+
     click.echo(f"{program}: {escape_controls(error.message, keep_newlines=True)}", err=True)
     return EXIT_LATER if error.transient else EXIT_FAILED

@@ -1,19 +1,22 @@
 """Cells, tables and durations for a terminal, safe to show whatever was in them; it knows no cluster."""
 
+import re
 from collections.abc import Sequence
 
-from schema.log import escape_controls
 from schema.names import printable
+
+_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+"""What changes the order of the characters around it, or ends a line unseen."""
 
 
 def cell(text: str) -> str:
     """`text` on one line, without anything that a terminal would act on."""
-    return escape_controls(" ".join(printable(text).split()))
+    return " ".join(_DIRECTIONS.sub("", printable(text)).split())
 
 
 def lines(text: str) -> str:
     """`text` with its newlines, without anything else that a terminal would act on."""
-    return escape_controls(printable(text), keep_newlines=True)
+    return _DIRECTIONS.sub("", printable(text))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
