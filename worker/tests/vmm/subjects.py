@@ -1,5 +1,6 @@
 """The hypervisors that the contract is held to, and how a test runs one; it knows no case."""
 
+import json
 import os
 import shutil
 import signal
@@ -165,3 +166,16 @@ def received(connection: socket.socket) -> bytes:
     data = connection.recv(65_536)
     assert data, "the connection was closed"
     return data
+
+
+def ask(started: Running, sent: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes on a connection of its own and read one response."""
+    with started.raw() as connection:
+        connection.sendall(sent)
+        return response(connection)
+
+
+def told(path: Path) -> list[tuple[str, str]]:
+    """The events in a monitor's file: pretty-printed objects with empty lines between."""
+    parts = [json.loads(part) for part in path.read_text().split("\n\n") if part.strip()]
+    return [(part["source"], part["event"]) for part in parts]

@@ -5,7 +5,6 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 from worker.vmm.dev.answers import BootFailed, BootFailure, Json
@@ -161,9 +160,6 @@ def _tap_failure(*causes: str) -> BootFailed:
         *causes,
         kind_of_device="net",
     )
-
-
-TapReader = Callable[[str, str], int]
 
 
 def tap_statistic(tap: str, name: str) -> int:
