@@ -40,7 +40,7 @@ async def make_parts(cache: Path, *, say: Say = print) -> Path:
     """`cache/parts`, made if it is not there yet: `bzImage`, `modules/`, `bin/busybox` with its applets, `manifest`.
 
     Files have mtime 1 and no write bits, so the same packages give the same store path on every machine. Downloads
-    stay in `cache/downloads`. Tells `say` what it does. Raises what apt's calls do: `CommandFailed`, `DeadlineExceeded`.
+    stay in `cache/downloads`. Tells `say` what it does. Raises `CommandFailed` or `DeadlineExceeded`, of apt.
     """
     parts, downloads = cache / "parts", cache / "downloads"
     if _complete(parts):

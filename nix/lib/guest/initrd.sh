@@ -32,7 +32,7 @@ node() {
 
 mkdir "$out"
 {
-  for name in bin dev modules proc root sys; do directory "$name"; done
+  for name in bin dev modules proc sys sysroot; do directory "$name"; done
   node dev/console
   file 100755 init "$stage1"
   file 100755 bin/busybox "$busybox"

@@ -38,11 +38,11 @@ while [ -z "$disk" ]; do
   usleep 20000
 done
 
-mount -t tmpfs -o mode=0755 root /root
-mkdir -p /root/nix/store /root/dev /root/proc /root/sys
-mount -t erofs -o ro "$disk" /root/nix/store || fail "$disk holds no erofs image"
-[ -x "/root$init" ] || fail "$init is not in the image"
-mount -o move /dev /root/dev
-mount -o move /proc /root/proc
-mount -o move /sys /root/sys
-exec switch_root /root "$init"
+mount -t tmpfs -o mode=0755 root /sysroot
+mkdir -p /sysroot/nix/store /sysroot/dev /sysroot/proc /sysroot/sys
+mount -t erofs -o ro "$disk" /sysroot/nix/store || fail "$disk holds no erofs image"
+[ -x "/sysroot$init" ] || fail "$init is not in the image"
+mount -o move /dev /sysroot/dev
+mount -o move /proc /sysroot/proc
+mount -o move /sys /sysroot/sys
+exec switch_root /sysroot "$init"
