@@ -5,8 +5,16 @@ LONGEST_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A service that ran this long has recovered: its next end counts as the first."""
 
-HOPELESS_EXIT_CODES = frozenset({2})
+EXIT_SETTINGS = 2
 """Wrong settings or options: the same again would end the same (`schema.service`)."""
+
+TRIES = 3
+"""How often one that has never listened is started."""
+
+
+def is_hopeless(code: int | None, *, failures: int, has_listened: bool) -> bool:
+    """Whether to give up a service that ended with `code`: what has once listened is tried for ever."""
+    return code == EXIT_SETTINGS or (not has_listened and failures >= TRIES)
 
 
 def next_failures(failures: int, *, ran_seconds: float) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from cli.up.backoff import HOPELESS_EXIT_CODES, delay, next_failures
+from cli.up.backoff import delay, is_hopeless, next_failures
 from cli.up.layout import StateDir
 from cli.up.plan import Program
 from cli.up.processes import ProcessId, is_alive, spawn, stop, wait_ended, with_arguments
@@ -20,7 +20,7 @@ from schema.log import escape_controls
 
 READY_SECONDS = 60.0
 _POLL_SECONDS = 0.01
-_SHOWN_LOG_LINES = 15
+_SHOWN_LOG_LINES = 8
 _SHOWN_LOG_BYTES = 8192
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class Supervisor:
     own: ProcessId
     say: Say
     _running: dict[str, Recorded] = field(default_factory=dict)
+    _listened: set[str] = field(default_factory=set)
 
     def adoptable(self) -> dict[str, Recorded]:
         """What an earlier `pcr up` left running, by the same program and settings as ours."""
@@ -79,9 +80,9 @@ class Supervisor:
             began = trio.current_time()
             code = await wait_ended(recorded.process)
             del self._running[program.name]
-            if code in HOPELESS_EXIT_CODES:
-                raise Unavailable(f"{program.name} does not start:\n{self.log_tail(program.name)}")
             failures = next_failures(failures, ran_seconds=trio.current_time() - began)
+            if is_hopeless(code, failures=failures, has_listened=program.name in self._listened):
+                raise Unavailable(f"{program.name} does not start:\n{self.log_tail(program.name)}")
             seconds = delay(failures)
             ended = "ended" if code is None else f"ended with {code}"
             last = self.log_tail(program.name).rpartition("\n")[2].strip()
@@ -119,6 +120,7 @@ class Supervisor:
                     told = self._ready(name)
                     if told is not None:
                         addresses[name] = told
+                        self._listened.add(name)
                         waiting.discard(name)
                 await trio.sleep(_POLL_SECONDS if waiting else 0)
             return addresses

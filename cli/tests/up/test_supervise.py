@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from cli.up.backoff import delay, next_failures
+from cli.up.backoff import delay, is_hopeless, next_failures
 from cli.up.layout import StateDir
 from cli.up.plan import Program
 from cli.up.processes import ProcessId, identify, is_alive, own_process, stop, with_arguments
@@ -133,8 +133,9 @@ async def test_a_process_without_a_record_is_found_by_its_settings(tmp_path: Pat
     assert not is_alive(recorded.process)
 
 
-async def test_wrong_settings_end_it_with_the_services_own_words(tmp_path: Path) -> None:
-    state, programs = a_state(tmp_path, a={}, b={"exit": 2})
+@pytest.mark.parametrize("code", [1, 2])
+async def test_a_service_that_cannot_start_ends_it_with_its_own_words(tmp_path: Path, code: int) -> None:
+    state, programs = a_state(tmp_path, a={}, b={"exit": code})
     with pytest.raises(BaseExceptionGroup) as caught:
         async with supervising(state, programs):
             raise AssertionError
@@ -162,6 +163,13 @@ def test_a_process_is_its_pid_with_its_start_time() -> None:
     assert not is_alive(own.model_copy(update={"boot": "another"}))
     assert identify(2**22 + 1) is None
     assert own not in with_arguments(set(sys.argv))
+
+
+def test_only_what_never_listened_or_has_wrong_settings_is_given_up() -> None:
+    assert is_hopeless(2, failures=1, has_listened=True)
+    assert is_hopeless(1, failures=3, has_listened=False)
+    assert not is_hopeless(1, failures=2, has_listened=False)
+    assert not is_hopeless(70, failures=100, has_listened=True)
 
 
 def test_waiting_grows_and_a_steady_run_forgives() -> None:
