@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from control_plane.events import GenerationPublished
 from control_plane.state import Generation, Snapshot, Spec
-from schema.errors import Conflict, InvalidInput, NotFound, Stale, WrongOrigin
+from schema.errors import Conflict, NotFound, Stale, WrongOrigin
 from schema.generation import Publish, PublishReceipt
 from schema.signing import PublicKey, check_signature
 
@@ -21,17 +21,13 @@ def check_publish(publish: Publish, *, realm: str, publishers: Sequence[PublicKe
     what = f"generation {header.number}"
     check_signature(message=header.message, signature=header.signature, keys=publishers, what=what)
     intent = publish.check_content()
-    generation = Generation(
+    return Generation(
         header=header,
         intent=intent,
         rollout=publish.rollout,
         vms={spec.value.name: Spec.of(spec) for spec in publish.vm_specs},
         published_at_ms=published_at_ms,
     )
-    expected = sum(spec.value.replicas for spec in generation.vms.values())
-    if len(generation.instances) != expected:
-        raise InvalidInput(f"{what}: two VMs have an instance of the same name")
-    return generation
 
 
 def accept(snapshot: Snapshot, generation: Generation) -> tuple[GenerationPublished, ...]:

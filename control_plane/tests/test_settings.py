@@ -1,0 +1,56 @@
+"""The settings: what is needed, what is refused and what is the default."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from control_plane.app import pin_origin, rpc_addresses
+from control_plane.events import OriginPinned
+from control_plane.settings import Settings
+from control_plane.tests.builders import CI_KEY, ORIGIN, a_snapshot
+from schema.interfaces import Role
+from schema.rpc.transport.sockets import TcpAddress
+
+KEYS = {"assignment": "/keys/control-plane", "publishers": [str(CI_KEY.public)]}
+
+
+def test_only_the_keys_have_no_default() -> None:
+    settings = Settings.model_validate({"keys": KEYS})
+    assert (settings.realm, settings.network.range) == ("default", "10.77.0.0/16")
+    assert rpc_addresses(settings)[0] == TcpAddress("127.0.0.1", 7400)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"keys": {**KEYS, "publishers": []}}, "at least one publisher"),
+        ({"keys": {**KEYS, "publishers": ["ci"]}}, "name:base64"),
+        ({"listen": {"rpc": "7400"}}, "host:port"),
+        ({"network": {"range": "10.0.0.0/25"}}, "smaller than one /24"),
+        ({"network": {"range": "10.0.0.1/16"}}, "host bits"),
+        ({"tokens": [{"name": "x", "sha256": "0" * 64, "role": "worker"}]}, "role"),
+        ({"tokens": [{"name": "x", "sha256": "0" * 64, "role": "viewer", "expires": "2030-01-01T00:00:00"}]}, "offset"),
+        ({"socket": {"roles": {"root": "viewer"}}}, "pattern"),
+        ({"origin": {"repository": "demo", "branch": "main"}}, "repository"),
+        ({"retention": {"keepGenerations": 5}}, "Extra inputs"),
+    ],
+)
+def test_wrong_settings_are_refused_with_the_reason(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Settings.model_validate({"keys": KEYS, **wrong})
+
+
+def test_other_uids_may_connect_only_where_some_have_a_role() -> None:
+    closed = Settings.model_validate({"keys": KEYS})
+    open_ones = Settings.model_validate({"keys": KEYS, "socket": {"roles": {"1000": "viewer"}}})
+    assert getattr(rpc_addresses(closed)[1], "mode", 0) == 0o600
+    assert getattr(rpc_addresses(open_ones)[1], "mode", 0) == 0o666
+    assert open_ones.socket.roles == {"1000": Role.VIEWER}
+
+
+def test_the_origin_of_the_settings_wins_over_the_one_on_disk() -> None:
+    origin = {"repository": ORIGIN.repository, "branch": ORIGIN.branch}
+    settings = Settings.model_validate({"keys": KEYS, "origin": origin})
+    assert settings.origin is not None
+    assert pin_origin(a_snapshot(), origin=settings.origin.origin) == (OriginPinned(ORIGIN),)
