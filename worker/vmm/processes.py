@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess  # noqa: TID251 - the VMM process owner
 import sys
@@ -58,7 +59,8 @@ async def start_shim(
     Both live on when this process ends. `log_bytes` caps the serial log. Raises CommandFailed (the program cannot be
     started; exit code 3: a shim already holds the directory), DeadlineExceeded.
     """
-    argv = [sys.executable, "-I", "-S", shim.__file__, str(directory.path), str(log_bytes), *command]
+    argv = [sys.executable, "-I", "-S", shim.__file__, str(directory.path), str(log_bytes)]
+    argv += [_program(command[0]), *command[1:]]
     process = await trio.lowlevel.open_process(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
     )
@@ -86,6 +88,12 @@ async def start_shim(
             said = (directory.hypervisor_log.read_bytes() if directory.hypervisor_log.exists() else b"")[-2000:]
             raise Unavailable(f"{command[0]} {found} at once: {said.decode(errors='replace').strip()}")
     raise Internal(f"the shim of {directory.path} started and left no record")
+
+
+def _program(name: str) -> str:
+    """A program by its name: on PATH, else beside our interpreter, where a virtual environment has its scripts."""
+    beside = Path(sys.executable).parent / name
+    return shutil.which(name) or (str(beside) if "/" not in name and beside.exists() else name)
 
 
 def find(directory: RuntimeDir) -> Live | Ended | None:

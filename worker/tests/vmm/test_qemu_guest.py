@@ -14,7 +14,6 @@ import trio
 
 from worker.tests.vmm import tiny_kernel
 from worker.tests.vmm.subjects import REAL_ONE, a_config, a_disk, a_folder, a_kernel, ask, request, running
-from worker.tests.vmm.test_process_contract import ask
 from worker.vmm.config import Disk, Nic, create_request
 from worker.vmm.port import HypervisorRefused, VmAction, VmState, create_and_boot
 
