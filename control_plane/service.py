@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE_MS = 5_000
 """How long the reconciler sleeps at most when nothing wakes it."""
+MOST_LOGGED = 50
+"""Lines that one change writes to the log at most; watchers get all."""
 RETRY_SECONDS = 1.0
 """How long it waits when the database could not be written."""
 
@@ -101,8 +103,10 @@ class ControlPlane:
         self._bell.ring()
 
     def _tell(self, events: Sequence[Event]) -> None:
-        for event in events:
+        for event in events[:MOST_LOGGED]:
             log.info("%s %s: %s", event.kind.value, event.subject, event.message)
+        if len(events) > MOST_LOGGED:
+            log.info("and %d more of the same change", len(events) - MOST_LOGGED)
         if events:
             self.events.append(events)
 
