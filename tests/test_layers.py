@@ -21,11 +21,8 @@ MAY_IMPORT = {
     "cli": {"cli", "nix", "schema", "autonix"},
 }
 SETTINGS_OF_SERVICES = {
-    "control_plane.settings",
-    "worker.settings",
-    "ci_service.settings",
-    "ci_service.cache.settings",
-    "repohub.settings",
+    *("control_plane.settings", "worker.settings", "repohub.settings"),
+    *("ci_service.settings", "ci_service.cache.settings"),
 }
 """`pcr up` runs the services' programs and renders their settings, so its tests may read the settings models."""
 ACTING = {
@@ -41,8 +38,7 @@ def module_name(path: Path) -> str:
 
 def sources() -> Iterator[Path]:
     for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path
+        yield from sorted((ROOT / package).rglob("*.py"))
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
