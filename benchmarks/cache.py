@@ -116,7 +116,8 @@ class Bench:
         """Our cache, as it runs in production."""
         ready, config = self.root / "ready.json", self.root / "cache.toml"
         config.write_text(
-            f'directory = "{self.root}/cache"\n[http]\nport = 0\n[runtime]\nready_file = "{ready}"\n', encoding="utf-8"
+            f'directory = "{self.root}/cache"\n[listen]\nhttp = "127.0.0.1:0"\n[runtime]\nready_file = "{ready}"\n',
+            encoding="utf-8",
         )
         with _process([sys.executable, "-m", "ci_service.cache", "--config", str(config), "--log-level", "warning"]):
             _wait(ready.exists)

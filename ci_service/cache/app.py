@@ -110,7 +110,7 @@ def server_config(app: CacheApp, settings: Settings) -> uvicorn.Config:
 def serve(settings: Settings, *, ready: Callable[[Mapping[str, str]], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises ProcuratorError for what keeps it from starting."""
     app = cache_app(settings)
-    with listen(host=settings.http.host, port=settings.http.port) as listening:
+    with listen(host=settings.listen.host, port=settings.listen.port) as listening:
         addresses = {"http": address_text(listening)}
         server = ReadyServer(server_config(app, settings), ready=lambda: ready(addresses))
         asyncio.run(server.serve(sockets=[listening]))

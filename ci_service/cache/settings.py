@@ -18,11 +18,27 @@ def _is_a_key(text: str) -> str:
     return text
 
 
-class HttpSettings(Section):
-    """`[http]`: where the cache listens. Port 0 takes any free one (see `runtime.ready_file`)."""
+def _is_host_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"'{text}' is not of the form host:port")
+    return text
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 7404
+
+class ListenSettings(Section):
+    """`[listen]`: `host:port`. Port 0 takes any free one (see `runtime.ready_file`)."""
+
+    http: Annotated[str, AfterValidator(_is_host_port)] = "127.0.0.1:7404"
+
+    @property
+    def host(self) -> str:
+        """The address without brackets."""
+        return self.http.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """0 to 65535."""
+        return int(self.http.rpartition(":")[2])
 
 
 class LimitSettings(Section):
@@ -44,7 +60,7 @@ class LimitSettings(Section):
 class Settings(ServiceSettings):
     """The root of `cache.toml`. Sizes are bytes."""
 
-    http: HttpSettings = HttpSettings()
+    listen: ListenSettings = ListenSettings()
     limits: LimitSettings = LimitSettings()
     directory: Path
     """Where narinfos and nars are kept; made when it is not there."""

@@ -153,7 +153,7 @@ def _cache(state: StateDir, ports: Ports, trust: Trust) -> dict[str, Any]:
         "directory": str(state.data("cache")),
         "upload_token_file": str(state.tokens / "cache-upload"),
         "public_keys": [str(trust.ci)],
-        "http": {"host": HOST, "port": ports.cache},
+        "listen": {"http": f"{HOST}:{ports.cache}"},
     }
 
 

@@ -282,9 +282,12 @@ def test_many_uploads_at_once_all_arrive(cache: Running) -> None:
 
 def test_settings_are_refused_with_their_key(tmp_path: Path) -> None:
     config = tmp_path / "cache.toml"
-    config.write_text(f'directory = "{tmp_path}/c"\npublic_keys = ["x"]\nuplod_token_file = "t"\n')
+    config.write_text(
+        f'directory = "{tmp_path}/c"\npublic_keys = ["x"]\nuplod_token_file = "t"\n[listen]\nhttp = "x"\n'
+    )
     argv = [sys.executable, "-m", "ci_service.cache", "--config", str(config)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "uplod_token_file" in done.stderr
     assert "public_keys.0" in done.stderr
+    assert "listen.http" in done.stderr
