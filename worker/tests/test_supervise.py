@@ -1,0 +1,169 @@
+"""The loop on a machine in memory, with time that jumps."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from schema.blueprint import HealthCheck
+from schema.status import VmPhase
+from worker.adoption import Found
+from worker.health import CheckResult
+from worker.records import Records
+from worker.supervise import Supervisor
+from worker.tests.builders import a_content, a_desired, a_spec, an_attachment, some_limits
+from worker.tests.scripted_steps import ScriptedSteps
+from worker.vm_state import Desired
+
+PASS, FAIL = CheckResult(True, ""), CheckResult(False, "tcp 80: connection refused")
+
+
+class Answers:
+    """Answers checks by address: what is not told passes."""
+
+    def __init__(self) -> None:
+        self.bad: set[str] = set()
+
+    async def __call__(
+        self, checks: tuple[HealthCheck, ...], *, address: str, timeout_ms: int
+    ) -> tuple[CheckResult, ...]:
+        await trio.lowlevel.checkpoint()
+        return tuple(FAIL if address in self.bad else PASS for _ in checks)
+
+
+class Fleet:
+    def __init__(self, folder: Path, steps: ScriptedSteps, **limits: int) -> None:
+        self.steps = steps
+        self.answers = Answers()
+        self.records = Records(folder)
+        self.supervisor = Supervisor(
+            steps=steps, records=self.records, limits=some_limits(**limits), min_healthy_ms=2000, ask=self.answers
+        )
+
+    def assign(self, *entries: Desired) -> None:
+        self.supervisor.assign({entry.instance: entry for entry in entries}, ())
+
+    def phase(self, instance: str = "web-0") -> VmPhase:
+        return self.supervisor.vms[instance].phase
+
+
+@asynccontextmanager
+async def a_fleet(folder: Path, steps: ScriptedSteps | None = None, **limits: int) -> AsyncIterator[Fleet]:
+    fleet = Fleet(folder, steps or ScriptedSteps(), **limits)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(fleet.supervisor.run)
+        yield fleet
+        nursery.cancel_scope.cancel()
+
+
+def some_webs(count: int) -> list[Desired]:
+    content = a_content(spec=a_spec(replicas=count))
+    return [a_desired(f"web-{number}", content=content, number=number + 2) for number in range(count)]
+
+
+async def test_nothing_is_touched_before_the_first_assignment(tmp_path: Path, autojump_clock: MockClock) -> None:
+    content = a_content()
+    steps = ScriptedSteps(left={"web-0": Found("web-0", content, an_attachment(), pid=7, started_at=-5.0)})
+    async with a_fleet(tmp_path, steps) as fleet:
+        await trio.sleep(100)
+        assert steps.done == []
+        assert fleet.phase() is VmPhase.HEALTHY
+        fleet.assign(a_desired(content=content))
+        await trio.sleep(100)
+        assert steps.kinds() == ["update"], "what runs is what is assigned"
+
+
+async def test_pulls_and_boots_are_bounded_and_the_rest_follows(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with a_fleet(tmp_path, parallel_boots=2, parallel_pulls=3) as fleet:
+        fleet.assign(*some_webs(8))
+        await trio.sleep(60)
+        assert all(fleet.phase(f"web-{number}") is VmPhase.HEALTHY for number in range(8))
+        assert (fleet.steps.most_at_once["boot"], fleet.steps.most_at_once["pull"]) == (2, 3)
+
+
+async def test_a_crash_loop_is_restarted_after_ever_longer_pauses(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with a_fleet(tmp_path, ScriptedSteps(seconds=0.0, lives_for=0.5)) as fleet:
+        fleet.answers.bad.add("10.77.0.2")
+        content = a_content(spec=a_spec(start_deadline_ms=3_600_000))
+        fleet.assign(a_desired(content=content))
+        await trio.sleep(20)
+        boots = fleet.steps.times("boot")
+        assert [round(after - before, 1) for before, after in pairwise(boots)] == [
+            1.5,
+            2.5,
+            4.5,
+            8.5,
+        ]
+        state = fleet.supervisor.vms["web-0"]
+        assert state.restarts >= 4 and state.reason == "it crashed"
+
+
+async def test_a_vm_that_cannot_be_stopped_is_not_forgotten(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with a_fleet(tmp_path, ScriptedSteps(fails={"stop": 3})) as fleet:
+        fleet.assign(a_desired())
+        await trio.sleep(10)
+        fleet.assign()
+        await trio.sleep(4)
+        assert fleet.phase() is VmPhase.STOPPING
+        await trio.sleep(60)
+        assert fleet.supervisor.vms == {} and fleet.steps.running == {}
+
+
+async def test_a_step_that_is_not_wanted_any_more_is_undone(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with a_fleet(tmp_path, ScriptedSteps(seconds=4)) as fleet:
+        fleet.assign(a_desired(content=a_content(1, a_spec(text="one"))))
+        await trio.sleep(2)
+        fleet.assign(a_desired(content=a_content(2, a_spec(text="two"))))
+        await trio.sleep(100)
+        assert fleet.steps.kinds() == ["update", "update", "pull undone", "pull", "prepare", "boot"]
+        fleet.assign()
+        await trio.sleep(100)
+        assert fleet.supervisor.vms == {}
+
+
+async def test_an_agent_that_ends_in_the_middle_of_a_boot_undoes_it(tmp_path: Path, autojump_clock: MockClock) -> None:
+    steps = ScriptedSteps(seconds=10)
+    async with a_fleet(tmp_path, steps) as fleet:
+        fleet.assign(a_desired())
+        await trio.sleep(25)
+    assert steps.kinds()[-1] == "boot undone"
+    assert steps.running == {}
+
+
+async def test_while_the_network_cannot_be_had_nothing_is_started(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with a_fleet(tmp_path, ScriptedSteps(fails={"update": 5})) as fleet:
+        fleet.assign(a_desired())
+        await trio.sleep(4.5)
+        assert fleet.steps.done == []
+        await trio.sleep(60)
+        assert fleet.phase() is VmPhase.HEALTHY
+
+
+async def test_what_was_given_up_is_remembered_by_the_next_agent(tmp_path: Path, autojump_clock: MockClock) -> None:
+    good, bad = a_content(1, a_spec(text="good")), a_content(2, a_spec(text="bad"))
+    entry = a_desired(content=bad, fallback=good)
+    async with a_fleet(tmp_path) as fleet:
+        fleet.answers.bad.add("10.77.0.2")
+        fleet.assign(entry)
+        await trio.sleep(13)  # the bad one runs, and its deadline has just passed
+        fleet.answers.bad.clear()
+        await trio.sleep(60)
+        state = fleet.supervisor.vms["web-0"]
+        assert (fleet.phase(), state.content) == (VmPhase.HEALTHY, good)
+    left = {"web-0": Found("web-0", good, entry.attachment, pid=9, started_at=0.0)}
+    async with a_fleet(tmp_path, ScriptedSteps(left=left)) as again:
+        again.assign(entry)
+        await trio.sleep(1000)
+        assert again.steps.kinds() == ["update"]
+
+
+async def test_a_vm_that_asks_no_checks_is_healthy_after_its_time(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with a_fleet(tmp_path, ScriptedSteps(seconds=0.0)) as fleet:
+        fleet.assign(a_desired(content=a_content(spec=a_spec(checks=()))))
+        await trio.sleep(1.5)
+        assert fleet.phase() is VmPhase.RUNNING
+        await trio.sleep(1.5)
+        assert fleet.phase() is VmPhase.HEALTHY
