@@ -64,7 +64,8 @@ def a_running_cache(tmp_path: Path, *, keys: tuple[SecretKey, ...] = (CI_KEY,), 
     pinned = json.dumps([str(key.public) for key in keys])
     config.write_text(
         f'directory = "{tmp_path}/cache"\nupload_token_file = "{token}"\npublic_keys = {pinned}\n'
-        f'{extra if not extra.startswith("[") else ""}\n[listen]\nhttp = "127.0.0.1:0"\n[runtime]\nready_file = "{ready}"\n'
+        f"{extra if not extra.startswith('[') else ''}\n"
+        f'[listen]\nhttp = "127.0.0.1:0"\n[runtime]\nready_file = "{ready}"\n'
         f"{extra if extra.startswith('[') else ''}\n"
     )
     log = tmp_path / "cache.log"
