@@ -85,18 +85,7 @@ class Shim:
         self._output, theirs = os.pipe2(os.O_CLOEXEC)
         for number in (signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        self._pid = os.posix_spawnp(
-            self._command[0],
-            self._command,
-            {key: value for key, value in os.environ.items() if key != "RUST_BACKTRACE"},
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, theirs, 1),
-                (os.POSIX_SPAWN_DUP2, theirs, 2),
-            ],
-            setsid=True,
-            setsigdef=[signal.SIGHUP, signal.SIGINT, signal.SIGPIPE],
-        )
+        self._pid = self._spawn(theirs)
         os.close(theirs)
         os.set_blocking(self._output, False)
         self._pidfd = os.pidfd_open(self._pid)
@@ -113,6 +102,20 @@ class Shim:
             "exit": None,
         }
         self._record()
+
+    def _spawn(self, output: int) -> int:
+        return os.posix_spawnp(
+            self._command[0],
+            self._command,
+            {key: value for key, value in os.environ.items() if key != "RUST_BACKTRACE"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGHUP, signal.SIGINT, signal.SIGPIPE],
+        )
 
     def run(self) -> None:
         """Serve until the hypervisor has ended and its exit is recorded."""

@@ -1,6 +1,7 @@
 """What the port does not show: HTTP as recorded, process life, exit codes and what is left behind."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -22,7 +23,9 @@ from worker.tests.vmm.subjects import (
     response,
     running,
     told,
+    until_ready,
 )
+from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk
 from worker.vmm.port import HypervisorRefused, VmAction, VmState, create_and_boot
 
@@ -386,6 +389,25 @@ def test_wrong_arguments_exit_2_with_words_on_stderr(subject: str, flags: list[s
 def test_version_is_told(subject: str) -> None:
     done = subprocess.run([*COMMANDS[subject], "--version"], capture_output=True, timeout=10, check=True)
     assert b" v5" in done.stdout
+
+
+async def test_nobody_listening_to_its_log_is_no_reason_to_end(subject: str) -> None:
+    with a_folder() as folder:
+        path = folder / "api.sock"
+        reading, writing = os.pipe()
+        argv = [*COMMANDS[subject], "--api-socket", str(path), "-v"]
+        process = subprocess.Popen(argv, stdout=writing, stderr=writing)  # noqa: ASYNC220 - quick
+        os.close(writing)
+        os.close(reading)
+        try:
+            async with CloudHypervisor(str(path)) as client:
+                await until_ready(client, process, folder / "none")
+                await create_and_boot(client, a_config(folder))
+                await client.act(VmAction.SHUTDOWN_VMM)
+            assert await trio.to_thread.run_sync(lambda: process.wait(5)) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 async def test_an_inherited_socket_is_served(subject: str) -> None:

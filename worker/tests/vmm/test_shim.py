@@ -43,9 +43,16 @@ def a_runtime_dir() -> Iterator[RuntimeDir]:
                     wait_gone(found.shim_pid)
 
 
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 def wait_gone(pid: int) -> None:
     deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+    while state_of(pid) not in "ZX":
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

@@ -12,7 +12,8 @@ from enum import Enum
 from typing import Protocol
 
 from worker.vmm.dev.answers import BootFailed, BootFailure, Json, Refused, VmmPanicked
-from worker.vmm.dev.vm_config import check_bootable, number, parse, section, with_boot_names
+from worker.vmm.dev.boot_checks import check_bootable
+from worker.vmm.dev.vm_config import number, parse, section, with_boot_names
 
 
 class Phase(Enum):

@@ -24,6 +24,7 @@ from worker.vmm.dev.server import ApiServer
 from worker.vmm.dev.wire import HttpRequest
 
 LISTEN_BACKLOG = 16
+STDERR = 2
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SOCKET_UMASK = 0o077
 """The API's socket file gets mode 0700."""
@@ -106,12 +107,18 @@ class ApiSocket:
 
 
 @contextlib.contextmanager
-def _log(options: Options) -> Iterator[TextIO]:
+def _log(options: Options) -> Iterator[int]:
     if options.log_file is None:
-        yield sys.stderr
+        yield STDERR
         return
-    with open(options.log_file, "a", encoding="utf-8") as opened:  # noqa: PTH123 - as above
-        yield opened
+    with open(options.log_file, "ab") as opened:  # noqa: PTH123 - as above
+        yield opened.fileno()
+
+
+def say(text: str, *, to: int = STDERR) -> None:
+    """One line for people. Unbuffered, and nobody listening any more is no reason to end: a shim may die first."""
+    with contextlib.suppress(OSError):
+        os.write(to, f"{text}\n".encode())
 
 
 class _Process:
@@ -123,7 +130,7 @@ class _Process:
         options: Options,
         *,
         listener: socket.socket,
-        log: TextIO,
+        log: int,
         make_guest: Callable[[Options, Callable[[str], None]], LivingGuest],
     ) -> None:
         self._options = options
@@ -156,7 +163,7 @@ class _Process:
         except _Ended:
             pass
         except VmmPanicked as panic:
-            sys.stderr.write(f"thread 'vmm' panicked: {panic}\n")
+            say(f"thread 'vmm' panicked: {panic}")
             return 1
         finally:
             _ignore_ends()
@@ -188,7 +195,7 @@ class _Process:
             return
         self._log(f"the guest {end.value}")
         if end is GuestEnd.CRASHED:
-            sys.stderr.write("VCPU generated error: the guest's process ended\n")
+            say("VCPU generated error: the guest's process ended")
         if end is GuestEnd.POWERED_OFF and self._options.no_shutdown:
             self._machine.guest_powered_off()
             self._watch_guest()
@@ -204,7 +211,7 @@ class _Process:
 
     def _log(self, text: str, level: int = 0) -> None:
         if self._options.verbosity >= level:
-            print(f"{time.monotonic() - self._started:.6f}s: {text}", file=self._log_file, flush=True)
+            say(f"{time.monotonic() - self._started:.6f}s: {text}", to=self._log_file)
 
     def _tell(self, source: str, event: str) -> None:
         if self._events is None:

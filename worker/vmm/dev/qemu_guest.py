@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess  # noqa: TID251 - the VMM process owner
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -40,6 +39,7 @@ class _Running(NamedTuple):
     process: "subprocess.Popen[bytes]"
     qmp: Qmp
     taps_at_boot: dict[str, int]
+    words: int
 
 
 class QemuGuest:
@@ -97,7 +97,7 @@ class QemuGuest:
         """See `Guest.stop`."""
         if self._running is None:
             return
-        process, qmp, _ = self._running
+        process, qmp, _, words = self._running
         self._running = None
         with contextlib.suppress(QmpGone):
             qmp.execute("quit", seconds=STOP_SECONDS)
@@ -107,6 +107,7 @@ class QemuGuest:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._repeat(words)
 
     def press_power_button(self) -> None:
         """See `Guest.press_power_button`."""
@@ -159,15 +160,14 @@ class QemuGuest:
             qmp.greet(seconds=GREETING_SECONDS)
         except OSError as error:
             ours.close()
+            os.close(words)
             raise BootFailed(BootFailure.EARLY, f"Cannot start {PROGRAM}", os_error_text(error)) from error
         except QmpGone as gone:
             ours.close()
             process.kill()
             process.wait()
-            raise boot_failure(os.pread(words, 4096, 0).decode(errors="replace")) from gone
-        finally:
-            self._repeat(words)
-        return _Running(process=process, qmp=qmp, taps_at_boot=_all_tap_counters(config))
+            raise boot_failure(self._repeat(words)) from gone
+        return _Running(process=process, qmp=qmp, taps_at_boot=_all_tap_counters(config), words=words)
 
     def _popen(self, argv: list[str], *, pass_fds: tuple[int, ...], stderr: int) -> "subprocess.Popen[bytes]":
         parent, prctl = os.getpid(), self._libc.prctl
@@ -185,12 +185,13 @@ class QemuGuest:
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one thread; nothing else sets the signal before exec
         )
 
-    def _repeat(self, words: int) -> None:
-        """What QEMU said on stderr goes to ours."""
-        said = os.pread(words, 65_536, 0)
+    def _repeat(self, words: int) -> str:
+        """What QEMU said on stderr, once it has ended; it goes to our log too."""
+        said = os.pread(words, 65_536, 0).decode(errors="replace").rstrip()
         os.close(words)
-        sys.stderr.buffer.write(said)
-        sys.stderr.flush()
+        if said:
+            self._log(said)
+        return said
 
     def _forget_serial_file(self) -> None:
         """A real one truncates its serial file at every boot but the first, and at every reset (recorded)."""
