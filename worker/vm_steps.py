@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from schema.assignment import Peer
-from schema.errors import DeadlineExceeded, Internal, ProcuratorError, Unavailable
+from schema.errors import CommandFailed, DeadlineExceeded, Internal, ProcuratorError, Unavailable
 from worker.adoption import Adopt, Found
 from worker.closures import Closures
 from worker.image import Images
@@ -26,11 +26,13 @@ from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
 from worker.vmm.port import Hypervisor, VmAction
 from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, start_shim, wait_ended
-from worker.vmm.runtime_dir import BootRecord, RuntimeDir, read_boot_record, read_log, write_boot_record
+from worker.vmm.runtime_dir import BOOT_RECORD, BootRecord, RuntimeDir, read_boot_record, read_log, write_boot_record
+from worker.vmm.shim import ALREADY_HELD
 from worker.volumes import Volumes, volume_serial
 
 STORE_SERIAL = "store"
 READY_SECONDS = 10.0
+START_PATIENCE_SECONDS = 2.0
 KILL_GRACE_SECONDS = 2.0
 LAST_WORDS_BYTES = 4096
 """Where a panic is looked for: the log goes on from boot to boot, and an older panic is further up."""
@@ -131,15 +133,12 @@ class VmSteps:
         try:
             config = await self._config(instance, content, attachment)
             directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_boot_record(directory, BootRecord(booted=content.content_hash, active=content.content_hash))
+            # The boot record is written when the boot is accepted: an agent that dies before leaves nothing to adopt.
+            (directory.path / BOOT_RECORD).unlink(missing_ok=True)
             self._records.keep_booted(instance, content, attachment)
-            live = await start_shim(
-                directory,
-                command=self._settings.command,
-                log_bytes=self._settings.log_bytes,
-                environment=self._settings.environment,
-            )
+            live = await self._start(directory)
             await self._create_and_boot(directory, config)
+            write_boot_record(directory, BootRecord(booted=content.content_hash, active=content.content_hash))
         except BaseException:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 30):
                 await self._end(instance, grace_seconds=0.0)
@@ -167,6 +166,22 @@ class VmSteps:
             ),
             nics=(Nic(tap, attachment.mac),) if tap else (),
         )
+
+    async def _start(self, directory: RuntimeDir) -> Live:
+        """A shim with its hypervisor; the shim of the process before it may need a moment to go."""
+        patience = trio.current_time() + START_PATIENCE_SECONDS
+        while True:
+            try:
+                return await start_shim(
+                    directory,
+                    command=self._settings.command,
+                    log_bytes=self._settings.log_bytes,
+                    environment=self._settings.environment,
+                )
+            except CommandFailed as error:
+                if error.returncode != ALREADY_HELD or trio.current_time() > patience:
+                    raise
+            await trio.sleep(0.02)
 
     async def _create_and_boot(self, directory: RuntimeDir, config: VmConfig) -> None:
         """Create and boot once. When it fails its hypervisor is ended, and the next try gets a fresh one."""

@@ -113,17 +113,19 @@ def signed(revision: int, *names: str, epoch: str = "e" * 32, worker_id: str = "
     return sign_assignment(an_offer(revision, *names, epoch=epoch, worker_id=worker_id), KEY)
 
 
-async def settle() -> None:
-    """Threads write the assignment to disk: real time, which an autojumping clock would not wait for."""
-    for _ in range(200):
-        await trio.to_thread.run_sync(lambda: None)
+async def obeyed(world: World, revision: int) -> None:
+    """Wait until the agent obeys `revision`; a thread writes it to disk first, so this takes real time."""
+    with trio.fail_after(20):
+        while world.agent.seen is None or world.agent.seen.revision != revision:  # noqa: ASYNC110 - it has no event
+            await trio.sleep(0.005)
 
 
 async def test_an_assignment_is_checked_kept_and_obeyed(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
         offer = signed(3, "web")
         world.session.offer(offer)
-        await settle()
+        await obeyed(world, 3)
+        await trio.sleep(0.05)
         assert set(world.supervisor.desired) == {"web-0"}
         assert world.records.kept_assignment() == offer
         assert world.session.asked[-1][1] == Seen("e" * 32, 3)
@@ -143,9 +145,10 @@ async def test_what_is_not_to_be_believed_changes_nothing(tmp_path: Path) -> Non
     ):
         async with a_world(tmp_path) as world:
             world.session.offer(good)
-            await settle()
+            await obeyed(world, 3)
             world.session.offer(lie)
-            await settle()
+            await trio.sleep(0.1)
+            assert world.session.offers == [], "it was fetched"
             assert set(world.supervisor.desired) == {"web-0"}
             assert world.records.kept_assignment() == good
             assert world.agent.seen == Seen("e" * 32, 3)
@@ -154,9 +157,9 @@ async def test_what_is_not_to_be_believed_changes_nothing(tmp_path: Path) -> Non
 async def test_a_new_epoch_may_begin_with_a_lower_revision(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
         world.session.offer(signed(9, "web"))
-        await settle()
+        await obeyed(world, 9)
         world.session.offer(signed(1, "db", epoch="f" * 32))
-        await settle()
+        await obeyed(world, 1)
         assert set(world.supervisor.desired) == {"db-0"}
 
 
@@ -164,7 +167,7 @@ async def test_the_kept_assignment_is_obeyed_without_a_control_plane(tmp_path: P
     Records(tmp_path).keep_assignment(signed(5, "web"))
     async with a_world(tmp_path) as world:
         world.session.away = True
-        await settle()
+        await obeyed(world, 5)
         assert set(world.supervisor.desired) == {"web-0"}
         assert world.agent.seen == Seen("e" * 32, 5)
 

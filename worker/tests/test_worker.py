@@ -65,6 +65,25 @@ async def test_a_killed_agent_adopts_its_vms_and_restarts_none(tmp_path: Path) -
             assert all(vm.running_ms > 0 for vm in after.values())
 
 
+async def test_an_agent_that_was_killed_in_the_middle_of_a_boot_boots_again_and_gives_nothing_up(
+    tmp_path: Path,
+) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        spec = worker.a_published_spec(start_deadline_ms=2000)
+        cp.assign(Wanted("web-0", spec))
+        vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        await worker.end(signal.SIGKILL)
+        # As it is on disk between the start of the hypervisor and the accepted boot:
+        (worker.state / "vms/web-0/booted.json").unlink()
+        (worker.state / "memory/web-0.json").unlink()
+        cp.reports.clear()
+        await worker.start()
+        again = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        assert again.pid != vm.pid and not is_running(vm.pid)
+        assert again.reverted is None
+
+
 async def test_without_its_control_plane_a_restarted_agent_obeys_the_kept_assignment(tmp_path: Path) -> None:
     async with a_worker(tmp_path) as worker:
         cp = worker.control_plane
