@@ -65,7 +65,7 @@ async def test_a_killed_agent_adopts_its_vms_and_restarts_none(tmp_path: Path) -
             assert all(vm.running_ms > 0 for vm in after.values())
 
 
-async def test_an_agent_that_was_killed_in_the_middle_of_a_boot_boots_again_and_gives_nothing_up(
+async def test_an_agent_killed_in_the_middle_of_a_boot_boots_again_and_gives_nothing_up(
     tmp_path: Path,
 ) -> None:
     async with a_worker(tmp_path) as worker:
