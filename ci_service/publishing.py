@@ -10,8 +10,9 @@ from schema.blueprint import Blueprint
 from schema.builds import Build
 from schema.canonical import Sealed
 from schema.errors import Conflict, Stale
-from schema.generation import Origin, intent_of, sign_publish
+from schema.generation import intent_of, sign_publish
 from schema.interfaces import Master
+from schema.origin import Origin
 from schema.signing import SecretKey
 from schema.status import ClusterStatus
 from schema.vmspec import VmSpec

@@ -19,8 +19,8 @@ from control_plane.settings import Settings
 from control_plane.state import Snapshot
 from control_plane.store.database import Database, open_database
 from schema.errors import InvalidInput
-from schema.generation import Origin
 from schema.http import serve_http
+from schema.origin import Origin
 from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import Address, TcpAddress, UnixAddress
 from schema.service import Ready, service_main

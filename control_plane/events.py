@@ -19,7 +19,7 @@ from control_plane.state import (
     Snapshot,
     WorkerRecord,
 )
-from schema.generation import Origin
+from schema.origin import Origin
 from schema.status import RolloutState, WorkerFacts
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from schema.errors import InvalidInput
-from schema.generation import FlakeDirectory, Origin
 from schema.interfaces import Role
 from schema.names import BranchName, DnsLabel, RepositoryName
+from schema.origin import FlakeDirectory, Origin
 from schema.settings import Section, ServiceSettings
 from schema.signing import PublicKey
 

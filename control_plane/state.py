@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
-from schema.generation import Intent, Origin, PublishHeader
+from schema.generation import Intent, PublishHeader
+from schema.origin import Origin
 from schema.status import RolloutState, WorkerFacts
 from schema.vmspec import VmSpec
 

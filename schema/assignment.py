@@ -9,8 +9,9 @@ from pydantic import Field, StringConstraints, field_validator
 
 from schema.canonical import Sealed
 from schema.errors import BadSignature, InvalidInput, Stale
-from schema.generation import Intent, Origin, publish_message, sha256_of_intent_text
+from schema.generation import Intent, publish_message, sha256_of_intent_text
 from schema.names import CommitSha, DnsLabel, GenerationNumber, InstanceName, StrictModel
+from schema.origin import Origin
 from schema.signing import PublicKey, SecretKey, check_signature
 from schema.vmspec import VmSpec
 

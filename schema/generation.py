@@ -1,45 +1,25 @@
 """Generations and their publication: intent hash, signed message and checks; it stores and sends nothing."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed, canonical_bytes, sha256_hex
 from schema.errors import HashMismatch, InvalidInput
 from schema.names import (
-    BranchName,
     CommitSha,
     DnsLabel,
     GenerationNumber,
-    RepositoryName,
     Sha256Hex,
     StrictModel,
 )
+from schema.origin import Origin
 from schema.signing import SecretKey
 from schema.vmspec import VmSpec
 
 PUBLISH_PREFIX = b"procurator-publish-v1\n"
 MAX_VMS = 100_000
-
-FlakeDirectory = Annotated[
-    str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$")
-]
-"""A relative path without dot segments, or `.`."""
-
-
-class Origin(StrictModel):
-    """Where a realm's desired state comes from: `path` is the flake's directory in the repository."""
-
-    repository: RepositoryName
-    branch: BranchName
-    path: Annotated[
-        str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$")
-    ] = "."
-
-    def __str__(self) -> str:
-        return f"{self.repository} {self.branch}" + ("" if self.path == "." else f" {self.path}")
 
 
 class Intent(StrictModel):

@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from schema.generation import Origin
 from schema.names import WireModel
+from schema.origin import Origin
 
 
 class VmPhase(StrEnum):

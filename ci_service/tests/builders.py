@@ -2,7 +2,7 @@
 
 from ci_service.pipeline import PIPELINE
 from schema.builds import Build, BuildState, PushNotice, Stage
-from schema.generation import Origin
+from schema.origin import Origin
 from schema.status import ClusterStatus, Convergence, GenerationStatus, RolloutState
 
 SHA = "a" * 40

@@ -3,7 +3,7 @@
 from typing import Any
 
 from schema.builds import Build, BuildState
-from schema.generation import Origin
+from schema.origin import Origin
 from schema.status import (
     ClusterStatus,
     Convergence,

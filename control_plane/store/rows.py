@@ -23,7 +23,8 @@ from control_plane.state import (
 )
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed, canonical_bytes
-from schema.generation import Origin, Publish, PublishHeader
+from schema.generation import Publish, PublishHeader
+from schema.origin import Origin
 from schema.status import RolloutState, WorkerFacts
 from schema.vmspec import VmSpec
 

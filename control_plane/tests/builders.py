@@ -6,7 +6,8 @@ from typing import Any
 from control_plane.state import Generation, Resources, Snapshot, Spec, WorkerRecord
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
-from schema.generation import Origin, Publish, sign_publish
+from schema.generation import Publish, sign_publish
+from schema.origin import Origin
 from schema.signing import SecretKey
 from schema.status import WorkerFacts
 from schema.vmspec import VmSpec

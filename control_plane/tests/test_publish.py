@@ -21,7 +21,8 @@ from schema.errors import (
     Stale,
     WrongOrigin,
 )
-from schema.generation import Origin, Publish
+from schema.generation import Publish
+from schema.origin import Origin
 from schema.signing import PublicKey, SecretKey
 
 OTHER_KEY = SecretKey.from_seed("ci", b"o" * 32)

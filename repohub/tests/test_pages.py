@@ -8,7 +8,7 @@ import trio
 
 from repohub.tests.running import NOW_MS, FakeCi, FakeMaster, a_build, a_ci, a_repohub, a_status
 from schema.builds import BuildState, CheckResult, Stage, StageName, StageState
-from schema.generation import Origin
+from schema.origin import Origin
 from schema.status import (
     Convergence,
     GenerationStatus,

@@ -3,7 +3,7 @@
 from schema.codec.fields import Choice, Choices, ListOf, Nested, Nullable, PlainList, Struct
 from schema.codec.specs import COUNTS, LABELS
 from schema.codec.wire import common
-from schema.generation import Origin
+from schema.origin import Origin
 from schema.status import (
     ClusterStatus,
     ConnectionInfo,

@@ -5,7 +5,8 @@ from typing import Any
 from schema.assignment import Assignment, Entry, Fallback, GenerationProof
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
-from schema.generation import Origin, Publish, sign_publish
+from schema.generation import Publish, sign_publish
+from schema.origin import Origin
 from schema.signing import SecretKey
 from schema.vmspec import VmSpec
 

@@ -20,8 +20,9 @@ from schema.assignment import (
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
 from schema.errors import Unimplemented
-from schema.generation import Origin, sign_publish
+from schema.generation import sign_publish
 from schema.interfaces import Identity, Master, Role, Worker, WorkerHello
+from schema.origin import Origin
 from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import UnixAddress
 from schema.signing import SecretKey

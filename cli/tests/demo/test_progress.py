@@ -4,7 +4,7 @@ import pytest
 
 from cli.demo.progress import Done, Failure, Step, done_steps, failure, is_converged
 from schema.builds import Build, BuildState, Stage, StageName, StageState
-from schema.generation import Origin
+from schema.origin import Origin
 from schema.status import ClusterStatus, Convergence, GenerationStatus, RolloutState, VmPhase, VmStatus
 
 COMMIT = "a" * 40

@@ -3,7 +3,8 @@ import pytest
 from cli.testing.made_up import made_up_publish, made_up_spec, parse_origin
 from cli.tests.builders import COMMIT
 from schema.errors import InvalidInput
-from schema.generation import Origin, Publish
+from schema.generation import Publish
+from schema.origin import Origin
 from schema.signing import SecretKey
 
 KEY = SecretKey.from_seed("ci-1", b"1" * 32)
