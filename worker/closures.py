@@ -34,19 +34,37 @@ class Closures:
         self._keys = tuple(keys)
         self._roots = root / "nix/var/nix/gcroots/procurator"
         self._copying = trio.Lock()
+        self._waiting: list[set[str]] = []
 
     async def pull(self, paths: Sequence[str], *, deadline: float) -> None:
         """Make the closures of `paths` valid here; only what is missing crosses the network.
 
-        One copy at a time: two nix (2.8) that want the same path of a store fail each other, and what they share would
-        be fetched twice. Each cache gets `deadline` seconds. Raises BadSignature when a path is not signed by a pinned
-        key, Unavailable when no cache had it whole; what was pulled so far stays for the next try.
+        One copy at a time, which takes along what others wait for: two nix (2.8) that want the same path of a store
+        fail each other, and what they share would be fetched twice. Each cache gets `deadline` seconds. Raises
+        BadSignature when a path is not signed by a pinned key, Unavailable when no cache had it whole; what was pulled
+        so far stays for the next try.
         """
-        if await self._is_valid(paths):
-            return
-        async with self._copying:
-            if not await self._is_valid(paths):
-                await self._copy(paths, deadline=deadline)
+        waiting = set(paths)
+        self._waiting.append(waiting)
+        try:
+            if await self._is_valid(paths):
+                return
+            async with self._copying:
+                if not await self._is_valid(paths):
+                    await self._copy_with_others(paths, deadline=deadline)
+        finally:
+            self._waiting.remove(waiting)
+
+    async def _copy_with_others(self, paths: Sequence[str], *, deadline: float) -> None:
+        together = sorted(set().union(*self._waiting))
+        if len(together) > len(set(paths)):
+            try:
+                await self._copy(together, deadline=deadline)
+            except ProcuratorError:
+                pass  # whose fault that was shows when each is copied alone
+            else:
+                return
+        await self._copy(paths, deadline=deadline)
 
     async def _copy(self, paths: Sequence[str], *, deadline: float) -> None:
         failures: list[ProcuratorError] = []

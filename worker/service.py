@@ -8,7 +8,7 @@ from schema.errors import DeadlineExceeded, InvalidInput, NotFound, Unimplemente
 from schema.interfaces import SINK_DEADLINE_SECONDS, ExecResult, LogSink
 from schema.status import ConnectionInfo, RunningVm, WorkerReport
 from worker.supervise import Supervisor
-from worker.vm_log import PIECE_BYTES, LogReader, last_lines
+from worker.vm_log import PIECE_BYTES, POLL_SECONDS, LogReader, last_lines
 
 
 class VmService:
@@ -29,9 +29,9 @@ class VmService:
         """See `Vm.get_logs`: what is kept of the guest's console."""
         reader = self._owner.log_of(self._instance)
         await _feed(sink, last_lines(reader.kept(), tail_lines))
-        if follow:
-            async for data in reader.follow():
-                await _feed(sink, data)
+        while follow and self._instance in self._owner.supervisor.vms:
+            await trio.sleep(POLL_SECONDS)
+            await _feed(sink, reader.more())
 
     async def exec(self, command: str, args: tuple[str, ...]) -> ExecResult:
         """Not yet."""

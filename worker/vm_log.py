@@ -1,13 +1,11 @@
 """Read a VM's capped console log, its end or as it grows; it interprets none of what a guest wrote."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import trio
 
 PIECE_BYTES = 64 * 1024
 POLL_SECONDS = 0.1
+"""How often a log that is followed is looked at."""
 
 
 def last_lines(data: bytes, count: int) -> bytes:
@@ -48,14 +46,6 @@ class LogReader:
         data, self._inode = _read(self._log, 0)
         self._at = len(data)
         return data if lost else rest + data
-
-    async def follow(self) -> AsyncIterator[bytes]:
-        """What comes, as it comes, until the caller stops."""
-        while True:
-            data = self.more()
-            if data:
-                yield data
-            await trio.sleep(POLL_SECONDS)
 
 
 def _read(file: Path, start: int) -> tuple[bytes, int]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import trio
 
 from nix.environment import NixEnvironment
 from schema.errors import BadSignature, InvalidInput, NotFound, Unavailable
@@ -57,6 +58,27 @@ async def test_a_nar_that_was_tampered_with_is_refused_and_a_second_cache_is_tri
         await store.pull([outer], deadline=30)
     await a_store(tmp_path, bad.url, good.url).pull([outer], deadline=30)
     assert store.physical(inner).read_text() == "a text that is long enough"
+
+
+async def test_of_several_that_are_pulled_at_once_a_bad_one_does_not_fail_the_others(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path)
+    good = [publisher.a_text_closure(text)[0] for text in ("one", "two")]
+    missing = publisher.a_text_closure("three")[0]
+    publisher.publish(*good)
+    store = a_store(tmp_path, publisher.url)
+    failed: list[str] = []
+
+    async def pull(path: str) -> None:
+        try:
+            await store.pull([path], deadline=30)
+        except Unavailable:
+            failed.append(path)
+
+    async with trio.open_nursery() as nursery:
+        for path in (missing, *good):
+            nursery.start_soon(pull, path)
+    assert failed == [missing]
+    assert set(await store.closure(good)) >= set(good)
 
 
 async def test_an_absent_cache_is_a_passing_trouble_that_names_it(tmp_path: Path) -> None:
