@@ -2,46 +2,26 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import StringConstraints
 
-from schema.blueprint import Health, LabelKey, Labels, Network, PlacementPolicy, UpdatePolicy, Volume
+from schema.blueprint import BlueprintVm
 from schema.canonical import canonical_bytes, sha256_hex
-from schema.names import MAX_CMDLINE, DnsLabel, FlakeAttribute, StoreFile, StorePath, StrictModel
+from schema.names import MAX_CMDLINE, DnsLabel, StoreFile, StorePath
 
 
-class VmSpec(StrictModel):
-    """What CI publishes for one VM. `memory_mb` is MiB, `cpu` whole vCPUs.
+class VmSpec(BlueprintVm):
+    """What CI publishes for one VM: what its author wrote, and what it was built to.
 
     `kernel` and `initrd` are files of the closure of `toplevel`; `cmdline` is the System's kernel-params plus
     `init=<toplevel>/init`. `disk_image_path` is set only where Nix built the closure's image itself.
     """
 
     name: DnsLabel
-    system: FlakeAttribute
     toplevel: StorePath
     kernel: StoreFile
     initrd: StoreFile
     cmdline: Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=MAX_CMDLINE)]
     disk_image_path: StoreFile | None = None
-    cpu: Annotated[int, Field(ge=1, le=1024)]
-    memory_mb: Annotated[int, Field(ge=32, le=64 * 1024 * 1024)]
-    extras: dict[LabelKey, Annotated[int, Field(ge=1)]] = {}
-    replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
-    labels: Labels = {}
-    singleton: bool = False
-    volumes: dict[DnsLabel, Volume] = {}
-    network: Network = Network()
-    depends_on: tuple[DnsLabel, ...] = ()
-    env: dict[str, str] = {}
-    placement: PlacementPolicy = PlacementPolicy()
-    health: Health = Health()
-    update: UpdatePolicy = UpdatePolicy()
-
-    @model_validator(mode="after")
-    def _singletons_are_one(self) -> "VmSpec":
-        if self.replicas > 1 and (self.singleton or self.volumes):
-            raise ValueError("a VM with volumes, or a singleton, has one replica")
-        return self
 
     @property
     def content_hash(self) -> str:
