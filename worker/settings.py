@@ -1,5 +1,6 @@
 """The worker's settings (snake_case TOML) and what follows from them alone; it opens and starts nothing."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from schema.settings import Section, ServiceSettings
 
 KeyText = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 """A public key as `name:base64`, or the absolute path of a file that holds one."""
+MAX_STATE_BYTES = 79
+"""So that `<state>/vms/h-<8>/control.sock` fits into the 107 bytes of a unix socket's address."""
 HostPort = Annotated[str, StringConstraints(pattern=r"^[^\s/:]+:[0-9]{1,5}$")]
 Milliseconds = Annotated[int, Field(ge=0, le=24 * 3600 * 1000)]
 
@@ -97,6 +100,9 @@ class Settings(ServiceSettings):
     def _state_is_absolute(self) -> "Settings":
         if not self.state.is_absolute():
             raise ValueError(f"state must be an absolute path, not {self.state}")
+        length = len(os.fsencode(self.state))
+        if length > MAX_STATE_BYTES:
+            raise ValueError(f"state is {length} bytes long; unix sockets below it leave room for {MAX_STATE_BYTES}")
         return self
 
     @property

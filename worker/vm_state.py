@@ -7,6 +7,7 @@ from typing import Self
 
 from schema.assignment import Assignment, Entry
 from schema.canonical import Sealed
+from schema.errors import InvalidInput
 from schema.status import View, VmPhase
 from schema.vmspec import VmSpec
 
@@ -87,6 +88,8 @@ class Desired:
     def of(cls, entry: Entry) -> Self:
         """The entry with its specs parsed. Raises InvalidInput."""
         fallback = Content.parse(entry.fallback.generation, entry.fallback.spec) if entry.fallback else None
+        if entry.address.endswith("/32"):
+            raise InvalidInput(f"{entry.instance}: {entry.address} leaves no room for a gateway")
         return cls(
             instance=entry.instance,
             content=Content.of(entry.generation, entry.sealed_spec()),

@@ -26,11 +26,21 @@ from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
 from worker.vmm.port import Hypervisor, VmAction
 from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, start_shim, wait_ended
-from worker.vmm.runtime_dir import BOOT_RECORD, BootRecord, RuntimeDir, read_boot_record, read_log, write_boot_record
+from worker.vmm.runtime_dir import (
+    BOOT_RECORD,
+    LONGEST_SOCKET,
+    MAX_SOCKET_PATH_BYTES,
+    BootRecord,
+    RuntimeDir,
+    read_boot_record,
+    read_log,
+    write_boot_record,
+)
 from worker.vmm.shim import ALREADY_HELD
 from worker.volumes import Volumes, volume_serial
 
 STORE_SERIAL = "store"
+SHORT_NAME_BYTES = 8
 READY_SECONDS = 10.0
 START_PATIENCE_SECONDS = 2.0
 KILL_GRACE_SECONDS = 2.0
@@ -38,7 +48,6 @@ LAST_WORDS_BYTES = 4096
 """Where a panic is looked for: the log goes on from boot to boot, and an older panic is further up."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MIB = 1024 * 1024
-_LONGEST_NAME = 24
 _PANIC = re.compile(rb"Kernel panic[^\r\n]{0,200}")
 
 
@@ -55,12 +64,12 @@ class StepSettings:
 
 
 def runtime_directory(below: Path, instance: str) -> RuntimeDir:
-    """Where an instance's sockets and logs lie. A long name is shortened: socket paths hold 107 bytes."""
-    name = instance
-    if len(instance) > _LONGEST_NAME:
-        digest = hashlib.sha256(instance.encode()).digest()
-        name = f"h-{base64.b32encode(digest).decode().lower()[:22]}"
-    return RuntimeDir(below / name)
+    """Where an instance's sockets and logs lie. A name that is too long for a socket's path is replaced by its hash."""
+    room = MAX_SOCKET_PATH_BYTES - len(os.fsencode(below / "_" / LONGEST_SOCKET)) + 1
+    if len(instance) <= room:
+        return RuntimeDir(below / instance)
+    digest = base64.b32encode(hashlib.sha256(instance.encode()).digest()).decode().lower()
+    return RuntimeDir(below / f"h-{digest[:SHORT_NAME_BYTES]}")
 
 
 class VmSteps:

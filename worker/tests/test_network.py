@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,8 @@ async def a_network(plan: NetworkPlan, folder: Path) -> AsyncIterator[Net]:
             with trio.CancelScope(shield=True):
                 await firewall.remove(plan.names)
                 dhcp.end()
+                with suppress(OSError):  # the other worker's is still in it
+                    run_directory.rmdir()
 
 
 async def elsewhere(function: partial[str] | partial[bool]) -> str | bool:
