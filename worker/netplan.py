@@ -12,6 +12,9 @@ from worker.vm_state import Attachment, Desired
 TAP_NAME_BYTES = 15
 """IFNAMSIZ without its NUL."""
 
+CHAINS = ("pinned", "to_host", "through_host")
+"""The chains of a worker's table."""
+
 
 def _code(text: str, length: int) -> str:
     """`length` characters of base32 (5 bits each) of SHA-256: lower case letters and digits only."""

@@ -1,19 +1,26 @@
 """The worker's network as a whole: taps, rules and leases follow what is attached and assigned; it decides nothing."""
 
+import logging
 from collections.abc import Iterable, Mapping
 
 import trio
 
 from schema.assignment import Peer
+from schema.errors import ProcuratorError
 from worker import firewall
 from worker.dhcp import DhcpServer
 from worker.netplan import NetworkNames, NetworkPlan, network_plan
 from worker.taps import ensure_taps, remove_taps, taps_of
 from worker.vm_state import Attachment, Desired
 
+GUARD_SECONDS = 3.0
+"""How often the rules are looked for. Without them a guest reaches the host and every other guest."""
+
+log = logging.getLogger(__name__)
+
 
 class Network:
-    """One per worker. Changes are put into force one after another; `run` keeps dnsmasq alive."""
+    """One per worker. Changes are put into force one after another; `run` keeps dnsmasq alive and the rules there."""
 
     def __init__(self, names: NetworkNames, dhcp: DhcpServer) -> None:
         self._names = names
@@ -25,8 +32,26 @@ class Network:
         self._in_force: NetworkPlan | None = None
 
     async def run(self) -> None:
-        """The leases' server, until cancelled."""
-        await self._dhcp.run()
+        """The leases' server and the guard over the rules, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._dhcp.run)
+            nursery.start_soon(self._guard)
+
+    async def _guard(self) -> None:
+        """Put the rules back when somebody took them away (`nft flush ruleset`, as Debian's nftables.service does)."""
+        while True:
+            await trio.sleep(GUARD_SECONDS)
+            try:
+                await self._restore()
+            except ProcuratorError as error:
+                log.warning("cannot look after the rules of the VMs' network: %s", error.message)
+
+    async def _restore(self) -> None:
+        async with self._turn:
+            plan = self._in_force
+            if plan is not None and not await firewall.is_in_force(self._names):
+                log.warning("somebody removed the nftables table %s: it is put back", self._names.table)
+                await firewall.apply(plan)
 
     async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
         """Whom the attached may reach now. Raises Unavailable."""
@@ -62,10 +87,10 @@ class Network:
 
     async def remove_all(self) -> None:
         """Take away everything that this worker ever made in the kernel, and its dnsmasq. Idempotent."""
-        self._attached = {}
+        self._attached, self._in_force = {}, None
         await remove_taps(await taps_of(self._names.tap_prefix))
         await firewall.remove(self._names)
-        await trio.to_thread.run_sync(self._dhcp.end)
+        await self._dhcp.end()
 
     async def _enforce(self) -> None:
         async with self._turn:

@@ -12,6 +12,7 @@ from pathlib import Path
 from worker.netplan import Tap
 
 IP, BUSYBOX = shutil.which("ip") or "/sbin/ip", shutil.which("busybox") or "/bin/busybox"
+NFT = shutil.which("nft") or "/usr/sbin/nft"
 _ON_LEASE = """#!/bin/sh
 [ "$1" = bound ] || exit 0
 ip addr replace $ip/$mask dev $interface

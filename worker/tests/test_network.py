@@ -16,10 +16,11 @@ from schema.blueprint import CheckType, HealthCheck
 from worker import firewall
 from worker.dhcp import DhcpServer
 from worker.netplan import NetworkNames, NetworkPlan, Tap, network_plan
+from worker.network import GUARD_SECONDS, Network
 from worker.probe import ask
 from worker.taps import ensure_taps, remove_tap, taps_of
 from worker.tests.builders import a_content, a_spec
-from worker.tests.net_guests import BUSYBOX, IP, Guest, guests_on, tool
+from worker.tests.net_guests import BUSYBOX, IP, NFT, Guest, guests_on, tool
 from worker.vm_state import Attachment, Desired
 
 
@@ -67,7 +68,7 @@ async def a_network(plan: NetworkPlan, folder: Path) -> AsyncIterator[Net]:
         finally:
             with trio.CancelScope(shield=True):
                 await firewall.remove(plan.names)
-                dhcp.end()
+                await dhcp.end()
                 with suppress(OSError):  # the other worker's is still in it
                     run_directory.rmdir()
 
@@ -114,6 +115,27 @@ async def test_a_guest_reaches_no_address_of_the_host(tmp_path: Path) -> None:
                 assert not await reaches(net.web, address, port), address
 
 
+async def test_rules_that_somebody_flushed_are_put_back(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path)
+    network = Network(plan.names, DhcpServer(plan.names, below=tmp_path))
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(network.run)
+            await network.update({}, ())
+            assert await firewall.is_in_force(plan.names)
+            tool(NFT, "delete", "table", "inet", plan.names.table)
+            with trio.fail_after(GUARD_SECONDS + 10):
+                while not await firewall.is_in_force(plan.names):  # noqa: ASYNC110 - the kernel does not tell us
+                    await trio.sleep(0.1)
+            tool(NFT, "delete", "chain", "inet", plan.names.table, "to_host")
+            assert not await firewall.is_in_force(plan.names)
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await network.remove_all()
+    assert not await firewall.is_in_force(plan.names)
+
+
 async def test_what_a_guest_sends_with_another_address_or_mac_goes_nowhere(tmp_path: Path) -> None:
     async with a_network(a_plan(tmp_path), tmp_path) as net:
         await lease(net.web), await lease(net.db)
@@ -149,9 +171,11 @@ async def test_a_dnsmasq_that_a_killed_agent_left_is_found_and_ended(tmp_path: P
     async with a_network(plan, tmp_path) as net:
         await lease(net.web)
         pid = int((net.dhcp.directory / "dnsmasq.pid").read_text())
+        (net.dhcp.directory / "dnsmasq.pid").unlink()
         again = DhcpServer(plan.names, below=net.dhcp.directory.parent)
-        again._end_stray()
-        assert Path(f"/proc/{pid}/cmdline").exists() is False or not Path(f"/proc/{pid}/cmdline").read_bytes()
+        await again.end()
+        command = Path(f"/proc/{pid}/cmdline")
+        assert not command.exists() or not command.read_bytes()
 
 
 async def test_two_workers_on_one_machine_do_not_collide(tmp_path: Path) -> None:
