@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -76,7 +77,7 @@ class DhcpServer:
 
     async def run(self) -> None:
         """Until cancelled: run dnsmasq with what was last given, again after a pause where it ends by itself."""
-        await trio.to_thread.run_sync(self._end_stray)
+        await self._end_strays()
         failures = 0
         while True:
             await self._changed.wait()
@@ -114,7 +115,7 @@ class DhcpServer:
 
     async def _until_ready(self, pid: int) -> None:
         """Its pid file is written last: before that SIGHUP would end it, or come before it reads the hosts."""
-        while self._stray_pid() != pid:  # noqa: ASYNC110 - another process writes the file
+        while self._written_pid() != pid:  # noqa: ASYNC110 - another process writes the file
             await trio.sleep(0.01)
         self._is_ready = True
         self._read_again()
@@ -124,40 +125,42 @@ class DhcpServer:
             self._is_stale = False
             self._process.send_signal(signal.SIGHUP)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """End the dnsmasq that an agent left behind, and remove its files."""
-        self._end_stray()
+        await self._end_strays()
         if self.directory.is_dir():
             for file in self.directory.iterdir():
                 file.unlink()
             self.directory.rmdir()
 
-    def _end_stray(self) -> None:
+    async def _end_strays(self) -> None:
         """A dnsmasq of an agent that was killed: the next one starts where it stopped, the leases are in the file."""
-        pid = self._stray_pid()
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if pid is None:
+            for pid in self._strays():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            with trio.move_on_after(_END_SECONDS):
+                while self._strays():  # noqa: ASYNC110 - it is not our child
+                    await trio.sleep(0.02)
                 return
-            os.kill(pid, number)
-            pid = self._gone_within(_END_SECONDS)
-        if pid is not None:
-            raise Unavailable(f"the earlier dnsmasq, pid {pid}, does not end")
+        raise Unavailable(f"an earlier dnsmasq does not end: pids {self._strays()}")
 
-    def _gone_within(self, seconds: float) -> int | None:
-        for _ in range(int(seconds / 0.01)):
-            if self._stray_pid() is None:
-                return None
-            signal.sigtimedwait([], 0.01)
-        return self._stray_pid()
+    def _strays(self) -> list[int]:
+        """All processes that run with our configuration, found by their command line: a pid file can be lost."""
+        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if self._is_ours(entry)]
 
-    def _stray_pid(self) -> int | None:
-        """The pid in the pid file, if that process really runs with our configuration."""
+    def _is_ours(self, entry: Path) -> bool:
         try:
-            pid = int((self.directory / "dnsmasq.pid").read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return f"--conf-file={self.directory}/dnsmasq.conf".encode() in command
+
+    def _written_pid(self) -> int | None:
+        try:
+            return int((self.directory / "dnsmasq.pid").read_text())
         except (OSError, ValueError):
             return None
-        return pid if f"--conf-file={self.directory}/dnsmasq.conf".encode() in command.split(b"\0") else None
 
 
 def _write(file: Path, text: str) -> None:
