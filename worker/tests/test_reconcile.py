@@ -92,6 +92,18 @@ class SimulatedWorker:
         state = replace(self.vms[instance], health=HealthState(detail="" if healthy else "port 80 is closed"))
         self.vms[instance] = lifecycle.judged(state, healthy=healthy, now=self.now)
 
+    def die_and_start_again(self) -> None:
+        """The agent is killed: what is left is what is on disk, and the processes."""
+        before, self.vms = self.vms, {}
+        for instance, old in before.items():
+            if old.process is None or old.content is None:
+                continue
+            fresh = VmState(instance, memory=old.memory)
+            self.vms[instance] = lifecycle.adopted(fresh, old.content, old.process, now=self.now)
+        for instance in self.desired:
+            if instance not in self.vms and instance in before:
+                self.vms[instance] = VmState(instance, phase_since=self.now, memory=before[instance].memory)
+
     def settle(self, *, healthy: bool = True, rounds: int = 60) -> None:
         """Let everything succeed until nothing is left to do now."""
         for _ in range(rounds):
@@ -258,6 +270,17 @@ def test_what_is_assigned_again_while_it_is_removed_starts_anew() -> None:
     assert worker.booted == [("web-0", GOOD.key)] * 2
 
 
+def test_a_restarted_agent_touches_nothing_that_runs_as_it_should() -> None:
+    worker = SimulatedWorker()
+    worker.assign(a_desired(content=GOOD), a_desired("web-1", content=BAD, fallback=GOOD, number=3))
+    worker.settle()
+    for _ in range(3):
+        worker.die_and_start_again()
+        worker.settle()
+        worker.now += 1000
+    assert len(worker.booted) == 2 and worker.stopped == []
+
+
 def test_a_step_for_a_content_that_is_not_wanted_any_more_is_cancelled() -> None:
     worker = SimulatedWorker()
     worker.assign(a_desired(content=GOOD))
@@ -302,7 +325,7 @@ CONTENTS = [a_content(generation, a_spec(text=text)) for generation, text in ((1
 @st.composite
 def _moves(draw: st.DrawFn) -> list[tuple[str, int, int]]:
     move = st.tuples(
-        st.sampled_from(["assign", "finish", "fail", "exit", "pass", "failing", "wait", "restart"]),
+        st.sampled_from(["assign", "finish", "fail", "exit", "pass", "failing", "wait", "restart", "die"]),
         st.integers(0, 2),
         st.integers(0, 15),
     )
@@ -320,6 +343,8 @@ def test_whatever_happens_in_whatever_order_the_worker_converges_afterwards(move
             _assign(worker, instance, choice, number)
         elif kind == "wait":
             worker.now += float(choice)
+        elif kind == "die":
+            worker.die_and_start_again()
         elif state is None:
             continue
         elif kind in ("finish", "fail") and state.step:
