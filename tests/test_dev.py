@@ -22,7 +22,7 @@ def dev(tmp_path: Path) -> ModuleType:
     """The script as a module, in a tree of its own."""
     shutil.copy(ROOT / "dev", tmp_path / "dev")
     (tmp_path / "requirements.lock").write_text("a==1\n")
-    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    (tmp_path / "pyproject.toml").write_text("[build-system]\n[project]\n")
     loader = SourceFileLoader(f"dev_of_{tmp_path.name}", str(tmp_path / "dev"))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
@@ -84,6 +84,23 @@ def test_an_unknown_verb_is_refused_with_the_list() -> None:
     assert "test" in result.stderr
 
 
+@pytest.mark.parametrize("verb", ["up", "demo", "test", "lint", "bench", "clean"])
+def test_help_of_a_verb_installs_and_removes_nothing(shared: Path, verb: str) -> None:
+    result = run_as_nobody(shared, verb, "--help")
+    assert result.returncode == 0
+    assert f"usage: ./dev {verb}" in result.stdout
+    assert [path.name for path in shared.iterdir()] == ["dev"]
+
+
+@pytest.mark.parametrize("verb", ["demo", "lint", "clean"])
+def test_a_wrong_option_is_refused_before_anything_is_done(shared: Path, verb: str) -> None:
+    (shared / ".venv").mkdir()
+    result = run_as_nobody(shared, verb, "--hlep")
+    assert result.returncode == 2
+    assert "does not know '--hlep'" in result.stderr
+    assert (shared / ".venv").exists()
+
+
 @pytest.mark.parametrize("verb", ["up", "demo"])
 def test_what_needs_root_says_so_with_its_command(shared: Path, verb: str) -> None:
     result = run_as_nobody(shared, verb)
@@ -108,8 +125,14 @@ def test_the_stamp_follows_the_lock_the_metadata_and_nothing_else(dev: ModuleTyp
     (tmp_path / "requirements.lock").write_text("a==2\n")
     changed = dev.wanted_stamp()
     assert changed != stamp
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    (tmp_path / "pyproject.toml").write_text("[build-system]\n[project]\nname = 'x'\n")
     assert dev.wanted_stamp() not in {stamp, changed}
+
+
+def test_an_update_of_the_same_python_keeps_the_environment(dev: ModuleType) -> None:
+    script = "import runpy, sys; sys.version = 'another'; print(runpy.run_path('dev')['wanted_stamp']())"
+    shown = subprocess.run([sys.executable, "-c", script], cwd=dev.ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == dev.wanted_stamp()
 
 
 def test_a_package_is_there_when_its_program_file_or_module_is(dev: ModuleType, tmp_path: Path) -> None:
