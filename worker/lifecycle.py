@@ -126,6 +126,7 @@ def _step_done(state: VmState, *, staged: str, now: float) -> VmState:
         state,
         step=None,
         step_content="",
+        stuck_since=None,
         reason="" if state.is_up else state.reason,
         staged_ms={**state.staged_ms, staged: spent},
     )
@@ -134,8 +135,12 @@ def _step_done(state: VmState, *, staged: str, now: float) -> VmState:
 def booted(state: VmState, process: Process, *, now: float) -> VmState:
     """The hypervisor has taken the boot; whether the guest gets anywhere is the checks' business."""
     after = moved(replace(state, step=None, step_content=""), VmEvent.BOOTED, now=now)
-    trying = state.trying_since if state.trying_since is not None else state.step_since
+    trying = _first(state.trying_since, state.step_since)
     return replace(after, process=process, health=HealthState(), healthy_since=None, trying_since=trying)
+
+
+def _first(known: float | None, now: float) -> float:
+    return now if known is None else known
 
 
 def adopted(state: VmState, content: Content, process: Process, *, now: float) -> VmState:
@@ -160,9 +165,11 @@ def step_failed(state: VmState, reason: str, *, now: float) -> VmState:
         step_content="",
         failures=state.failures + 1,
         retry_at=now + pause_after(state.failures),
-        trying_since=state.trying_since if state.trying_since is not None else state.step_since,
     )
-    if state.step is Step.BOOT:
+    if state.step is not Step.BOOT:
+        idle = replace(idle, stuck_since=_first(state.stuck_since, state.step_since))
+    else:
+        idle = replace(idle, trying_since=_first(state.trying_since, state.step_since))
         # What was ready may have been damaged: closure and image are looked at again, which costs little when fine.
         again = {state.step_content}
         idle = replace(idle, pulled=state.pulled - again, prepared=state.prepared - again)
@@ -215,6 +222,7 @@ def given_up(state: VmState, reason: str, *, now: float) -> VmState:
     after = moved(state, VmEvent.GIVEN_UP, now=now, reason=reason)
     return replace(
         after,
+        stuck_since=None,
         trying_since=None,
         failures=state.failures + 1,
         retry_at=now + pause_after(max(state.failures, 5)),
@@ -226,7 +234,7 @@ def judged(state: VmState, *, healthy: bool, now: float) -> VmState:
     if healthy and state.phase in (VmPhase.RUNNING, VmPhase.UNHEALTHY):
         proven = Memory(proven=state.content.content_hash if state.content else "", given_up=state.memory.given_up)
         after = moved(state, VmEvent.PASSED, now=now)
-        return replace(after, healthy_since=now, memory=proven, trying_since=None)
+        return replace(after, healthy_since=now, memory=proven, stuck_since=None, trying_since=None)
     if not healthy and state.phase is VmPhase.HEALTHY:
         return replace(moved(state, VmEvent.FAILING, now=now, reason=state.health.detail), healthy_since=None)
     return state

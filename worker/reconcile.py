@@ -160,6 +160,7 @@ def _retargeted(state: VmState, target: Content) -> VmState:
             target=target.key,
             failures=state.failures if runs else 0,
             retry_at=state.retry_at if runs else 0.0,
+            stuck_since=None,
             trying_since=state.trying_since if runs else None,
             staged_ms=state.staged_ms if runs else {},
         )
@@ -168,9 +169,10 @@ def _retargeted(state: VmState, target: Content) -> VmState:
 
 def _late_at(state: VmState, target: Content) -> float | None:
     """When a target that was never healthy here is too late; None for one that was, or was not tried yet."""
-    if state.trying_since is None or state.memory.proven == target.content_hash:
+    since = state.stuck_since if state.trying_since is None else state.trying_since
+    if since is None or state.memory.proven == target.content_hash:
         return None
-    return state.trying_since + target.spec.health.start_deadline_ms / 1000
+    return since + target.spec.health.start_deadline_ms / 1000
 
 
 def _too_late(desired: Desired, state: VmState, *, target: Content, now: float) -> _Choice | None:

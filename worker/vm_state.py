@@ -148,7 +148,8 @@ class VmState:
     """One VM as it is now. All times are seconds on the worker's clock.
 
     `content` is what runs or is being brought up; `target` the key of what is wanted; `pulled` and `prepared` are
-    content hashes that are ready; `trying_since` is when the target, never healthy so far, first failed or booted.
+    content hashes that are ready; `stuck_since` is since when the target's closure or disks cannot be had,
+    `trying_since` since when it has been booted without ever getting healthy.
     """
 
     instance: str
@@ -165,6 +166,7 @@ class VmState:
     target: tuple[int, str] | None = None
     pulled: frozenset[str] = frozenset()
     prepared: frozenset[str] = frozenset()
+    stuck_since: float | None = None
     trying_since: float | None = None
     failures: int = 0
     retry_at: float = 0.0

@@ -51,6 +51,10 @@ class SimulatedWorker:
         assert len({action.instance for action in plan.actions}) == len(plan.actions), "one action a VM at a time"
         for action in plan.actions:
             state = plan.vms[action.instance]
+            if isinstance(action, Stop) and action.purpose is StopFor.REPLACE and state.process:
+                desired = self.desired[action.instance]
+                ready = target_of(desired, state).content_hash in state.pulled & state.prepared
+                assert ready or state.process.attachment != desired.attachment, "what runs is stopped too early"
             if isinstance(action, Begin):
                 assert state.step is None
                 desired = self.desired[action.instance]
@@ -268,6 +272,48 @@ def test_what_is_assigned_again_while_it_is_removed_starts_anew() -> None:
     worker.settle()
     assert worker.stopped == [("web-0", StopFor.REMOVE)]
     assert worker.booted == [("web-0", GOOD.key)] * 2
+
+
+def test_a_vm_whose_address_changes_is_stopped_and_booted_with_the_new_one() -> None:
+    worker = SimulatedWorker()
+    worker.assign(a_desired(content=GOOD))
+    worker.settle()
+    worker.assign(a_desired(content=GOOD, number=9))
+    (action,) = worker.look().actions
+    assert action == Stop("web-0", StopFor.REPLACE, "its address or MAC changed")
+    worker.settle()
+    process = worker.vms["web-0"].process
+    assert process and process.attachment.ip == "10.77.0.9"
+
+
+def test_without_a_fallback_a_closure_that_cannot_be_had_never_stops_the_earlier_content() -> None:
+    worker = SimulatedWorker()
+    worker.assign(a_desired(content=GOOD))
+    worker.settle()
+    worker.assign(a_desired(content=BAD))
+    for _ in range(40):
+        worker.look()
+        if worker.vms["web-0"].step:
+            worker.finish("web-0", fails=True)
+        worker.now += 10
+    assert worker.stopped == [] and worker.phases() == {"web-0": VmPhase.HEALTHY}
+    worker.now += 400
+    worker.settle()
+    assert worker.booted[-1] == ("web-0", BAD.key), "it is tried for as long as it is assigned"
+
+
+def test_a_closure_that_was_never_had_is_shown_as_failed_and_tried_again() -> None:
+    worker = SimulatedWorker()
+    worker.assign(a_desired(content=BAD))
+    while VmPhase.FAILED not in worker.phases().values():
+        worker.look()
+        if worker.vms["web-0"].step:
+            worker.finish("web-0", fails=True)
+        worker.now += 1
+    assert worker.vms["web-0"].reason == "not healthy within 10000 ms: it failed"
+    worker.now += 400
+    worker.settle()
+    assert worker.phases() == {"web-0": VmPhase.HEALTHY}
 
 
 def test_a_restarted_agent_touches_nothing_that_runs_as_it_should() -> None:
