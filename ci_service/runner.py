@@ -146,7 +146,7 @@ class Runner:
             )
             await run.keep(run.build.model_copy(update={"subject": commit.subject, "author": commit.author}))
             blueprint = await self.workshop.evaluate(commit, run.log)
-            detail.append(f"{len(blueprint.vms)} VMs")
+            detail.append(f"{sum(vm.replicas for vm in blueprint.vms.values())} VMs")
         await self._checks(run, commit)
         systems = await self._build(run, commit, blueprint)
         async with run.stage(StageName.PUSH) as detail:

@@ -2,8 +2,18 @@
 { library, site }:
 let
   variant = import ./variant.nix;
+  variants = [
+    "healthy"
+    "unhealthy"
+    "failing-build"
+    "failing-evaluation"
+    "failing-check"
+    "ignores-power-button"
+  ];
 in
-if variant == "failing-evaluation" then
+if !builtins.elem variant variants then
+  throw "variant.nix says ${builtins.toJSON variant}, and there are ${builtins.concatStringsSep ", " variants}"
+else if variant == "failing-evaluation" then
   throw "this variant of the example does not evaluate"
 else
   {

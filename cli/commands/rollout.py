@@ -14,18 +14,19 @@ def command() -> None:
     """Follow rollouts."""
 
 
-@command.command("wait")
+EXIT_CODES = """\b
+Exit codes: 0 converged, 1 failed (with --commit: also before it was published),
+3 rolled back, 4 aborted, 6 held, 75 not over within --timeout.
+"""
+
+
+@command.command("wait", epilog=EXIT_CODES)
 @click.option("--commit", help="Wait for this commit (at least 7 of its characters): its build, then its rollout.")
 @click.option("--timeout", type=click.FloatRange(0), default=600, show_default=True, help="Seconds.")
 @output_option
 @click.pass_context
 def wait(context: click.Context, *, commit: str | None, timeout: float, output: OutputFormat) -> None:
-    r"""Wait until the newest generation, or that of a commit, has converged or will not.
-
-    \b
-    Exit codes: 0 converged, 1 failed (with --commit: also before it was published),
-    3 rolled back, 4 aborted, 6 held, 75 not over within --timeout.
-    """
+    """Wait until the newest generation, or that of a commit, has converged or will not."""
     from cli.render.text import cell, lines
     from cli.render.values import as_json
     from cli.render.verdict import verdict_text, verdict_view

@@ -40,6 +40,10 @@ from schema.service import until_signalled
 from schema.status import ClusterStatus
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example"
+NEW_TEXT = "sed -i 's|<p>.*</p>|<p>A new text.</p>|' web/index.html; git commit -qam 'New text'"
+UNHEALTHY = "sed -i 's/^\".*\"/\"unhealthy\"/' variant.nix; git commit -qam 'Unhealthy'"
+PUSH = 'git push -q; pcr rollout wait --commit "$(git rev-parse HEAD)"'
+"""What the demo tells to try, as a shell takes it."""
 
 
 def say(text: str) -> None:
@@ -143,9 +147,10 @@ def things_to_try(workspace: Workspace, cluster: LocalCluster, pushed: Pushed) -
         [
             "three things to try, in another terminal:",
             f"  export PROCURATOR_STATE={cluster.state.root} PATH={executables()}:$PATH; cd {workspace.clone}",
-            "  1. a new text:              edit web/index.html, then  git commit -am 'New text' && git push",
-            '  2. a failing health check:  put "unhealthy" into variant.nix, commit and push; then  pcr status',
-            "  3. what a guest writes:     pcr vm logs web-0",
+            f"  1. a new text:\n       {NEW_TEXT}; {PUSH}",
+            f"  2. a failing health check, which goes back by itself; the second line puts it right:\n"
+            f"       {UNHEALTHY}; {PUSH}\n       git revert --no-edit HEAD; {PUSH}",
+            "  3. what a guest writes:\n       pcr vm logs web-0 --tail 20",
             f"The builds: {pushed.page_url}   Ctrl-C stops everything.",
         ]
     )
@@ -172,4 +177,4 @@ def command(*, once: bool) -> None:
 
 
 if __name__ == "__main__":
-    command()
+    command(prog_name="./dev demo")

@@ -112,7 +112,7 @@ async def test_failing_build_evaluates_and_fails_to_build(tmp_path: Path) -> Non
 
 async def test_failing_check_fails_its_check_and_nothing_else(tmp_path: Path) -> None:
     clone = await a_clone(tmp_path, variant="failing-check")
-    with pytest.raises(commands.BuildFailed):
+    with pytest.raises(commands.BuildFailed, match="the page lacks: a text that the page does not have"):
         await commands.build(clone.nix, await clone.flake(), f"checks.{SYSTEM}.page", jail=await a_jail(), deadline=30)
     await system_of(clone, "web")
 
@@ -129,3 +129,11 @@ async def test_variants_that_differ_at_run_time_build(tmp_path: Path, variant: s
 async def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such variant"):
         (await a_clone(tmp_path)).set_variant("broken")
+
+
+async def test_a_typing_error_in_the_variant_does_not_evaluate_and_names_what_there_is(tmp_path: Path) -> None:
+    clone = await a_clone(tmp_path)
+    (clone.path / "variant.nix").write_text('"unhealty"\n')
+    await clone.commit("A typing error")
+    with pytest.raises(CommandFailed, match=f'says "unhealty", and there are {", ".join(VARIANTS)}'):
+        await blueprint_of(clone)
