@@ -75,7 +75,9 @@ def copy_to_cache(paths: Sequence[str], *, cache: str, secret_key: Path, netrc: 
     """Sign the closures with the key in the file and upload what the cache lacks; zstd."""
     url = f"{forms.cache_url(cache)}?compression=zstd&secret-key={forms.local_path(secret_key)}"
     login = () if netrc is None else ("--option", "netrc-file", str(forms.local_path(netrc)))
-    return ("nix", "copy", *LIVE_LOG, "--to", url, *login, *_paths(paths))
+    # A cache that lost a path would otherwise be believed to have it for a month.
+    asked = ("--option", "narinfo-cache-positive-ttl", "0")
+    return ("nix", "copy", *LIVE_LOG, "--to", url, *asked, *login, *_paths(paths))
 
 
 def copy_from_cache(paths: Sequence[str], *, cache: str, store: Path, trusted_keys: Sequence[str]) -> tuple[str, ...]:
@@ -87,6 +89,15 @@ def copy_from_cache(paths: Sequence[str], *, cache: str, store: Path, trusted_ke
     }
     url, to = forms.cache_url(cache), chroot_store(store)
     return ("nix", "copy", *LIVE_LOG, "--from", url, "--to", to, *_options(options), *_paths(paths))
+
+
+def copy_derivations(drvs: Sequence[str], *, store: Path) -> tuple[str, ...]:
+    """Take derivations, with all that they are built from, out of the chroot store at `store` into the host's.
+
+    They are content-addressed, so that nix checks each against its own name and asks for no signature.
+    """
+    wanted = tuple(forms.derivation_path(drv) for drv in drvs)
+    return ("nix", "copy", *LIVE_LOG, "--derivation", "--from", chroot_store(store), *wanted)
 
 
 def verify_signatures(paths: Sequence[str], *, store: Path | None, trusted_keys: Sequence[str]) -> tuple[str, ...]:

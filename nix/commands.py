@@ -5,6 +5,7 @@ Every function takes its `deadline` in seconds and raises what `nix.run.run` rai
 """
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +101,17 @@ async def instantiate(
     deadline: float,
     on_event: OnEvent | None = None,
 ) -> Derivation:
-    """Evaluate an attribute to its derivation, which is then in the store, ready for `realise`."""
+    """Evaluate an attribute to its derivation, which is then in the host's store, ready for `realise`.
+
+    `deadline` holds for the evaluation and, from a jail, for the copy out of its store.
+    """
     argv = argvs.instantiate(flake, attribute)
-    return result.parse_instantiated(await _evaluate(nix, flake, argv, jail=jail, deadline=deadline, on_event=on_event))
+    evaluated = await _evaluate(nix, flake, argv, jail=jail, deadline=deadline, on_event=on_event)
+    derivation = result.parse_instantiated(evaluated)
+    if jail is not None:
+        copy = argvs.copy_derivations([derivation.drv], store=nix.evaluation_root)
+        await _run_live(nix, copy, deadline=deadline)
+    return derivation
 
 
 async def realise(
@@ -227,10 +236,14 @@ async def collect_garbage(nix: NixEnvironment, *, deadline: float, store: Path |
     return result.parse_collected(done.stdout + done.stderr)
 
 
-async def make_store(nix: NixEnvironment, *, deadline: float = 60) -> None:
-    """Make an empty /nix where there is none yet: the jail shows it, so it must exist before the first evaluation."""
-    if not (STORE / "store").is_dir() or not (STORE / "var").is_dir():
-        await run(("nix-store", "--init"), deadline=deadline, env=nix.env)
+async def own_programs(nix: NixEnvironment, *, deadline: float = 20) -> tuple[Path, ...]:
+    """The closures of a nix and a git that are in the host's store themselves; none where a distribution has them."""
+    found = (shutil.which(program) for program in ("nix", "git"))
+    real = [Path(path).resolve() for path in found if path is not None]
+    inside = [str(Path(*path.parts[:4])) for path in real if path.is_relative_to(STORE / "store")]
+    if not inside:
+        return ()
+    return tuple(Path(path) for path in sorted(await path_info(nix, inside, deadline=deadline)))
 
 
 async def _evaluate(
@@ -243,10 +256,11 @@ async def _evaluate(
     on_event: OnEvent | None,
 ) -> bytes:
     if jail is not None:
-        await make_store(nix)
         argv = evaluation_argv(
             argv,
             jail=jail,
+            store=nix.evaluation_root / "nix",
+            programs=await own_programs(nix),
             readable=(flake.repository, nix.conf_dir),
             writable=(nix.cache_dir, nix.home),
             passwd=nix.conf_dir / "passwd",

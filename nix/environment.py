@@ -56,6 +56,11 @@ class NixEnvironment:
         return self.state / "home"
 
     @property
+    def evaluation_root(self) -> Path:
+        """The chroot store that evaluations in the jail see as `/nix`; nothing of another repository is in it."""
+        return self.state / "evaluation"
+
+    @property
     def env(self) -> Mapping[str, str]:
         """The whole environment of a nix or git that belongs to this work."""
         return {
@@ -74,7 +79,7 @@ class NixEnvironment:
 
     def write(self) -> Self:
         """Make the directories (0700) and the configuration; again is harmless. Returns itself."""
-        for directory in (self.state, self.conf_dir, self.cache_dir, self.home):
+        for directory in (self.state, self.conf_dir, self.cache_dir, self.home, self.evaluation_root / "nix"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(self.conf_dir / "nix.conf", self.conf_text())
         _replace(self.conf_dir / "passwd", f"nix:x:{os.geteuid()}:{os.getegid()}:nix:{self.home}:/bin/sh\n")

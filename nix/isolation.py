@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nix.commands import make_store
+from nix.commands import own_programs
 from nix.environment import NixEnvironment
 from nix.jail import Jail, build_argv, evaluation_argv, refusal
 from nix.run import run
@@ -45,7 +45,6 @@ async def probe_isolation(nix: NixEnvironment, *, deadline: float = 30) -> Isola
 
     `deadline` is in seconds, for each of both. The environment has to be written before.
     """
-    await make_store(nix)
     canary = nix.state / "canary"
     canary.write_text("to be hidden\n")
     evaluation = await _reason(
@@ -53,6 +52,8 @@ async def probe_isolation(nix: NixEnvironment, *, deadline: float = 30) -> Isola
         evaluation_argv(
             (*_HIDDEN, str(canary)),
             jail=Jail(),
+            store=nix.evaluation_root / "nix",
+            programs=await own_programs(nix),
             readable=(nix.conf_dir,),
             writable=(nix.cache_dir, nix.home),
             passwd=nix.conf_dir / "passwd",

@@ -1,9 +1,11 @@
 """The namespaces that evaluations and builds run in, as argv around argv; it runs nothing and looks at no file.
 
 Pure evaluation and restrict-eval do not stop `path:` and `git+file:` inputs, so an evaluation gets a mount namespace
-(and pid, ipc, uts, net, without capabilities) that has nothing to find. nix's own build sandbox does not hide the
-network from fixed-output derivations, so a build gets a network namespace around it. The sandbox cannot be made inside
-the evaluation's jail: the kernel refuses a fresh /proc where part of the visible one is covered.
+(and pid, ipc, uts, net, without capabilities) that has nothing to find: not the host's store either, where the sources
+of other repositories lie and a database names them; a store of the repository's own stands at `/nix`. nix's own build
+sandbox does not hide the network from fixed-output derivations, so a build gets a network namespace around it. The
+sandbox cannot be made inside the evaluation's jail: the kernel refuses a fresh /proc where part of the visible one is
+covered.
 """
 
 from collections.abc import Sequence
@@ -61,20 +63,29 @@ class NotIsolated(ProcuratorError):
 
 
 def evaluation_argv(
-    argv: Sequence[str], *, jail: Jail, readable: Sequence[Path], writable: Sequence[Path], passwd: Path
+    argv: Sequence[str],
+    *,
+    jail: Jail,
+    store: Path,
+    readable: Sequence[Path],
+    writable: Sequence[Path],
+    passwd: Path,
+    programs: Sequence[Path] = (),
 ) -> tuple[str, ...]:
-    """`argv` in the jail: the root holds programs, `/nix`, `readable`, `writable`, `jail.allowed_paths`; no more.
+    """`argv` in the jail: the root holds programs, a store, `readable`, `writable`, `jail.allowed_paths`; no more.
 
-    `passwd` stands at /etc/passwd, as git and nix want a name for their uid.
+    `store` is the directory that stands at `/nix`, writable; `programs` are paths of the host's store that are shown
+    in it. `passwd` stands at /etc/passwd, as git and nix want a name for their uid.
     """
     shared = ("--share-net",) if jail.network else ()
-    programs = (*PROGRAM_PATHS, *(NETWORK_PATHS if jail.network else ()))
+    system = (*PROGRAM_PATHS, *(NETWORK_PATHS if jail.network else ()))
     return (
         *("bwrap", "--unshare-all", *shared, "--die-with-parent", "--cap-drop", "ALL"),
         *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 - a fresh one inside the namespace
-        *_binds("--ro-bind-try", programs),
+        *_binds("--ro-bind-try", system),
         *("--ro-bind", str(local_path(passwd)), "/etc/passwd"),
-        *_binds("--bind", (STORE,)),
+        *("--bind", str(local_path(store)), str(STORE)),
+        *_binds("--ro-bind", programs),
         *_binds("--ro-bind", (*jail.allowed_paths, *readable)),
         *_binds("--bind", writable),
         *("--chdir", "/", "--", *argv),

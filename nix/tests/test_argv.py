@@ -49,7 +49,7 @@ def test_copies_name_the_key_by_file_and_the_login_by_netrc() -> None:
         [PATH], cache="http://127.0.0.1:7404/", secret_key=Path("/srv/keys/ci"), netrc=Path("/srv/netrc")
     ) == (
         *("nix", "copy", *LIVE, "--to", "http://127.0.0.1:7404?compression=zstd&secret-key=/srv/keys/ci"),
-        *("--option", "netrc-file", "/srv/netrc", PATH),
+        *("--option", "narinfo-cache-positive-ttl", "0", "--option", "netrc-file", "/srv/netrc", PATH),
     )
 
 
@@ -60,6 +60,9 @@ def test_pulls_go_into_a_store_of_their_own_and_want_signatures() -> None:
         *("nix", "copy", *LIVE, "--from", "http://127.0.0.1:7404", "--to", "local?root=/srv/worker/store"),
         *("--option", "trusted-public-keys", f"{KEY} {KEY}", "--option", "require-sigs", "true"),
         *("--option", "narinfo-cache-negative-ttl", "0", PATH),
+    )
+    assert argv.copy_derivations([PATH + ".drv"], store=Path("/srv/own")) == (
+        *("nix", "copy", *LIVE, "--derivation", "--from", "local?root=/srv/own", PATH + ".drv"),
     )
     assert argv.verify_signatures([PATH], store=Path("/srv/store"), trusted_keys=[KEY]) == (
         *("nix", "store", "verify", *LIVE, "--recursive", "--no-contents", "--sigs-needed", "1"),

@@ -78,6 +78,37 @@ async def test_the_host_is_not_reached_through_proc(tmp_path: Path) -> None:
         await evaluated(tmp_path, flake_nix, jail=Jail())
 
 
+async def test_what_the_store_holds_of_another_repository_is_not_reached(tmp_path: Path) -> None:
+    secret = a_secret(tmp_path)
+    source = str(await evaluated(tmp_path, reading(f"path:{secret}").replace("builtins.readFile", ""), jail=None))
+    in_store = source.removesuffix("/key")
+    assert SECRET in str(await evaluated(tmp_path, reading(f"path:{in_store}"), jail=None))
+    with pytest.raises(CommandFailed) as caught:
+        await evaluated(tmp_path, reading(f"path:{in_store}"), jail=Jail())
+    assert SECRET not in str(caught.value)
+    fetched = f'(builtins.fetchTree {{ type = "path"; path = "{in_store}"; rev = "{"0" * 40}"; }}) + "/key"'
+    with pytest.raises(CommandFailed) as caught:
+        await evaluated(tmp_path, f"{{ outputs = _: {{ x = builtins.readFile ({fetched}); }}; }}", jail=Jail())
+    assert SECRET not in str(caught.value)
+
+
+async def test_the_store_that_an_evaluation_sees_names_no_path_of_another(tmp_path: Path) -> None:
+    secret = a_secret(tmp_path)
+    source = str(await evaluated(tmp_path, reading(f"path:{secret}").replace("builtins.readFile", ""), jail=None))
+    name = Path(source).parent.name
+    listing = """{ inputs.s = { url = "path:/nix/store"; flake = false; };
+      outputs = { self, s }: { x = builtins.attrNames (builtins.readDir s); }; }"""
+    seen = await evaluated(tmp_path, listing, jail=Jail())
+    assert isinstance(seen, list)
+    assert name not in seen
+    assert len(seen) < 10, "its own sources, and nothing else"
+    database = """{ inputs.s = { url = "path:/nix/var/nix/db"; flake = false; };
+      outputs = { self, s }: { x = "${s}"; }; }"""
+    copied = await evaluated(tmp_path, database, jail=Jail())
+    own = next(tmp_path.glob(f"run-*/evaluation{copied}/db.sqlite"))
+    assert name.encode() not in own.read_bytes()
+
+
 @pytest.mark.parametrize(
     "expression",
     ["builtins.readFile {key}", "builtins.readDir {directory}", 'builtins.getEnv "HOME" + builtins.readFile {key}'],
@@ -139,19 +170,22 @@ def test_the_jail_in_words() -> None:
     argv = evaluation_argv(
         ("nix", "eval"),
         jail=Jail(allowed_paths=(Path("/srv/parts"),)),
+        store=Path("/srv/own/nix"),
         readable=(Path("/srv/repo.git"),),
         writable=(Path("/srv/cache"),),
         passwd=Path("/srv/conf/passwd"),
+        programs=(Path("/nix/store/x-nix"),),
     )
     assert argv[:5] == ("bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL")
     assert argv[-4:] == ("/", "--", "nix", "eval")
     text = " ".join(argv)
-    assert "--ro-bind /srv/conf/passwd /etc/passwd --bind /nix /nix --ro-bind /srv/parts /srv/parts" in text
+    assert "--ro-bind /srv/conf/passwd /etc/passwd --bind /srv/own/nix /nix" in text
+    assert "--ro-bind /nix/store/x-nix /nix/store/x-nix --ro-bind /srv/parts /srv/parts" in text
     assert "--ro-bind /srv/repo.git /srv/repo.git --bind /srv/cache /srv/cache --chdir / --" in text
     assert "--share-net" not in text
     assert "resolv.conf" not in text
     with_network = evaluation_argv(
-        ("true",), jail=Jail(network=True), readable=(), writable=(), passwd=Path("/srv/passwd")
+        ("true",), jail=Jail(network=True), store=Path("/n"), readable=(), writable=(), passwd=Path("/srv/passwd")
     )
     assert "--share-net" in with_network
     assert "/etc/resolv.conf" in with_network
@@ -159,7 +193,9 @@ def test_the_jail_in_words() -> None:
 
 def test_a_path_that_would_need_quoting_is_refused() -> None:
     with pytest.raises(InvalidInput):
-        evaluation_argv(("true",), jail=Jail((Path("relative"),)), readable=(), writable=(), passwd=Path("/p"))
+        evaluation_argv(
+            ("true",), jail=Jail((Path("relative"),)), store=Path("/n"), readable=(), writable=(), passwd=Path("/p")
+        )
 
 
 def test_builds_lose_the_network_unless_they_may_have_it() -> None:
