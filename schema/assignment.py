@@ -17,6 +17,9 @@ from schema.vmspec import VmSpec
 
 ASSIGNMENT_PREFIX = b"procurator-assignment-v1\n"
 
+MAX_SUBNET_PREFIX = 30
+"""A longer prefix has no room for a gateway beside the instance."""
+
 Epoch = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 """128 random bits, new with each database."""
 MacAddress = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
@@ -46,8 +49,9 @@ class Entry(StrictModel):
     @field_validator("address")
     @classmethod
     def _is_an_interface(cls, address: str) -> str:
-        if str(ipaddress.IPv4Interface(address)) != address:
-            raise ValueError(f"'{address}' is not an IPv4 address with a prefix length")
+        parsed = ipaddress.IPv4Interface(address)
+        if str(parsed) != address or parsed.network.prefixlen > MAX_SUBNET_PREFIX:
+            raise ValueError(f"'{address}' is not an IPv4 address with the prefix length of a subnet with a gateway")
         return address
 
     @property

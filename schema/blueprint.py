@@ -216,7 +216,7 @@ class BlueprintVm(StrictModel):
     """One VM as its author wrote it. `memory_mb` is MiB; `env` is baked into the System."""
 
     system: FlakeAttribute
-    cpu: Annotated[int, Field(ge=1, le=1024)]
+    cpu: Annotated[int, Field(ge=1, le=255)]
     memory_mb: Annotated[int, Field(ge=32, le=64 * 1024 * 1024)]
     extras: dict[LabelKey, Annotated[int, Field(ge=1)]] = {}
     replicas: Annotated[int, Field(ge=0, le=10_000)] = 1

@@ -35,8 +35,8 @@ FlakeAttribute = Annotated[
 GenerationNumber = Annotated[int, Field(ge=1, le=2**53 - 1)]
 """Generations count from 1; the bound is what JSON numbers carry exactly."""
 
-MAX_CMDLINE = 2048
-"""Bytes of a kernel command line on x86-64 (COMMAND_LINE_SIZE)."""
+MAX_CMDLINE = 2047
+"""Bytes of a kernel command line on x86-64 (COMMAND_LINE_SIZE without its closing zero)."""
 
 _UNSAFE = re.compile(r"(?:\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f])")
 

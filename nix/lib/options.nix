@@ -39,7 +39,7 @@ in
         guest = t.any;
         configuration = t.any;
         system = t.matching "a flake attribute" "[A-Za-z_][A-Za-z0-9_'-]{0,100}([.][A-Za-z_0-9][A-Za-z0-9_'-]{0,100}){0,15}";
-        cpu = t.int 1 1024 "";
+        cpu = t.int 1 255 "";
         memoryMb = megabytes 32;
         extras = t.mapOf labelKey (t.int 1 1048576 "");
         replicas = t.int 0 10000 "";
