@@ -46,8 +46,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({**a_cluster(), "Cluster": 1}, "Cluster: there is no such option (there are: cluster, machines, rollout, vms)"),
     ({"cluster": "C!", "vms": {}}, 'cluster: "C!" is not a DNS label (a-z, 0-9 and inner -, at most 63)'),
     (a_cluster(Web=vm()), 'vms: the name: "Web" is not a DNS label (a-z, 0-9 and inner -, at most 63)'),
-    (a_cluster(web=vm(cpu=0)), "vms.web.cpu: 0 is not a whole number from 1 to 1024"),
-    (a_cluster(web=vm(cpu="2")), 'vms.web.cpu: "2" is not a whole number from 1 to 1024'),
+    (a_cluster(web=vm(cpu=0)), "vms.web.cpu: 0 is not a whole number from 1 to 255"),
+    (a_cluster(web=vm(cpu="2")), 'vms.web.cpu: "2" is not a whole number from 1 to 255'),
     (a_cluster(web=vm(memoryMb=16)), "vms.web.memoryMb: 16 is not a whole number of MiB from 32 to 67108864"),
     (a_cluster(web=vm(replicas=-1)), "vms.web.replicas: -1 is not a whole number from 0 to 10000"),
     (
@@ -231,7 +231,7 @@ async def test_all_mistakes_are_told_at_once_and_stop_the_evaluation(tmp_path: P
         await evaluate(tmp_path, expression)
     text = caught.value.stderr.decode()
     assert "the cluster is not right:" in text
-    assert "- vms.a.cpu: 0 is not a whole number from 1 to 1024" in text
+    assert "- vms.a.cpu: 0 is not a whole number from 1 to 255" in text
     assert "- vms.a.x: there is no such option" in text
     assert "- vms.a.memoryMb: is missing" in text
 
