@@ -1,9 +1,14 @@
-"""Makes throw-away clones of the example cluster, with this machine's paths and a lock, and commits to them."""
+"""Makes throw-away clones of the example cluster, with this machine's paths and a lock, and commits to them.
+
+`python -m nix.example PARTS DIRECTORY` makes one to push by hand. It creates no repository and pushes nothing.
+"""
 
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import trio
 
@@ -11,7 +16,9 @@ from nix import argv as argvs
 from nix.environment import NixEnvironment
 from nix.flake import FlakeRef, local_path
 from nix.run import run
+from schema.errors import Conflict, ProcuratorError
 
+EXAMPLE = Path(__file__).parents[1] / "example"
 LIBRARY = Path(__file__).parent / "lib"
 """The Nix library of this checkout."""
 
@@ -107,3 +114,32 @@ def _copy(source: Path, target: Path, *, parts: Path, library: Path) -> None:
             raise ValueError(f"{flake} does not name {url}")
         text = text.replace(url, f"path:{local_path(path)}")
     flake.write_text(text)
+
+
+async def make_clone(parts: Path, target: Path) -> None:
+    """A clone of the example at `target`, in which a person can commit. Raises Conflict when something is there."""
+    if target.exists():
+        raise Conflict(f"{target} is there already; choose another directory")
+    with TemporaryDirectory(prefix="procurator-example-") as work:
+        clone = await prepare_clone(EXAMPLE, target, parts, nix=NixEnvironment(Path(work)).write())
+        for key, value in (("user.name", "Procurator"), ("user.email", "procurator@localhost")):
+            await clone.git("config", key, value)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; 2 for a wrong one, 1 for what could not be done."""
+    if len(arguments) != 2 or any(word.startswith("-") for word in arguments):
+        print("usage: python -m nix.example PARTS DIRECTORY", file=sys.stderr)
+        return 2
+    parts, target = (Path(word).absolute() for word in arguments)
+    try:
+        trio.run(make_clone, parts, target)
+    except (ProcuratorError, OSError) as error:
+        print(f"nix.example: {error}", file=sys.stderr)
+        return 1
+    print(f"{target} is a clone of the example, on branch {BRANCH}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -73,7 +73,7 @@ def run_as_nobody(directory: Path, *arguments: str, path: str = "/nonexistent") 
 def test_help_lists_every_verb(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.returncode == 0
-    for verb in ("up", "demo", "test", "lint", "bench", "clean", "help"):
+    for verb in ("up", "demo", "example", "test", "lint", "bench", "clean", "help"):
         assert f"\n  {verb} " in result.stdout
 
 
@@ -84,7 +84,7 @@ def test_an_unknown_verb_is_refused_with_the_list() -> None:
     assert "test" in result.stderr
 
 
-@pytest.mark.parametrize("verb", ["up", "demo", "test", "lint", "bench", "clean"])
+@pytest.mark.parametrize("verb", ["up", "demo", "example", "test", "lint", "bench", "clean"])
 def test_help_of_a_verb_installs_and_removes_nothing(shared: Path, verb: str) -> None:
     result = run_as_nobody(shared, verb, "--help")
     assert result.returncode == 0

@@ -35,7 +35,10 @@ def prepare(
     """
     kinds = ("control-plane", "cache", "ci", "repohub", *(f"worker-{number}" for number in range(workers)))
     for directory in (state.root, state.keys, state.tokens, state.etc, state.logs, state.run, *map(state.data, kinds)):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755 if directory in state.root.parents else 0o700)
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o755 if directory in state.root.parents else 0o700)
+        except OSError as error:
+            raise InvalidInput(f"the state directory cannot be made: {directory}: {error.strerror}") from error
     trust = ensure_secrets(state)
     choices = _choices(state, port_offset=port_offset)
     for name, settings in settings_of(

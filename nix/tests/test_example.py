@@ -7,12 +7,12 @@ import pytest
 
 from nix import commands
 from nix.environment import NixEnvironment
-from nix.example import LIBRARY, VARIANTS, Clone, prepare_clone
+from nix.example import LIBRARY, VARIANTS, Clone, main, make_clone, prepare_clone
 from nix.jail import Jail
 from nix.run import run
 from nix.tests.places import EXAMPLE, parts
 from schema.blueprint import Blueprint, EgressMode
-from schema.errors import CommandFailed
+from schema.errors import CommandFailed, Conflict
 
 SYSTEM = "x86_64-linux"
 WEB = "nixosConfigurations.web.config.system.build.toplevel"
@@ -137,3 +137,21 @@ async def test_a_typing_error_in_the_variant_does_not_evaluate_and_names_what_th
     await clone.commit("A typing error")
     with pytest.raises(CommandFailed, match=f'says "unhealty", and there are {", ".join(VARIANTS)}'):
         await blueprint_of(clone)
+
+
+async def test_a_clone_made_by_hand_is_committed_and_never_overwrites(tmp_path: Path) -> None:
+    target = tmp_path / "clone"
+    await make_clone(await parts(), target)
+    clone = Clone(target, NixEnvironment(tmp_path / "nix").write())
+    assert await clone.git("status", "--porcelain") == ""
+    assert await clone.git("config", "user.name")
+    Blueprint.model_validate(await blueprint_of(clone))
+    with pytest.raises(Conflict, match="is there already"):
+        await make_clone(await parts(), target)
+
+
+def test_its_command_line_refuses_what_it_does_not_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert main(["parts", "--force"]) == 2
+    assert main([str(tmp_path), str(tmp_path)]) == 1
+    assert "is there already" in capsys.readouterr().err

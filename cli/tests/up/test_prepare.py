@@ -116,3 +116,11 @@ def test_a_damaged_choice_is_told_with_the_way_out(tmp_path: Path) -> None:
     state.choices.write_text("network_range = 3\n")
     with pytest.raises(InvalidInput, match="begin afresh"):
         prepared(tmp_path / "s")
+
+
+def test_a_state_directory_that_cannot_be_made_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match=f"{tmp_path}/file: File exists"):
+        prepared(tmp_path / "file")
+    with pytest.raises(InvalidInput, match="Not a directory"):
+        prepared(tmp_path / "file" / "state")

@@ -188,7 +188,7 @@ async def dial(address: Address, *, deadline: float) -> socket.socket:
                 case _:
                     assert_never(address)
         except OSError as error:
-            raise Unavailable(f"cannot connect to {address}: {error}") from error
+            raise Unavailable(f"cannot connect to {address}: {error.strerror or error}") from error
         sock = socket.socket(fileno=stream.socket.detach())
         sock.setblocking(False)
         return sock
