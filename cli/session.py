@@ -1,5 +1,6 @@
 """Talk to the control plane and CI from a command: open, run, and turn what went wrong into one error; no printing."""
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,18 +15,25 @@ from schema.rpc.client import RemoteMaster, open_session
 from schema.rpc.transport.sockets import parse_address
 
 T = TypeVar("T")
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as a shell has it."""
 
 
 def run_command(body: Callable[[], Awaitable[T]]) -> T:
-    """Run `body` under trio. Raises the one ProcuratorError that ended it as itself, not inside a group."""
+    """Run `body` under trio. Raises the one ProcuratorError that ended it as itself, not inside a group.
+
+    Ctrl-C is how a person ends what follows or waits, so it exits without a word.
+    """
     try:
         return trio.run(body)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BaseExceptionGroup as group:
         found = list(_causes(group))
         if all(isinstance(cause, ProcuratorError) for cause in found):
             raise found[0] from group
         if any(isinstance(cause, KeyboardInterrupt) for cause in found):
-            raise KeyboardInterrupt from group
+            sys.exit(INTERRUPTED)
         raise
 
 

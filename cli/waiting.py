@@ -98,7 +98,8 @@ def _of_newest(newest: GenerationStatus, status: ClusterStatus) -> Verdict | Wai
             outcome = _OUTCOMES.get(newest.state, Outcome.FAILED)
             return _verdict(outcome, newest, newest.reason or status.reason)
         case Convergence.PROGRESSING:
-            return Waiting(f"{named}: {status.reason or newest.state.value}")
+            reason = status.reason or newest.state.value
+            return Waiting(reason if reason.startswith(f"{named} ") else f"{named}: {reason}")
 
 
 def _of_an_earlier(generation: GenerationStatus) -> Verdict | Waiting:

@@ -17,6 +17,22 @@ def test_the_exit_codes_are_the_designs() -> None:
     assert codes == {"converged": 0, "failed": 1, "rolled-back": 3, "aborted": 4, "held": 6}
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("generation 3 is being rolled out", "generation 3 is being rolled out"),
+        ("generation 30 is another", "generation 3: generation 30 is another"),
+        ("web-0 boots", "generation 3: web-0 boots"),
+        ("", "generation 3: running"),
+    ],
+)
+def test_what_it_waits_for_names_the_generation_once(reason: str, said: str) -> None:
+    status = a_status(Convergence.PROGRESSING, a_generation(3, RolloutState.RUNNING), reason=reason)
+    found = newest_verdict(status)
+    assert isinstance(found, Waiting)
+    assert found == Waiting(said)
+
+
 ENDS = [
     (Convergence.CONVERGED, RolloutState.SUCCEEDED, Outcome.CONVERGED),
     (Convergence.HELD, RolloutState.SUCCEEDED, Outcome.HELD),
