@@ -73,7 +73,7 @@ class BuildsClient:
                         if line.startswith("data:"):
                             await send.send(_parsed(Build, line.removeprefix("data:").strip().encode()))
             except (httpx.HTTPError, ProcuratorError) as error:
-                log.info("the events of CI at %s end: %s", self.http.base_url, error)
+                log.debug("the events of CI at %s end: %s", self.http.base_url, error)
 
     async def _get(self, path: str, params: dict[str, str]) -> bytes:
         try:
