@@ -16,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from benchmarks._figures import Figure
 from schema.signing import SecretKey
 
 KEY = SecretKey.from_seed("bench-1", b"b" * 32)
@@ -47,18 +48,6 @@ http {{
   server {{ listen 127.0.0.1:{port}; root {directory}; }}
 }}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the result, as every benchmark of this project prints it."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str
-    peer: str
-    runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +187,7 @@ def main() -> None:
         print("nginx is not installed (apt-get install nginx-light): no ratios", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="procurator-bench-") as root:
         for figure in measure(Bench(Path(root), _nix()), program=options.nginx, rounds=3 if options.quick else 9):
-            if options.json:
-                print(json.dumps(asdict(figure)), flush=True)
-            else:
-                print(f"{figure.name:28} {figure.value:8} {figure.unit:6} {figure.goal:8} {figure.peer}", flush=True)
+            figure.show(as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -12,26 +12,14 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from benchmarks._figures import Figure
 from cli.tests.builders import a_status
 from cli.tests.serving import Cluster, a_cluster
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the result, as every benchmark of this project prints it."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str
-    peer: str
-    runs: int
 
 
 def took(argv: list[str], *, env: dict[str, str], cpu: bool) -> float:
@@ -82,10 +70,7 @@ def main() -> None:
     parser.add_argument("--cpu", action="store_true", help="processor time instead of wall time")
     options = parser.parse_args()
     for figure in trio.run(partial(measure, rounds=15 if options.quick else 41, cpu=options.cpu)):
-        if options.json:
-            print(json.dumps(asdict(figure)), flush=True)
-        else:
-            print(f"{figure.name:22} {figure.value:6} {figure.unit} {figure.goal:4} {figure.peer}", flush=True)
+        figure.show(as_json=options.json)
 
 
 if __name__ == "__main__":

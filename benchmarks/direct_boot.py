@@ -5,19 +5,18 @@ The same guest on the same virtual machine as the dev hypervisor gives it, but w
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from os import environ
 from pathlib import Path
 
 import trio
 
+from benchmarks._figures import Figure
 from nix import commands
 from nix.environment import NixEnvironment
 from nix.example import prepare_clone
@@ -30,18 +29,6 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "example"
 WEB = "nixosConfigurations.web.config.system.build.toplevel"
 DEADLINE = 120.0
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the result, as every benchmark of this project prints it."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str
-    peer: str
-    runs: list[float]
 
 
 async def build_web(work: Path, cache: Path) -> str:
@@ -148,11 +135,7 @@ def main() -> None:
     base = Path(environ["XDG_CACHE_HOME"]) if environ.get("XDG_CACHE_HOME") else Path.home() / ".cache"
     cache = base / "procurator"
     figure = trio.run(partial(measure, runs=1 if chosen.quick else chosen.runs, toplevel=chosen.toplevel, cache=cache))
-    print(
-        json.dumps(asdict(figure))
-        if chosen.json
-        else f"direct boot to the first page: {figure.value:.2f} s {figure.runs}"
-    )
+    figure.show(as_json=chosen.json)
 
 
 if __name__ == "__main__":

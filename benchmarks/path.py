@@ -6,18 +6,17 @@ replaced each time.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
-from dataclasses import asdict
 from functools import partial
 from os import environ
 from pathlib import Path
 
 import trio
 
-from benchmarks.direct_boot import Figure, build_web, measure
+from benchmarks._figures import Figure
+from benchmarks.direct_boot import build_web, measure
 from cli.up.cluster import parts_dir
 from schema.builds import StageName
 from tests.e2e.fleet import Fleet, a_fleet, vm_of
@@ -79,10 +78,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="under 50 s: one pair")
     options = parser.parse_args()
     for figure in trio.run(partial(run_pairs, pairs=1 if options.quick else 5)):
-        if options.json:
-            print(json.dumps(asdict(figure)), flush=True)
-        else:
-            print(f"{figure.name:22} {figure.value:6} {figure.unit} {figure.goal:4} {figure.peer}", flush=True)
+        figure.show(as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Server and client are a process each; both sides end in the same validated value
 """
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import trio
 
+from benchmarks._figures import Figure
 from schema.interfaces import Role
 from schema.rpc.client import open_session, open_worker_session
 from schema.rpc.transport.sockets import UnixAddress
@@ -85,12 +85,10 @@ def main() -> None:
             server.terminate()
             server.join()
     for name, values in figures.items():
-        value = statistics.median(values)
-        if options.json:
-            row = {"name": f"rpc: {name}", "value": round(value), "unit": "calls/s", "goal": None, "peer": None}
-            print(json.dumps(row | {"runs": [round(each) for each in values]}))
-        else:
-            print(f"{name:<28} {value:>9,.0f} calls/s   ({min(values):,.0f} to {max(values):,.0f})")
+        runs_seen = [round(value) for value in values]
+        Figure(f"rpc.{name}", statistics.median(runs_seen), "calls/s", "", "", [*map(float, runs_seen)]).show(
+            as_json=options.json
+        )
 
 
 if __name__ == "__main__":

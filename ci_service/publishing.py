@@ -88,13 +88,11 @@ class Publisher:
         if reserved is not None and reserved.intent_hash != intent:
             reserved = None  # the earlier try was of another content: a changed input of the same commit
         for _ in range(NUMBER_TRIES):
-            status = await master.get_cluster_status()
-            newest = status.newest
-            if reserved is None and newest is not None and is_unchanged(newest, intent):
-                return Unchanged(newest.number)
+            newest = (await master.get_cluster_status()).newest
             if reserved is None:
-                highest = max(newest.number if newest else 0, highest_reserved)
-                reserved = Reservation(highest + 1, intent)
+                if newest is not None and is_unchanged(newest, intent):
+                    return Unchanged(newest.number)
+                reserved = Reservation(max(newest.number if newest else 0, highest_reserved) + 1, intent)
                 await reserve(reserved)
             publish = sign_publish(
                 realm=self.realm,
@@ -109,8 +107,7 @@ class Publisher:
             try:
                 receipt = await master.publish_state(publish)
             except (Conflict, Stale):
-                highest_reserved = max(highest_reserved, reserved.number)
-                reserved = None
-                continue
-            return Published(receipt.number, receipt.intent_hash)
+                highest_reserved, reserved = max(highest_reserved, reserved.number), None
+            else:
+                return Published(receipt.number, receipt.intent_hash)
         raise Conflict(f"no generation number was free in {NUMBER_TRIES} tries: another publisher is at work")
