@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 from nix.run import run
-from schema.errors import CommandFailed, NotFound
+from schema.errors import CommandFailed, NotFound, ProcuratorError
 
 VERSION = "2"
 """Of the layout below; parts of another version are made anew."""
@@ -59,7 +59,7 @@ async def make_parts(cache: Path, *, say: Say = print) -> Path:
         await trio.to_thread.run_sync(lay_out)
         if not _complete(parts):
             await trio.to_thread.run_sync(_remove, parts)
-            fresh.rename(parts)
+            _move(fresh, parts)
     say(f"the guest's parts are in {parts}")
     return parts
 
@@ -174,6 +174,13 @@ def _freeze(parts: Path) -> None:
         os.utime(path, (1, 1), follow_symlinks=False)
 
 
+def _move(frozen: Path, target: Path) -> None:
+    """A directory that moves gets a new "..", which only root may write into a read-only one."""
+    frozen.chmod(0o755)
+    frozen.rename(target)
+    target.chmod(0o555)
+
+
 def _remove(path: Path) -> None:
     for directory in [path, *path.rglob("*")] if path.exists() else []:
         if directory.is_dir() and not directory.is_symlink():
@@ -182,4 +189,7 @@ def _remove(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(partial(make_parts, Path(sys.argv[1]).absolute()))
+    try:
+        trio.run(partial(make_parts, Path(sys.argv[1]).absolute()))
+    except ProcuratorError as error:
+        sys.exit(f"nix.parts: {error}")

@@ -74,8 +74,9 @@ def example_paths(environ: Mapping[str, str]) -> tuple[Path, ...]:
 def require_root(what: str) -> None:
     """Raise PermissionDenied, with the command, without root."""
     if os.geteuid() != 0:
+        command = what if "/" in what else f"{executables()}/{what}"  # sudo does not look where we are
         raise PermissionDenied(
-            f"`{what}` needs root for the VMs' network devices and nix's build sandbox; run: sudo {what}"
+            f"`{what}` needs root for the VMs' network devices and nix's build sandbox; run: sudo {command}"
         )
 
 

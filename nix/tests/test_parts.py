@@ -1,12 +1,15 @@
 """The order of modules, and that parts which are there are not made again."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nix.parts import STAGES, VERSION, load_order, make_parts, module_depends, without_signature
-from nix.tests.places import parts
+from nix.tests.places import REPOSITORY, parts
 
 DEPENDS = {"a": ["b", "c"], "b": ["c"], "c": [], "d": ["a"]}
 
@@ -43,6 +46,18 @@ async def test_complete_parts_are_left_alone(tmp_path: Path) -> None:
     said: list[str] = []
     assert await make_parts(tmp_path, say=said.append) == tmp_path / "parts"
     assert said == []
+
+
+def test_frozen_parts_can_be_moved_into_place_without_root(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from nix.parts import _move, _freeze\n"
+        "work = Path(sys.argv[1]); (work / 'fresh/parts').mkdir(parents=True); _freeze(work / 'fresh/parts')\n"
+        "_move(work / 'fresh/parts', work / 'parts'); print(oct((work / 'parts').stat().st_mode & 0o777))\n"
+    )
+    powerless = ["setpriv", "--bounding-set", "-dac_override", "--"] if os.geteuid() == 0 else []
+    argv = [*powerless, sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("0o555\n", "")
 
 
 async def test_parts_are_frozen_and_have_what_the_guest_loads() -> None:
