@@ -14,6 +14,7 @@ from ci_service.following import Follower
 from ci_service.git import GitFetcher
 from ci_service.http import CiHttp
 from ci_service.publishing import Publisher
+from ci_service.retention import Retention
 from ci_service.runner import Runner
 from ci_service.settings import Settings
 from ci_service.store import BuildStore
@@ -95,14 +96,15 @@ async def run(settings: Settings, ready: Ready) -> None:
         return open_session(address, Role.PUBLISHER)
 
     follower = Follower(store=store, updates=updates, open_master=open_master, now_ms=wall_ms, wake=trio.Event())
+    fetcher = GitFetcher(
+        directory=settings.state / "repositories",
+        base_url=settings.repositories.base_url,
+        deadline=settings.deadlines.fetch,
+    )
     runner = Runner(
         store=store,
         updates=updates,
-        fetcher=GitFetcher(
-            directory=settings.state / "repositories",
-            base_url=settings.repositories.base_url,
-            deadline=settings.deadlines.fetch,
-        ),
+        fetcher=fetcher,
         workshop=await _workshop(settings),
         publisher=Publisher(key=key, realm=settings.control_plane.realm),
         open_master=open_master,
@@ -126,6 +128,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         bound = await nursery.start(_serve, http, host, int(port))
         nursery.start_soon(runner.run)
         nursery.start_soon(follower.run)
+        nursery.start_soon(Retention(store=store, fetcher=fetcher, roots=settings.state / "roots").run)
         ready({"http": bound})
 
 
