@@ -253,7 +253,7 @@ class Op:
 
 
 Node: TypeAlias = Var | Int | Str | Lines | Path | ListOf | AttrSet | Lambda | Let | With | Apply | Select | If | Op
-Value: TypeAlias = "str | int | bool | None | Sequence[Value] | Mapping[str, Value]"
+Value: TypeAlias = "str | int | bool | Sequence[Value] | Mapping[str, Value] | None"
 
 
 def literal(value: Value) -> Node:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autonix import nixast as n
 from autonix.printer import show
 from autonix.tests.emit.realnix import evaluate, parse
-from autonix.tests.emit.values import HOSTILE, integers, texts, values
+from autonix.tests.emit.values import HOSTILE, texts, values
 from schema.errors import InvalidInput
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -102,8 +102,9 @@ def computed(expression: Any) -> int:
             return computed(left) + computed(right)
         case ("-", left, right):
             return computed(left) - computed(right)
-        case (_, left, right):
+        case ("*", left, right):
             return computed(left) * computed(right)
+    raise AssertionError(expression)
 
 
 @few
