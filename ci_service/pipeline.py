@@ -126,6 +126,11 @@ def stage_succeeded(build: Build, name: StageName, *, now_ms: int, detail: str =
     return build.model_copy(update={"stages": _ended(build, name, StageState.SUCCEEDED, now_ms=now_ms, detail=detail)})
 
 
+def running_stage(build: Build) -> StageName:
+    """The stage that a build is in; the first where none is begun."""
+    return next((stage.name for stage in build.stages if stage.state is StageState.RUNNING), PIPELINE[0])
+
+
 def failed(build: Build, name: StageName, *, now_ms: int, error: str, log_tail: Sequence[str]) -> Build:
     """A stage failed and with it the build: nothing is published."""
     return _moved(

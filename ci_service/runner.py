@@ -134,10 +134,14 @@ class Runner:
             await self._stages(run)
         except StepFailed as failure:
             log.info("build %d: %s failed: %s", build.id, failure.stage, failure.error)
-            tail = tuple(run.log.tail)
-            await run.keep(
-                pipeline.failed(run.build, failure.stage, now_ms=self.now_ms(), error=failure.error, log_tail=tail)
-            )
+            await self._failed(run, failure.stage, failure.error)
+        except Exception as error:  # the supervised edge: what a push makes of us must not stop the next one's build
+            log.exception("build %d: a defect of CI", build.id)
+            await self._failed(run, pipeline.running_stage(run.build), f"a defect of CI: {type(error).__name__}")
+
+    async def _failed(self, run: BuildRun, stage: StageName, error: str) -> None:
+        tail = tuple(run.log.tail)
+        await run.keep(pipeline.failed(run.build, stage, now_ms=self.now_ms(), error=error, log_tail=tail))
 
     async def _stages(self, run: BuildRun) -> None:
         async with run.stage(StageName.EVALUATE) as detail:

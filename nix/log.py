@@ -85,7 +85,7 @@ class LogDecoder:
             return Message(printable(line)) if line.strip() and _NOISE not in line else None
         try:
             entry = json.loads(line[len(_PREFIX) :])
-        except ValueError:
+        except (ValueError, RecursionError):
             return Message(printable(line))
         return self._event(entry) if isinstance(entry, dict) else Message(printable(line))
 

@@ -52,9 +52,13 @@ class FlakeMetadata:
 
 
 def parse_json(output: bytes) -> Any:
-    """Any JSON that nix printed. Raises `Internal` on something else: it has already exited with 0."""
+    """Any JSON that nix printed. Raises `InvalidInput` where an author nested it beyond what Python reads, `Internal`
+    on something else: nix has already exited with 0.
+    """
     try:
         return json.loads(output)
+    except RecursionError as error:
+        raise InvalidInput("nested too deeply") from error
     except ValueError as error:
         raise Internal(f"nix printed something else than JSON: {output[:200]!r}") from error
 

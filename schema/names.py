@@ -38,11 +38,15 @@ GenerationNumber = Annotated[int, Field(ge=1, le=2**53 - 1)]
 MAX_CMDLINE = 2047
 """Bytes of a kernel command line on x86-64 (COMMAND_LINE_SIZE without its closing zero)."""
 
-_UNSAFE = re.compile(r"(?:\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f])")
+_UNSAFE = re.compile(
+    r"(?:\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"|[\u202a-\u202e\u2066-\u2069\ud800-\udfff])"
+)
+"""Escape sequences, control characters, what turns the direction of writing, and halves of surrogate pairs."""
 
 
 def printable(text: str) -> str:
-    """`text` without escape sequences and control characters (tab and newline stay), for terminals and pages."""
+    """`text` without escape sequences and control characters (tab and newline stay), for terminals, pages and UTF-8."""
     return _UNSAFE.sub("", text)
 
 

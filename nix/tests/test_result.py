@@ -122,3 +122,8 @@ def test_the_failed_derivations_of_either_wording() -> None:
 def test_how_much_was_collected() -> None:
     assert result.parse_collected(b"deleting ...\n12 store paths deleted, 3.40 MiB freed\n") == 12
     assert result.parse_collected(b"") == 0
+
+
+def test_what_an_author_nested_beyond_reading_is_the_authors_affair() -> None:
+    with pytest.raises(InvalidInput, match="nested too deeply"):
+        result.parse_json(b"[" * 100_000 + b"]" * 100_000)

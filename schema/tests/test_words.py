@@ -113,3 +113,4 @@ def test_nothing_printable_moves_a_terminal(text: str) -> None:
     assert "\x1b" not in shown
     assert "\x9b" not in shown
     assert printable("\x1b]0;title\x07a\x1b[1mb") == "ab"
+    assert printable("a\u202eb\u2066c\ud800d").encode() == b"abcd", "no turned text, and UTF-8 in any case"
