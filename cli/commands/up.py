@@ -8,7 +8,7 @@ import click
 import trio
 
 from cli.settings import state_dir
-from cli.up.cluster import LocalCluster, Options, example_paths, local_cluster, parts_dir, require_root
+from cli.up.cluster import LocalCluster, Options, example_paths, local_cluster, parts_dir, require_root, require_tun
 from cli.up.layout import StateDir
 from cli.up.plan import MAX_WORKERS, worker_name
 from schema.errors import ProcuratorError
@@ -61,6 +61,7 @@ def command(*, state: Path | None, workers: int, port_offset: int | None) -> Non
     Keys, tokens and settings are made once in the state directory. Killed and started again, it takes over what runs.
     """
     require_root("pcr up")
+    require_tun()
     root = state.absolute() if state else state_dir(os.environ)
     options = Options(state=StateDir.at(root), workers=workers, port_offset=port_offset)
     try:

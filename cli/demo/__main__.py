@@ -26,6 +26,7 @@ from cli.up.cluster import (
     local_cluster,
     parts_dir,
     require_root,
+    require_tun,
     stop_vms,
 )
 from cli.up.prepare import free_offset
@@ -160,7 +161,11 @@ def things_to_try(workspace: Workspace, cluster: LocalCluster, pushed: Pushed) -
 @click.option("--once", is_flag=True, help="Stop everything once the VMs are healthy; exit 0 only then.")
 def command(*, once: bool) -> None:
     """From `git push` to a healthy VM on this machine, shown live."""
-    require_root("./dev demo")
+    try:
+        require_root("./dev demo")
+        require_tun()
+    except ProcuratorError as error:
+        raise click.ClickException(error.message) from error
     started = float(os.environ.get("PROCURATOR_DEMO_STARTED", time.monotonic()))
     demo = Demo(once=once, started=started, workspace=Workspace.fresh(Path(tempfile.gettempdir())))
     try:

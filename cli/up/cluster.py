@@ -22,7 +22,7 @@ from cli.up.record import read_record
 from cli.up.supervise import Say, Supervisor, processes_of, stop_all
 from nix.example import LIBRARY
 from nix.run import run
-from schema.errors import Conflict, NotFound, PermissionDenied, ProcuratorError
+from schema.errors import Conflict, NotFound, PermissionDenied, ProcuratorError, Unavailable
 
 STOP_VMS_SECONDS = 60.0
 _SUPERVISOR_STOP_SECONDS = 40.0
@@ -77,6 +77,15 @@ def require_root(what: str) -> None:
         command = what if "/" in what else f"{executables()}/{what}"  # sudo does not look where we are
         raise PermissionDenied(
             f"`{what}` needs root for the VMs' network devices and nix's build sandbox; run: sudo {command}"
+        )
+
+
+def require_tun(device: Path = Path("/dev/net/tun")) -> None:
+    """Raise Unavailable, with the way out, on a machine that makes no taps: all else would work, and no VM boot."""
+    if not device.is_char_device():
+        raise Unavailable(
+            f"{device} is not there, and the VMs' network devices are made with it; "
+            "run: modprobe tun (or give the container that device)"
         )
 
 

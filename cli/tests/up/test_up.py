@@ -14,12 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cli.up.cluster import require_tun
 from cli.up.layout import StateDir
 from cli.up.plan import Ports, programs
 from cli.up.prepare import free_offset
 from cli.up.processes import ProcessId, is_alive
 from cli.up.record import read_record
 from cli.up.supervise import processes_of
+from schema.errors import Unavailable
 
 ROOT = Path(__file__).resolve().parents[3]
 PCR = Path(sys.executable).with_name("pcr")
@@ -140,3 +142,9 @@ def test_down_without_a_cluster_says_so(machine: Machine) -> None:
     refused = machine.down()
     assert refused.returncode == 1
     assert "there is no local cluster" in refused.stderr
+
+
+def test_a_machine_without_taps_is_told_so_before_anything_starts(tmp_path: Path) -> None:
+    require_tun(Path("/dev/null"))
+    with pytest.raises(Unavailable, match="modprobe tun"):
+        require_tun(tmp_path / "tun")
