@@ -177,7 +177,8 @@ class Runner:
                 await run.keep(run.build.model_copy(update={"checks": (*run.build.checks, result)}))
             failed = [check.name for check in run.build.checks if not check.passed]
             if failed:
-                raise StepFailed(StageName.CHECKS, f"{', '.join(failed)} of {len(derivations)} flake checks failed")
+                words = f"{len(failed)} of {len(derivations)} flake checks failed: {', '.join(failed)}"
+                raise StepFailed(StageName.CHECKS, words)
             detail.append(f"{len(derivations)} passed" if derivations else "the flake has no checks")
 
     async def _build(self, run: BuildRun, commit: Commit, blueprint: Blueprint) -> dict[str, System]:
@@ -185,14 +186,16 @@ class Runner:
             derivations = await self.workshop.system_derivations(commit, blueprint, run.log)
             built: dict[str, System] = {}
             for vm, derivation in sorted(derivations.items()):
+                if derivation in built:
+                    continue  # several VMs of one System
                 run.log.line(f"building {vm}")
                 try:
                     toplevel = await self.workshop.realise(commit, derivation, run.log, keep_as=f"system-{vm}")
                 except ProcuratorError as error:
                     raise StepFailed(StageName.BUILD, f"{vm}: {explained(error)}") from error
-                built[vm] = system_of(toplevel)
+                built[derivation] = system_of(toplevel)
             detail.append(f"{len(built)} Systems")
-        return built
+        return {vm: built[derivation] for vm, derivation in derivations.items()}
 
     async def _publish(self, run: BuildRun, blueprint: Blueprint, systems: dict[str, System]) -> None:
         specs = vm_specs(blueprint, systems)
