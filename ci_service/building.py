@@ -25,6 +25,12 @@ from schema.errors import InvalidInput
 
 SYSTEM = "x86_64-linux"
 BLUEPRINT_ATTRIBUTE = "blueprintJSON"
+MAX_CHECKS = 500
+MAX_SYSTEMS = 1000
+"""Each takes an evaluation of its own; what a flake makes of a loop must not hold up every other push for hours."""
+
+MAX_KERNEL_PARAMS = 64 * 1024
+"""Bytes of `kernel-params` that are read; far more than a kernel takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +80,17 @@ class Workshop:
         names = await commands.check_names(
             nix, flake, SYSTEM, jail=self.jail, deadline=self.deadlines.evaluate, on_event=_into(log)
         )
+        if len(names) > MAX_CHECKS:
+            raise InvalidInput(
+                f"{len(names)} flake checks are too many: at most {MAX_CHECKS}, as one build holds up the others"
+            )
         return {name: await self._instantiate(commit, f"checks.{SYSTEM}.{name}", log) for name in names}
 
     async def system_derivations(self, commit: Commit, blueprint: Blueprint, log: BuildLog) -> dict[str, str]:
         """The derivation of each VM's System, by VM; one attribute is evaluated once."""
+        different = {vm.system for vm in blueprint.vms.values()}
+        if len(different) > MAX_SYSTEMS:
+            raise InvalidInput(f"{len(different)} Systems are too many: at most {MAX_SYSTEMS}")
         by_attribute: dict[str, str] = {}
         for vm in blueprint.vms.values():
             if vm.system not in by_attribute:
@@ -145,7 +158,11 @@ def system_of(toplevel: str) -> System:
         if not target.is_file() or not target.is_relative_to("/nix/store"):
             raise InvalidInput(f"{toplevel} is no System: it has no {part!r} that is a file in the store")
         found[part] = target
-    params = found["kernel-params"].read_text(errors="replace").strip()
+    with found["kernel-params"].open("rb") as file:
+        data = file.read(MAX_KERNEL_PARAMS + 1)
+    if len(data) > MAX_KERNEL_PARAMS:
+        raise InvalidInput(f"the kernel-params of {toplevel} are longer than {MAX_KERNEL_PARAMS} bytes")
+    params = data.decode(errors="replace").strip()
     return System(toplevel, str(found["kernel"]), str(found["initrd"]), params)
 
 

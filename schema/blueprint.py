@@ -237,13 +237,17 @@ class BlueprintVm(StrictModel):
         return self
 
 
+MAX_VMS = 10_000
+"""VMs of a cluster, before their replicas are counted."""
+
+
 class Blueprint(StrictModel):
     """The whole desired cluster."""
 
     schema_version: Literal[1]
     cluster: DnsLabel
     machines: dict[DnsLabel, Machine] = {}
-    vms: dict[DnsLabel, BlueprintVm]
+    vms: Annotated[dict[DnsLabel, BlueprintVm], Field(max_length=MAX_VMS)]
     rollout: RolloutPolicy = RolloutPolicy()
 
     @field_validator("vms")
