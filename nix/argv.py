@@ -55,9 +55,10 @@ def build(flake: FlakeRef, attribute: str) -> tuple[str, ...]:
     return ("nix", "build", *LIVE_LOG, "--json", "--no-link", _UNCHANGED, flake.attribute(attribute))
 
 
-def realise(drvs: Sequence[str], *, root: Path | None = None) -> tuple[str, ...]:
+def realise(drvs: Sequence[str], *, root: Path | None = None, group: str = "") -> tuple[str, ...]:
     """Build derivations. `nix-store` means the same by a `.drv` in all versions, `nix build` does not.
 
+    Builders run as members of `group`; where it is empty, as who we are.
     `root` becomes a link that keeps the first output from the collector (`root-2`… the others).
     """
     kept = () if root is None else ("--add-root", str(forms.local_path(root)), "--indirect")
@@ -66,6 +67,7 @@ def realise(drvs: Sequence[str], *, root: Path | None = None) -> tuple[str, ...]
         *LIVE_LOG,
         "--realise",
         "--no-gc-warning",
+        *(_options({"build-users-group": group}) if group else ()),
         *kept,
         *(forms.derivation_path(drv) for drv in drvs),
     )

@@ -15,7 +15,7 @@ from nix import argv as argvs
 from nix import result
 from nix.environment import NixEnvironment
 from nix.flake import FlakeRef
-from nix.jail import STORE, Jail, NotIsolated, build_argv, evaluation_argv, refusal
+from nix.jail import BUILD_GROUP, STORE, Jail, NotIsolated, build_argv, evaluation_argv, refusal
 from nix.log import Event, LogDecoder, Problem, readable
 from nix.result import Derivation, FlakeMetadata, PathInfo
 from nix.run import Completed, run
@@ -127,7 +127,8 @@ async def realise(
 
     `root` becomes a link (`root-2`, … for further outputs) that keeps them from the collector.
     """
-    argv = build_argv(argvs.realise(drvs, root=root), network=network)
+    accounts, group = (nix.accounts, BUILD_GROUP) if nix.sandbox else (None, "")
+    argv = build_argv(argvs.realise(drvs, root=root, group=group), network=network, accounts=accounts)
     done = await _run_live(nix, argv, deadline=deadline, on_event=on_event, failure=BuildFailed)
     if root is None:
         return result.parse_realised(done.stdout)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from nix.jail import Accounts, build_accounts
+
 BASE_SETTINGS: Mapping[str, str] = {
     "experimental-features": "nix-command flakes",
     "build-users-group": "",
@@ -56,6 +58,11 @@ class NixEnvironment:
         return self.state / "home"
 
     @property
+    def accounts(self) -> Accounts:
+        """The accounts that builders run under."""
+        return Accounts(self.conf_dir / "build-passwd", self.conf_dir / "build-group")
+
+    @property
     def evaluation_root(self) -> Path:
         """The chroot store that evaluations in the jail see as `/nix`; nothing of another repository is in it."""
         return self.state / "evaluation"
@@ -82,6 +89,8 @@ class NixEnvironment:
         for directory in (self.state, self.conf_dir, self.cache_dir, self.home, self.evaluation_root / "nix"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(self.conf_dir / "nix.conf", self.conf_text())
+        for path, text in zip((self.accounts.passwd, self.accounts.group), build_accounts(), strict=True):
+            _replace(path, text)
         _replace(self.conf_dir / "passwd", f"nix:x:{os.geteuid()}:{os.getegid()}:nix:{self.home}:/bin/sh\n")
         return self
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nix.commands import own_programs
 from nix.environment import NixEnvironment
-from nix.jail import Jail, build_argv, evaluation_argv, refusal
+from nix.jail import BUILD_GROUP, Jail, build_argv, evaluation_argv, refusal
 from nix.run import run
 from schema.errors import CommandFailed, DeadlineExceeded, NotFound
 
@@ -60,16 +60,19 @@ async def probe_isolation(nix: NixEnvironment, *, deadline: float = 30) -> Isola
         ),
         deadline=deadline,
     )
-    build = await _reason(nix, _probe_build(canary), deadline=deadline)
+    build = await _reason(nix, _probe_build(nix, canary), deadline=deadline)
     said = [f"{what} cannot be isolated: {why}" for what, why in (("evaluation", evaluation), ("builds", build)) if why]
     return Isolation(evaluation=not evaluation, build=not build, reason="; ".join(said))
 
 
-def _probe_build(canary: Path) -> tuple[str, ...]:
+def _probe_build(nix: NixEnvironment, canary: Path) -> tuple[str, ...]:
     # A canary just written has a new time, so the derivation is a new one and is built, not remembered.
     expression = _DERIVATION.format(canary=canary, nonce=canary.stat().st_mtime_ns)
-    options = ("--option", "sandbox-paths", _SHELL_PATHS)
-    return build_argv(("nix-build", "--no-out-link", *options, "--expr", expression))
+    options = ["--option", "sandbox-paths", _SHELL_PATHS]
+    if nix.sandbox:
+        options += ["--option", "build-users-group", BUILD_GROUP]
+    argv = ("nix-build", "--no-out-link", *options, "--expr", expression)
+    return build_argv(argv, accounts=nix.accounts if nix.sandbox else None)
 
 
 async def _reason(nix: NixEnvironment, argv: tuple[str, ...], *, deadline: float) -> str:

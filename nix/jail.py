@@ -45,6 +45,40 @@ NETWORK_PATHS = tuple(
 )
 
 
+MAX_EVALUATION_BYTES = 4 << 30
+"""Memory of one evaluation; a flake that doubles a string for ever must not take the machine's."""
+
+FIRST_TO_GO = ("choom", "--adjust", "1000", "--")
+"""Where memory ends all the same, the kernel ends what others wrote before any service or VM."""
+
+BUILD_GROUP = "nixbld"
+BUILD_USERS = 32
+_FIRST_BUILD_ID = 872415232
+"""Where newer nix begins to allocate ids of builders by itself (`start-id`): nobody else has them."""
+
+_WITH_ACCOUNTS = 'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 2 && exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The files that stand at /etc/passwd and /etc/group while nix builds."""
+
+    passwd: Path
+    group: Path
+
+
+def build_accounts() -> tuple[str, str]:
+    """The texts of both: root, and users that only builders run as."""
+    names = [f"nixbld{number}" for number in range(1, BUILD_USERS + 1)]
+    users = [
+        f"{name}:x:{_FIRST_BUILD_ID + number}:{_FIRST_BUILD_ID}:a builder:/var/empty:/bin/false"
+        for number, name in enumerate(names, 1)
+    ]
+    passwd = ["root:x:0:0:root:/root:/bin/sh", *users]
+    group = ["root:x:0:", f"{BUILD_GROUP}:x:{_FIRST_BUILD_ID}:{','.join(names)}"]
+    return "\n".join((*passwd, "")), "\n".join((*group, ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Jail:
     """What an evaluation may see besides its checkout, the store and nix's own files.
@@ -80,6 +114,8 @@ def evaluation_argv(
     shared = ("--share-net",) if jail.network else ()
     system = (*PROGRAM_PATHS, *(NETWORK_PATHS if jail.network else ()))
     return (
+        *FIRST_TO_GO,
+        *("prlimit", f"--data={MAX_EVALUATION_BYTES}", "--"),
         *("bwrap", "--unshare-all", *shared, "--die-with-parent", "--cap-drop", "ALL"),
         *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 - a fresh one inside the namespace
         *_binds("--ro-bind-try", system),
@@ -92,15 +128,25 @@ def evaluation_argv(
     )
 
 
-def build_argv(argv: Sequence[str], *, network: bool = False) -> tuple[str, ...]:
-    """`argv`, a nix that builds in its sandbox, in a network namespace of its own unless `network`."""
-    return tuple(argv) if network else ("unshare", "--net", "--", *argv)
+def build_argv(argv: Sequence[str], *, network: bool = False, accounts: Accounts | None = None) -> tuple[str, ...]:
+    """`argv`, a nix that builds in its sandbox, in a network namespace of its own unless `network`.
+
+    With `accounts` builders run as users who own nothing: a builder that runs as root owns its inputs, and can write
+    to what others build from (tried). The machine itself needs no such users: the accounts are a namespace's.
+    """
+    if accounts is None:
+        return (*FIRST_TO_GO, *argv) if network else (*FIRST_TO_GO, "unshare", "--net", "--", *argv)
+    return (
+        *FIRST_TO_GO,
+        *("unshare", "--mount", "--propagation", "private", *(() if network else ("--net",)), "--"),
+        *("sh", "-c", _WITH_ACCOUNTS, "sh", str(local_path(accounts.passwd)), str(local_path(accounts.group)), *argv),
+    )
 
 
 def refusal(stderr: str) -> str | None:
     """Why the namespace or the sandbox could not be made, if that is what a failure's stderr says."""
     first, _, _ = stderr.partition("\n")
-    if first.startswith(("bwrap: ", "unshare: ")):
+    if first.startswith(("bwrap: ", "unshare: ", "mount: ", "choom: ", "prlimit: ")):
         return first
     for line in stderr.splitlines():
         if "kernel namespaces that are required for sandboxing" in line or "mounting /proc: Operation not" in line:

@@ -36,6 +36,13 @@ def test_builds() -> None:
         *("nix", "build", *LIVE, "--json", "--no-link", "--no-write-lock-file", f"{URL}#packages.x86_64-linux.web"),
     )
     assert argv.realise([DRV]) == ("nix-store", *LIVE, "--realise", "--no-gc-warning", DRV)
+    assert argv.realise([DRV], group="nixbld")[5:] == (
+        "--no-gc-warning",
+        "--option",
+        "build-users-group",
+        "nixbld",
+        DRV,
+    )
     assert argv.realise([DRV], root=Path("/srv/roots/web")) == (
         *("nix-store", *LIVE, "--realise", "--no-gc-warning", "--add-root", "/srv/roots/web", "--indirect", DRV),
     )

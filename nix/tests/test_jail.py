@@ -10,7 +10,7 @@ import trio
 
 from nix import commands
 from nix.environment import NixEnvironment
-from nix.jail import Jail, NotIsolated, build_argv, evaluation_argv, refusal
+from nix.jail import Accounts, Jail, NotIsolated, build_argv, evaluation_argv, refusal
 from nix.tests.flakes import a_flake
 from schema.errors import CommandFailed, InvalidInput
 
@@ -156,6 +156,12 @@ async def test_an_evaluation_does_not_build(tmp_path: Path) -> None:
         await evaluated(tmp_path, flake_nix, jail=Jail())
 
 
+async def test_an_evaluation_does_not_take_the_machines_memory(tmp_path: Path) -> None:
+    doubling = 'builtins.foldl\' (all: _: all + all) "xxxxxxxx" (builtins.genList (n: n) 36)'
+    with pytest.raises(CommandFailed):
+        await evaluated(tmp_path, f"{{ outputs = _: {{ x = builtins.stringLength ({doubling}); }}; }}", jail=Jail())
+
+
 async def test_a_flake_does_not_configure_nix(tmp_path: Path) -> None:
     flake_nix = "{ nixConfig.sandbox = false; nixConfig.allow-import-from-derivation = true; outputs = _: { x = 1; }; }"
     assert await evaluated(tmp_path, flake_nix, jail=Jail()) == 1
@@ -176,7 +182,8 @@ def test_the_jail_in_words() -> None:
         passwd=Path("/srv/conf/passwd"),
         programs=(Path("/nix/store/x-nix"),),
     )
-    assert argv[:5] == ("bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL")
+    assert argv[:7] == ("choom", "--adjust", "1000", "--", "prlimit", "--data=4294967296", "--")
+    assert argv[7:12] == ("bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL")
     assert argv[-4:] == ("/", "--", "nix", "eval")
     text = " ".join(argv)
     assert "--ro-bind /srv/conf/passwd /etc/passwd --bind /srv/own/nix /nix" in text
@@ -199,8 +206,14 @@ def test_a_path_that_would_need_quoting_is_refused() -> None:
 
 
 def test_builds_lose_the_network_unless_they_may_have_it() -> None:
-    assert build_argv(("nix-store",)) == ("unshare", "--net", "--", "nix-store")
-    assert build_argv(("nix-store",), network=True) == ("nix-store",)
+    first_to_go = ("choom", "--adjust", "1000", "--")
+    assert build_argv(("nix-store",)) == (*first_to_go, "unshare", "--net", "--", "nix-store")
+    assert build_argv(("nix-store",), network=True) == (*first_to_go, "nix-store")
+    accounts = Accounts(Path("/srv/passwd"), Path("/srv/group"))
+    argv = build_argv(("nix-store", "--realise"), accounts=accounts)
+    assert argv[4:10] == ("unshare", "--mount", "--propagation", "private", "--net", "--")
+    assert argv[-5:] == ("sh", "/srv/passwd", "/srv/group", "nix-store", "--realise")
+    assert "--net" not in build_argv(("nix-store",), accounts=accounts, network=True)
 
 
 def test_refusals_are_told_from_failures() -> None:

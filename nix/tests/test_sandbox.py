@@ -35,6 +35,15 @@ async def test_a_key_file_is_not_read(tmp_path: Path) -> None:
     assert Path((await built(tmp_path, script, sandbox=False)).out).read_text() == "secret"
 
 
+async def test_a_build_does_not_change_what_others_build_from(tmp_path: Path) -> None:
+    script = 'chmod u+w "$victim" "$victim/file" || true; echo evil >"$victim/file" || true; cat "$victim/file" >"$out"'
+    attributes = '{ victim = builtins.toString (derivation { name = "victim"; system = "x86_64-linux"; '
+    attributes += 'builder = "${parts}/bin/busybox"; args = [ "sh" "-c" "PATH=${parts}/bin; mkdir $out; '
+    attributes += f'echo good {tmp_path} >$out/file" ]; }}); }}'
+    output = await built(tmp_path, script, sandbox=True, attributes=attributes)
+    assert Path(output.out).read_text() == f"good {tmp_path}\n"
+
+
 async def test_a_socket_of_ours_is_not_seen(tmp_path: Path) -> None:
     import socket
 
