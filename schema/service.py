@@ -129,7 +129,10 @@ def run_until_signalled(name: str, body: Callable[[], Awaitable[None]]) -> int:
 
 
 async def until_signalled(name: str, body: Callable[[], Awaitable[None]]) -> None:
-    """Run `body` until it returns or SIGTERM or SIGINT cancels it; a second signal ends the process at once."""
+    """Run `body` until it returns or SIGTERM, SIGINT or a closed terminal (SIGHUP, unless under nohup) cancels it.
+
+    A second SIGTERM or SIGINT ends the process at once; a second SIGHUP does not, for a shell repeats the kernel's.
+    """
     async with trio.open_nursery() as signals:
         stopping = trio.CancelScope()
         await signals.start(_watch_signals, name, stopping)
@@ -141,9 +144,12 @@ async def until_signalled(name: str, body: Callable[[], Awaitable[None]]) -> Non
 async def _watch_signals(
     name: str, stopping: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *hangup) as received:
         task_status.started()
         async for number in received:
+            if stopping.cancel_called and number == signal.SIGHUP:
+                continue
             if stopping.cancel_called:
                 os._exit(128 + number)  # told twice: the clean-up is not waited for
             log.info("%s stops: %s", name, signal.Signals(number).name)

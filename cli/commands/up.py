@@ -1,6 +1,7 @@
 """`pcr up`: every service on this machine, in the foreground; what runs them is `cli.up`."""
 
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def summary(cluster: LocalCluster, *, workers: int) -> str:
 
 async def _up(options: Options) -> None:
     def say(text: str) -> None:
-        click.echo(escape_controls(text, keep_newlines=True), err=True)
+        with suppress(OSError):  # a closed terminal does not stop the clean-up
+            click.echo(escape_controls(text, keep_newlines=True), err=True)
 
     paths = tuple(path for path in example_paths(os.environ) if path.exists())
     if len(paths) < len(example_paths(os.environ)):

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,8 +48,9 @@ PUSH = 'git push -q; pcr rollout wait --commit "$(git rev-parse HEAD)"'
 
 
 def say(text: str) -> None:
-    """A line for people; nothing in it can lead their terminal."""
-    click.echo(escape_controls(text, keep_newlines=True))
+    """A line for people; nothing in it can lead their terminal, and a closed one does not stop the clean-up."""
+    with suppress(OSError):
+        click.echo(escape_controls(text, keep_newlines=True))
 
 
 @dataclass(slots=True)

@@ -70,6 +70,38 @@ def test_a_second_signal_does_not_wait_for_the_cleanup(tmp_path: Path) -> None:
     assert process.returncode == 128 + signal.SIGTERM
 
 
+def test_a_closed_terminal_stops_it_cleanly_however_often_it_is_said(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    process = start(PROCURATOR_SAMPLE__RUNTIME__READY_FILE=str(ready), PROCURATOR_SAMPLE__BEHAVIOUR="slow-end")
+    wait_ready(ready, process)
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "cleaning up\n"
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_under_nohup_a_closed_terminal_is_nothing(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start(PROCURATOR_SAMPLE__RUNTIME__READY_FILE=str(ready))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_ready(ready, process)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=0.5)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=10)
+    assert (process.returncode, output) == (0, "cleaning up\n")
+    assert "SIGHUP" not in errors
+
+
 @pytest.mark.parametrize(
     ("behaviour", "code", "said"),
     [
