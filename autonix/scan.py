@@ -3,12 +3,16 @@
 from pathlib import Path
 
 from autonix.findings import Analysis
+from autonix.tree import list_tree, read_files
+from autonix.understand import counted, understand, wanted
 
 
 async def analyse(root: Path) -> Analysis:
     """What is known of the tree under `root`, a git repository or a plain directory; nothing in it is run.
 
-    The same tree gives an equal analysis. Raises `NotFound` where `root` is not a directory, and what `nix.run.run`
-    raises where git fails.
+    The same tree gives an equal analysis. Raises `NotFound` where `root` is not a directory.
     """
-    return Analysis(root_name=root.resolve().name)
+    listing = await list_tree(root)
+    paths = counted(listing.paths)
+    contents = await read_files(listing, [path for path in paths if wanted(path)])
+    return understand(listing.root.name, paths, contents.texts, contents.skipped)

@@ -1,0 +1,135 @@
+"""The containers and services of a tree, from its Compose files and Dockerfiles; libraries are not its matter."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from autonix.containers.compose import Composed, compose_services
+from autonix.containers.dockerfiles import dockerfile_paths, from_dockerfile
+from autonix.findings import Confidence, Container, Finding, Mount, Port, Service
+from autonix.mapping.services import ServiceKind, image_parts, kind_of_image
+from autonix.reader import Reader
+
+_VERSION = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?![0-9A-Za-z.])")
+_POSTGRES = re.compile(r"(?:^|-)pg([0-9]+(?:\.[0-9]+)*)$")
+_OWN_NUMBERS = frozenset(
+    (
+        *("confluentinc/cp-kafka", "confluentinc/cp-zookeeper", "wurstmeister/kafka", "wurstmeister/zookeeper"),
+        *("timescale/timescaledb", "supabase/postgres", "ankane/pgvector", "pgvector/pgvector", "redislabs/rejson"),
+    )
+)
+"""Images whose tags count the image's or an extension's versions, not the service's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What runs in containers: our own (and unknown) ones, and those of known services."""
+
+    containers: tuple[Container, ...]
+    services: tuple[Service, ...]
+
+
+def assemble(reader: Reader, root_name: str) -> Assembly:
+    """Every Compose service once, built ones completed by their Dockerfile, and every other Dockerfile by itself."""
+    containers: list[Container] = []
+    services: list[Service] = []
+    used: set[str] = set()
+    taken: set[str] = set()
+    for composed in compose_services(reader):
+        container = composed.container
+        name = unique(dns_label(container.name), taken)
+        kind = kind_of_image(container.image.value) if container.image and container.build is None else None
+        if kind is not None and container.image is not None:
+            services.append(_service(replace(container, name=name), container.image, kind))
+            continue
+        if composed.dockerfile is not None:
+            used.add(composed.dockerfile)
+            container = _completed(reader, composed)
+        container = replace(container, depends_on=_ordered(container))
+        containers.append(replace(container, name=name))
+    for path in dockerfile_paths(reader):
+        if path not in used and (built := from_dockerfile(reader, path)) is not None:
+            containers.append(replace(built, name=unique(dns_label(built.name or root_name), taken)))
+    return Assembly(tuple(containers), tuple(services))
+
+
+def _completed(reader: Reader, composed: Composed) -> Container:
+    """Compose's word first, then the Dockerfile's."""
+    container = composed.container
+    built = from_dockerfile(reader, composed.dockerfile, target=composed.target) if composed.dockerfile else None
+    if built is None:
+        return container
+    known = {finding.value.name for finding in container.env}
+    numbers = {(finding.value.number, finding.value.protocol) for finding in container.ports}
+    return replace(
+        container,
+        stages=built.stages,
+        command=container.command or built.command,
+        ports=(*container.ports, *(p for p in built.ports if (p.value.number, p.value.protocol) not in numbers)),
+        env=(*container.env, *(variable for variable in built.env if variable.value.name not in known)),
+        mounts=container.mounts or built.mounts,
+        health=container.health or built.health,
+    )
+
+
+def _service(container: Container, image: Finding[str], kind: ServiceKind) -> Service:
+    seen = Finding(f"the image {image.value}", image.file, image.line, "services.image", image.confidence)
+    return Service(
+        name=container.name,
+        kind=replace(image, value=kind.kind, rule="services.image"),
+        evidence=(seen,),
+        size=kind.size,
+        version=image_version(image),
+        image=image,
+        ports=container.ports or default_ports(kind, image),
+        env=container.env,
+        mounts=container.mounts or tuple(_default_mounts(kind, image)),
+        health=container.health,
+        depends_on=_ordered(container),
+    )
+
+
+def default_ports(kind: ServiceKind, because: Finding[str]) -> tuple[Finding[Port], ...]:
+    """The kind's own ports, where nothing says otherwise."""
+    return tuple(
+        Finding(Port(number), because.file, because.line, "services.default-port", Confidence.LIKELY)
+        for number in kind.ports
+    )
+
+
+def _ordered(container: Container) -> tuple[Finding[str], ...]:
+    """Whom it waits for, by the names that they have in the analysis."""
+    return tuple(replace(name, value=dns_label(name.value)) for name in container.depends_on)
+
+
+def _default_mounts(kind: ServiceKind, because: Finding[str]) -> Iterator[Finding[Mount]]:
+    if kind.data is not None:
+        yield Finding(Mount(kind.data), because.file, because.line, "services.default-data", Confidence.LIKELY)
+
+
+def image_version(image: Finding[str]) -> Finding[str] | None:
+    """The service's version as far as the tag says it: `16-alpine` → `16`; None for `latest` and an image's own."""
+    parts = image_parts(image.value)
+    if match := _POSTGRES.search(parts.tag):
+        return replace(image, value=match[1], rule="services.image-tag")
+    match = None if parts.repository in _OWN_NUMBERS else _VERSION.match(parts.tag)
+    return replace(image, value=match[1], rule="services.image-tag") if match else None
+
+
+def dns_label(name: str) -> str:
+    """`My_App.web` → `my-app-web`; at most 63 characters; `app` where nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:63].strip("-") or "app"
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """`name`, or `name-2` and so on where it is taken; what it returns is taken from then on."""
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name[:58]}-{number}", number + 1
+    taken.add(candidate)
+    return candidate
+
+
+def containers_of(path: str, containers: Sequence[Container]) -> list[Container]:
+    """Those that are built from the directory `path`."""
+    return [container for container in containers if container.build == path]

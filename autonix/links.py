@@ -1,0 +1,78 @@
+"""What a project gets from its neighbours: frameworks and their ports from libraries, the rest from its container."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from autonix.containers.assembly import containers_of
+from autonix.findings import Confidence, Container, Ecosystem, Finding, Group, Port, Project
+from autonix.mapping.frameworks import FRAMEWORKS, Framework
+from autonix.mapping.services import image_parts
+
+_IMAGES: Mapping[Ecosystem, tuple[str, ...]] = {
+    Ecosystem.PYTHON: ("python", "astral-sh/uv", "pypy"),
+    Ecosystem.JAVASCRIPT: ("node", "oven/bun", "denoland/deno"),
+    Ecosystem.RUST: ("rust", "lukemathwalker/cargo-chef"),
+    Ecosystem.GO: ("golang",),
+    Ecosystem.JAVA: ("maven", "gradle", "eclipse-temurin", "openjdk", "amazoncorretto"),
+    Ecosystem.RUBY: ("ruby",),
+    Ecosystem.PHP: ("php", "composer", "dunglas/frankenphp"),
+    Ecosystem.ELIXIR: ("elixir", "hexpm/elixir"),
+}
+"""Base images by which a container's ecosystem is known."""
+
+
+def with_frameworks(project: Project) -> Project:
+    """`project` with the frameworks that its runtime libraries are."""
+    known: Mapping[str, Framework] = FRAMEWORKS.get(project.ecosystem, {})
+    found = [
+        Finding(known[item.value.name].name, item.file, item.line, "frameworks.library", Confidence.LIKELY)
+        for item in project.dependencies
+        if item.value.name in known and item.value.group is Group.RUNTIME
+    ]
+    return replace(project, frameworks=tuple(found))
+
+
+def with_container(project: Project, projects: Sequence[Project], containers: Sequence[Container]) -> Project:
+    """`project` with the ports, environment and health of the container that is built from its directory."""
+    same = {other.ecosystem for other in projects if other.path == project.path}
+    container = next(
+        (
+            container
+            for container in containers_of(project.path, containers)
+            if container.file and (len(same) == 1 or ecosystem_of(container) is project.ecosystem)
+        ),
+        None,
+    )
+    if container is None:
+        return replace(project, ports=project.ports or tuple(_framework_ports(project)))
+    return replace(
+        project,
+        ports=project.ports or container.ports or tuple(_framework_ports(project)),
+        env=project.env or container.env,
+        health=project.health or container.health,
+    )
+
+
+def ecosystem_of(container: Container) -> Ecosystem | None:
+    """What the last stage is made from, or an earlier one where the last says nothing (a bare system's image)."""
+    for stage in reversed(container.stages):
+        repository = image_parts(stage.value.image).repository
+        for ecosystem, images in _IMAGES.items():
+            if repository in images:
+                return ecosystem
+    return None
+
+
+def _framework_ports(project: Project) -> Iterator[Finding[Port]]:
+    """The port of the first framework that has one."""
+    ports = {framework.name: framework.port for framework in FRAMEWORKS.get(project.ecosystem, {}).values()}
+    for finding in project.frameworks:
+        number = ports.get(finding.value)
+        if number is not None:
+            yield replace_port(finding, number)
+            return
+
+
+def replace_port(framework: Finding[str], number: int) -> Finding[Port]:
+    """The default port of a framework, seen where the framework was."""
+    return Finding(Port(number), framework.file, framework.line, "frameworks.default-port", Confidence.LIKELY)

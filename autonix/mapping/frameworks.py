@@ -1,0 +1,81 @@
+"""Frameworks by library, and the port that each listens on by its own default; it looks at no file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autonix.findings import Ecosystem
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """`port` is what its own development server or start command takes when nothing else is said."""
+
+    name: str
+    port: int | None = None
+
+
+FRAMEWORKS: Mapping[Ecosystem, Mapping[str, Framework]] = {
+    Ecosystem.PYTHON: {
+        "django": Framework("django", 8000),
+        "flask": Framework("flask", 5000),
+        "fastapi": Framework("fastapi", 8000),
+        "starlette": Framework("starlette"),
+        "litestar": Framework("litestar", 8000),
+        "sanic": Framework("sanic", 8000),
+        "quart": Framework("quart", 5000),
+        "aiohttp": Framework("aiohttp"),
+        "tornado": Framework("tornado"),
+        "streamlit": Framework("streamlit", 8501),
+        "celery": Framework("celery"),
+    },
+    Ecosystem.JAVASCRIPT: {
+        "next": Framework("next", 3000),
+        "nuxt": Framework("nuxt", 3000),
+        "express": Framework("express"),
+        "fastify": Framework("fastify"),
+        "koa": Framework("koa"),
+        "hono": Framework("hono"),
+        "@nestjs/core": Framework("nest", 3000),
+        "@angular/core": Framework("angular", 4200),
+        "astro": Framework("astro", 4321),
+        "@sveltejs/kit": Framework("sveltekit", 5173),
+        "react": Framework("react"),
+        "vue": Framework("vue"),
+        "svelte": Framework("svelte"),
+        "vite": Framework("vite", 5173),
+        "@remix-run/node": Framework("remix", 3000),
+    },
+    Ecosystem.RUST: {
+        "axum": Framework("axum"),
+        "actix-web": Framework("actix-web"),
+        "rocket": Framework("rocket", 8000),
+        "warp": Framework("warp"),
+        "tonic": Framework("tonic"),
+    },
+    Ecosystem.GO: {
+        "github.com/gin-gonic/gin": Framework("gin", 8080),
+        "github.com/labstack/echo": Framework("echo"),
+        "github.com/gofiber/fiber": Framework("fiber"),
+        "github.com/go-chi/chi": Framework("chi"),
+        "github.com/gorilla/mux": Framework("gorilla"),
+        "google.golang.org/grpc": Framework("grpc"),
+    },
+    Ecosystem.JAVA: {
+        "org.springframework.boot:spring-boot-starter-web": Framework("spring-boot", 8080),
+        "org.springframework.boot:spring-boot-starter-webflux": Framework("spring-boot", 8080),
+        "io.quarkus:quarkus-rest": Framework("quarkus", 8080),
+        "io.micronaut:micronaut-http-server-netty": Framework("micronaut", 8080),
+    },
+    Ecosystem.RUBY: {
+        "rails": Framework("rails", 3000),
+        "sinatra": Framework("sinatra", 4567),
+        "hanami": Framework("hanami", 2300),
+    },
+    Ecosystem.PHP: {
+        "laravel/framework": Framework("laravel", 8000),
+        "symfony/framework-bundle": Framework("symfony", 8000),
+        "slim/slim": Framework("slim"),
+    },
+    Ecosystem.ELIXIR: {"phoenix": Framework("phoenix", 4000)},
+}
+"""Libraries in the ecosystem's own normal form."""

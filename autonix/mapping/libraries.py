@@ -1,0 +1,167 @@
+"""Which client library means which service, for each ecosystem; a library for several kinds is in no table.
+
+Only libraries that are of no use without their server are here: an ORM alone says nothing.
+"""
+
+from collections.abc import Mapping
+
+from autonix.findings import Ecosystem
+
+
+def _table(**libraries: str) -> dict[str, str]:
+    return {name: kind for kind, names in libraries.items() for name in names.split()}
+
+
+LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
+    Ecosystem.PYTHON: _table(
+        postgresql="psycopg psycopg2 psycopg2-binary psycopg-binary asyncpg aiopg pg8000",
+        mysql="mysqlclient pymysql aiomysql mysql-connector-python asyncmy",
+        mariadb="mariadb",
+        redis="redis aioredis hiredis django-redis redis-om rq arq flask-redis channels-redis",
+        valkey="valkey valkey-glide",
+        rabbitmq="pika aio-pika",
+        mongodb="pymongo motor mongoengine beanie",
+        elasticsearch="elasticsearch elasticsearch-dsl",
+        opensearch="opensearch-py",
+        memcached="pymemcache python-memcached pylibmc aiomcache",
+        kafka="kafka-python kafka-python-ng confluent-kafka aiokafka faust-streaming",
+        nats="nats-py",
+        clickhouse="clickhouse-driver clickhouse-connect",
+        cassandra="cassandra-driver",
+        neo4j="neo4j",
+        influxdb="influxdb influxdb-client",
+        meilisearch="meilisearch",
+        qdrant="qdrant-client",
+        mssql="pymssql",
+    ),
+    Ecosystem.JAVASCRIPT: _table(
+        postgresql="pg postgres pg-promise @types/pg-promise @prisma/adapter-pg slonik",
+        mysql="mysql mysql2 @prisma/adapter-mysql",
+        mariadb="mariadb @prisma/adapter-mariadb",
+        redis="redis ioredis bull bullmq connect-redis bee-queue @redis/client",
+        valkey="@valkey/valkey-glide iovalkey",
+        rabbitmq="amqplib amqp-connection-manager rhea-rabbitmq",
+        mongodb="mongodb mongoose connect-mongo mongoist monk",
+        elasticsearch="@elastic/elasticsearch",
+        opensearch="@opensearch-project/opensearch",
+        memcached="memcached memjs",
+        kafka="kafkajs node-rdkafka @confluentinc/kafka-javascript",
+        nats="nats @nats-io/transport-node",
+        clickhouse="@clickhouse/client",
+        cassandra="cassandra-driver",
+        neo4j="neo4j-driver",
+        influxdb="@influxdata/influxdb-client influx",
+        meilisearch="meilisearch",
+        qdrant="@qdrant/js-client-rest",
+        mssql="mssql tedious",
+    ),
+    Ecosystem.RUST: _table(
+        postgresql="tokio-postgres postgres deadpool-postgres bb8-postgres diesel-async-postgres",
+        mysql="mysql mysql_async",
+        redis="redis fred deadpool-redis bb8-redis redis-async",
+        rabbitmq="lapin amqprs",
+        mongodb="mongodb",
+        elasticsearch="elasticsearch",
+        memcached="memcache async-memcached",
+        kafka="rdkafka kafka rskafka",
+        nats="async-nats nats",
+        clickhouse="clickhouse",
+        cassandra="scylla cdrs-tokio",
+        neo4j="neo4rs",
+        meilisearch="meilisearch-sdk",
+        qdrant="qdrant-client",
+        mssql="tiberius",
+    ),
+    Ecosystem.GO: _table(
+        postgresql="github.com/lib/pq github.com/jackc/pgx github.com/go-pg/pg gorm.io/driver/postgres",
+        mysql="github.com/go-sql-driver/mysql gorm.io/driver/mysql",
+        redis="github.com/redis/go-redis github.com/go-redis/redis github.com/gomodule/redigo github.com/hibiken/asynq",
+        valkey="github.com/valkey-io/valkey-go",
+        rabbitmq="github.com/rabbitmq/amqp091-go github.com/streadway/amqp",
+        mongodb="go.mongodb.org/mongo-driver",
+        elasticsearch="github.com/elastic/go-elasticsearch github.com/olivere/elastic",
+        opensearch="github.com/opensearch-project/opensearch-go",
+        memcached="github.com/bradfitz/gomemcache",
+        kafka="github.com/segmentio/kafka-go github.com/IBM/sarama github.com/Shopify/sarama github.com/twmb/franz-go",
+        nats="github.com/nats-io/nats.go",
+        clickhouse="github.com/ClickHouse/clickhouse-go",
+        cassandra="github.com/gocql/gocql github.com/apache/cassandra-gocql-driver",
+        neo4j="github.com/neo4j/neo4j-go-driver",
+        influxdb="github.com/influxdata/influxdb-client-go",
+        meilisearch="github.com/meilisearch/meilisearch-go",
+        qdrant="github.com/qdrant/go-client",
+        mssql="github.com/microsoft/go-mssqldb github.com/denisenkom/go-mssqldb gorm.io/driver/sqlserver",
+        etcd="go.etcd.io/etcd/client",
+    ),
+    Ecosystem.JAVA: _table(
+        postgresql="org.postgresql:postgresql org.postgresql:r2dbc-postgresql io.quarkus:quarkus-jdbc-postgresql",
+        mysql="com.mysql:mysql-connector-j mysql:mysql-connector-java io.quarkus:quarkus-jdbc-mysql",
+        mariadb="org.mariadb.jdbc:mariadb-java-client",
+        redis="redis.clients:jedis io.lettuce:lettuce-core org.redisson:redisson "
+        "org.springframework.boot:spring-boot-starter-data-redis",
+        rabbitmq="com.rabbitmq:amqp-client org.springframework.boot:spring-boot-starter-amqp",
+        mongodb="org.mongodb:mongodb-driver-sync org.springframework.boot:spring-boot-starter-data-mongodb",
+        elasticsearch="co.elastic.clients:elasticsearch-java "
+        "org.springframework.boot:spring-boot-starter-data-elasticsearch",
+        memcached="net.spy:spymemcached",
+        kafka="org.apache.kafka:kafka-clients org.springframework.kafka:spring-kafka",
+        cassandra="org.springframework.boot:spring-boot-starter-data-cassandra",
+        neo4j="org.springframework.boot:spring-boot-starter-data-neo4j",
+        mssql="com.microsoft.sqlserver:mssql-jdbc",
+    ),
+    Ecosystem.RUBY: _table(
+        postgresql="pg",
+        mysql="mysql2 trilogy",
+        redis="redis sidekiq resque redis-client",
+        rabbitmq="bunny sneakers",
+        mongodb="mongo mongoid",
+        elasticsearch="elasticsearch elasticsearch-rails searchkick",
+        memcached="dalli",
+        kafka="ruby-kafka karafka rdkafka",
+    ),
+    Ecosystem.PHP: _table(
+        postgresql="ext-pgsql ext-pdo_pgsql",
+        mysql="ext-mysqli ext-pdo_mysql",
+        redis="predis/predis ext-redis",
+        rabbitmq="php-amqplib/php-amqplib ext-amqp",
+        mongodb="mongodb/mongodb mongodb/laravel-mongodb ext-mongodb",
+        elasticsearch="elasticsearch/elasticsearch",
+        memcached="ext-memcached",
+    ),
+    Ecosystem.ELIXIR: _table(
+        postgresql="postgrex",
+        mysql="myxql",
+        redis="redix exq verk",
+        rabbitmq="amqp",
+        mongodb="mongodb_driver",
+        elasticsearch="elasticsearch",
+        memcached="memcachex",
+        kafka="brod kafka_ex",
+    ),
+}
+"""Names as the ecosystem's own normal form has them (Go: the module without its major version)."""
+
+FEATURES: Mapping[tuple[str, str], str] = {
+    ("sqlx", "postgres"): "postgresql",
+    ("sqlx", "mysql"): "mysql",
+    ("diesel", "postgres"): "postgresql",
+    ("diesel", "mysql"): "mysql",
+    ("diesel-async", "postgres"): "postgresql",
+    ("diesel-async", "mysql"): "mysql",
+    ("sea-orm", "sqlx-postgres"): "postgresql",
+    ("sea-orm", "sqlx-mysql"): "mysql",
+}
+"""Rust: crate and feature that together mean a service."""
+
+EXTRAS: Mapping[tuple[str, str], str] = {
+    ("celery", "redis"): "redis",
+    ("celery", "rabbitmq"): "rabbitmq",
+    ("celery", "amqp"): "rabbitmq",
+    ("psycopg", "binary"): "postgresql",
+    ("sqlalchemy", "postgresql"): "postgresql",
+    ("sqlalchemy", "asyncpg"): "postgresql",
+    ("tortoise-orm", "asyncpg"): "postgresql",
+    ("databases", "postgresql"): "postgresql",
+    ("databases", "asyncpg"): "postgresql",
+}
+"""Python: distribution and extra that together mean a service."""

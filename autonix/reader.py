@@ -1,0 +1,95 @@
+"""The texts of a tree, parsed once each and on demand; a file that cannot be parsed is noted, and never raises."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from posixpath import basename, dirname, join, normpath
+
+from autonix.findings import Skipped
+from autonix.formats.document import Document
+from autonix.formats.ini import parse_ini
+from autonix.formats.json import parse_json
+from autonix.formats.toml import parse_toml
+from autonix.formats.xml import parse_xml
+from autonix.formats.yaml import parse_yaml
+from schema.errors import InvalidInput
+
+Parser = Callable[[str, str], Document]
+
+
+@dataclass(slots=True)
+class Reader:
+    """`paths` is the whole tree, sorted; `texts` those files of it that were read. It grows only its own notes."""
+
+    paths: tuple[str, ...]
+    texts: Mapping[str, str]
+    notes: dict[str, Skipped] = field(default_factory=dict)
+    _parsed: dict[str, Document | None] = field(default_factory=dict)
+    _all: frozenset[str] = frozenset()
+    _named: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._all = frozenset(self.paths)
+        for path in self.paths:
+            self._named.setdefault(basename(path), []).append(path)
+
+    def has(self, path: str) -> bool:
+        """Whether the tree lists `path`."""
+        return path in self._all
+
+    def named(self, *patterns: str) -> list[str]:
+        """Paths whose last part is one of `patterns` (with `*`), sorted."""
+        names = [name for name in self._named if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        return sorted(path for name in names for path in self._named[name])
+
+    def text(self, path: str) -> str | None:
+        """The text of `path`, if it was read."""
+        return self.texts.get(path)
+
+    def numbered(self, path: str) -> Iterator[tuple[int, str]]:
+        """Lines of `path` with their numbers from 1; nothing where it was not read."""
+        return iter(enumerate((self.texts.get(path) or "").split("\n"), 1))
+
+    def toml(self, path: str) -> Document | None:
+        """`path` as TOML; None where it is absent or wrong, which is noted once."""
+        return self._document(path, parse_toml)
+
+    def json(self, path: str) -> Document | None:
+        """`path` as JSON (comments and trailing commas allowed)."""
+        return self._document(path, parse_json)
+
+    def yaml(self, path: str) -> Document | None:
+        """`path` as YAML, its first document."""
+        return self._document(path, parse_yaml)
+
+    def ini(self, path: str) -> Document | None:
+        """`path` as setup.cfg means it."""
+        return self._document(path, parse_ini)
+
+    def xml(self, path: str) -> Document | None:
+        """`path` as XML without a document type."""
+        return self._document(path, parse_xml)
+
+    def note(self, path: str, reason: str) -> None:
+        """Keep that `path` counted for nothing, and why; the first reason stays."""
+        self.notes.setdefault(path, Skipped(path, reason))
+
+    def _document(self, path: str, parse: Parser) -> Document | None:
+        if path not in self._parsed:
+            text = self.texts.get(path)
+            try:
+                self._parsed[path] = None if text is None else parse(path, text)
+            except InvalidInput as error:
+                self.note(path, error.message)
+                self._parsed[path] = None
+        return self._parsed[path]
+
+
+def folder(path: str) -> str:
+    """The directory of a file, "." for the root."""
+    return dirname(path) or "."
+
+
+def beside(directory: str, name: str) -> str:
+    """A path under a directory of the tree ("." is the root), without `./`; it may lead out (`../x`)."""
+    return normpath(join(directory, name))

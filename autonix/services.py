@@ -1,0 +1,149 @@
+"""Which services the projects need: those that Compose runs, and those that libraries, URLs and CI speak of.
+
+What a file declares outweighs what a library suggests: a driver for another SQL database, or for an old name of the
+same protocol, makes no service of its own beside a declared one. A library counts only in a project that runs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from autonix.containers.assembly import Assembly, default_ports, image_version, unique
+from autonix.environment import raw_variables
+from autonix.findings import Confidence, Container, Finding, Group, Project, Purpose, Service
+from autonix.mapping.libraries import LIBRARIES
+from autonix.mapping.services import SERVICES, kind_of_scheme
+from autonix.reader import Reader, folder
+
+_SAME_PROTOCOL = ({"mysql", "mariadb"}, {"redis", "valkey"}, {"elasticsearch", "opensearch"})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that speaks for a kind; `declared`: a file names the service itself. `project` is a path, or None."""
+
+    kind: str
+    seen: Finding[str]
+    project: str | None = None
+    declared: bool = False
+    version: Finding[str] | None = None
+
+
+def services(
+    reader: Reader, projects: Sequence[Project], assembly: Assembly, declared: Sequence[Evidence]
+) -> tuple[Service, ...]:
+    """Compose's services with all that speaks for them, then the others, in the order of their kinds' names.
+
+    `declared` is what rules elsewhere (CI, schemas) have found.
+    """
+    found = [*_from_urls(reader, projects), *declared, *_from_libraries(projects, assembly.containers)]
+    result = [replace(service, used_by=_users(service, projects, assembly.containers)) for service in assembly.services]
+    named = {service.kind.value for service in result} | {evidence.kind for evidence in found if evidence.declared}
+    taken = {service.name for service in result} | {container.name for container in assembly.containers}
+    for kind in sorted({evidence.kind for evidence in found}):
+        of_kind = [evidence for evidence in found if evidence.kind == kind]
+        index = next((i for i, service in enumerate(result) if _stands_for(service.kind.value, kind)), None)
+        if index is not None:
+            result[index] = _with(result[index], of_kind)
+        elif any(evidence.declared for evidence in of_kind) or not _is_answered(kind, named):
+            result.append(_new(kind, of_kind, taken))
+    return tuple(result)
+
+
+def _stands_for(kind: str, wanted: str) -> bool:
+    return kind == wanted or any({kind, wanted} <= family for family in _SAME_PROTOCOL)
+
+
+def _is_answered(kind: str, named: set[str]) -> bool:
+    """Whether a declared service makes the library for `kind` one of several drivers."""
+    if any(_stands_for(other, kind) for other in named):
+        return True
+    return SERVICES[kind].sql and any(SERVICES[other].sql for other in named)
+
+
+def _with(service: Service, evidence: Sequence[Evidence]) -> Service:
+    users = {*service.used_by, *(item.project for item in evidence if item.project is not None)}
+    return replace(
+        service, evidence=(*service.evidence, *(item.seen for item in evidence)), used_by=tuple(sorted(users))
+    )
+
+
+def _new(kind: str, evidence: Sequence[Evidence], taken: set[str]) -> Service:
+    strongest = next((item for item in evidence if item.declared), evidence[0])
+    known = SERVICES[kind]
+    return Service(
+        name=unique(kind, taken),
+        kind=replace(strongest.seen, value=kind),
+        evidence=tuple(item.seen for item in evidence),
+        size=known.size,
+        version=next((item.version for item in evidence if item.version is not None), None),
+        ports=default_ports(known, strongest.seen),
+        used_by=tuple(sorted({item.project for item in evidence if item.project is not None})),
+    )
+
+
+def _users(service: Service, projects: Sequence[Project], containers: Sequence[Container]) -> tuple[str, ...]:
+    """Projects whose container depends on the service."""
+    paths = {project.path for project in projects}
+    return tuple(
+        sorted(
+            container.build
+            for container in containers
+            if container.build in paths and any(name.value == service.name for name in container.depends_on)
+        )
+    )
+
+
+def _from_urls(reader: Reader, projects: Sequence[Project]) -> Iterator[Evidence]:
+    for path, line, name, value in raw_variables(reader):
+        kind = kind_of_url(value)
+        if kind is not None:
+            seen = Finding(f"the address in {name}", path, line, "services.url", Confidence.LIKELY)
+            yield Evidence(kind, seen, _nearest(path, projects), declared=True)
+
+
+def kind_of_url(value: str) -> str | None:
+    """The kind of service that an address is of, by its scheme."""
+    try:
+        scheme = urlsplit(value.strip().removeprefix("jdbc:")).scheme if "://" in value else ""
+    except ValueError:
+        return None
+    kind = kind_of_scheme(scheme)
+    return None if kind is None else kind.kind
+
+
+def _nearest(path: str, projects: Sequence[Project]) -> str | None:
+    """The project in whose directory the file lies."""
+    directory = folder(path)
+    return next((project.path for project in projects if project.path == directory), None)
+
+
+def _from_libraries(projects: Sequence[Project], containers: Sequence[Container]) -> Iterator[Evidence]:
+    for project in projects:
+        table: Mapping[str, str] = LIBRARIES.get(project.ecosystem, {})
+        if not runs(project, containers):
+            continue
+        for finding in project.dependencies:
+            kind = table.get(finding.value.name)
+            if kind is not None and finding.value.group is Group.RUNTIME:
+                words = f"the library {finding.value.name}"
+                seen = Finding(words, finding.file, finding.line, "services.library", Confidence.LIKELY)
+                yield Evidence(kind, seen, project.path)
+
+
+def runs(project: Project, containers: Sequence[Container]) -> bool:
+    """Whether a project is something that runs, not a library for others: it has a command, a framework or an image."""
+    return bool(
+        project.entry_points
+        or project.frameworks
+        or any(container.build == project.path for container in containers)
+        or any(script.value.purpose is Purpose.START for script in project.scripts)
+    )
+
+
+def image_evidence(image: Finding[str], kind: str) -> Evidence:
+    """An image that CI runs beside the tests."""
+    seen = replace(
+        image, value=f"the image {image.value} in CI", rule="services.ci-image", confidence=Confidence.LIKELY
+    )
+    return Evidence(kind, seen, declared=True, version=image_version(image))

@@ -1,0 +1,42 @@
+"""What autonix says of the labelled repositories: nothing wrong, and nearly all that is there."""
+
+from pathlib import Path
+
+import pytest
+
+from autonix.explain import findings_of
+from autonix.findings import Analysis
+from autonix.scan import analyse
+from autonix.tests.archive import Repository, repositories
+from autonix.tests.facts import facts
+
+RECALL = 0.95
+LABELLED = repositories()
+
+
+async def analysed(repository: Repository, directory: Path) -> Analysis:
+    return await analyse(repository.write(directory / "repository"))
+
+
+@pytest.mark.parametrize("labelled", LABELLED, ids=lambda repository: repository.name)
+async def test_nothing_is_said_that_is_not_so(labelled: Repository, tmp_path: Path) -> None:
+    found = facts(await analysed(labelled, tmp_path))
+    assert sorted(found - labelled.labels) == []
+
+
+@pytest.mark.parametrize("labelled", LABELLED, ids=lambda repository: repository.name)
+async def test_every_finding_points_at_a_line_that_exists(labelled: Repository, tmp_path: Path) -> None:
+    analysis = await analysed(labelled, tmp_path)
+    assert analysis.skipped == ()
+    for finding in findings_of(analysis):
+        assert 1 <= finding.line <= labelled.files[finding.file].count("\n") + 1, finding
+        assert finding.rule
+
+
+async def test_nearly_everything_is_found(tmp_path: Path) -> None:
+    missing: list[str] = []
+    for labelled in LABELLED:
+        found = facts(await analysed(labelled, tmp_path / labelled.name))
+        missing += [f"{labelled.name}: {fact}" for fact in sorted(labelled.labels - found)]
+    total = sum(len(labelled.labels) for labelled in LABELLED)
+    assert (total - len(missing)) / total >= RECALL, missing

@@ -1,0 +1,77 @@
+"""Paths and texts in, their analysis out: the order in which the rules work together; it reads and emits nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from posixpath import basename
+
+from autonix import environment, tasks
+from autonix.containers import compose, dockerfiles
+from autonix.containers.assembly import assemble
+from autonix.ecosystems.python.projects import python_projects
+from autonix.findings import Analysis, Project, Skipped
+from autonix.links import with_container, with_frameworks
+from autonix.reader import Reader
+from autonix.services import services
+from autonix.toolchains import with_pinned_tools
+
+ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (python_projects,)
+"""Each finds all projects of one ecosystem."""
+
+ASIDE = frozenset(
+    (
+        *("node_modules", "bower_components", "vendor", "third_party", "third-party", "site-packages", "Pods"),
+        *(".venv", "venv", ".tox", ".nox", "__pycache__", ".direnv", ".git", ".terraform", "_build", "deps"),
+        *("testdata", "test-data", "test_data", "fixtures", "__fixtures__", "__snapshots__", "snapshots", "goldens"),
+        *("examples", "example", "samples", "templates", "cookiecutter", "archive", "target", "dist", "_examples"),
+    )
+)
+"""Directories that hold other people's code, output, or code about the application rather than of it."""
+
+WANTED = (
+    *("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "Pipfile.lock", "requirements*.txt", "*requirements.txt"),
+    *("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", ".python-version", "runtime.txt", "manage.py"),
+    *("__init__.py", "__about__.py", "_version.py", "version.py", "__version__.py", "VERSION", "version.txt"),
+    *(".tool-versions", *tasks.MAKEFILES, *tasks.JUSTFILES, *tasks.TASKFILES, "Procfile"),
+    *(*environment.NAMES, *compose.PATTERNS, *dockerfiles.PATTERNS),
+)
+"""Names of the files that are read, with `*`."""
+WANTED_BELOW: Mapping[str, str] = {"requirements": "*.txt"}
+"""Further names by the directory that they lie in."""
+
+_EXACT = frozenset(name for name in WANTED if "*" not in name)
+_GLOBS = tuple(name for name in WANTED if "*" in name)
+
+
+def counted(paths: Sequence[str]) -> tuple[str, ...]:
+    """The paths that speak for the application, without those in directories that are set aside."""
+    return tuple(path for path in paths if ASIDE.isdisjoint(path.split("/")[:-1]))
+
+
+def wanted(path: str) -> bool:
+    """Whether the text of `path` is needed; it asks only for the name."""
+    name = basename(path)
+    if name in _EXACT or any(fnmatchcase(name, glob) for glob in _GLOBS):
+        return True
+    parent = path.split("/")[-2:-1]
+    return bool(parent) and parent[0] in WANTED_BELOW and fnmatchcase(name, WANTED_BELOW[parent[0]])
+
+
+def understand(
+    root_name: str, paths: Sequence[str], texts: Mapping[str, str], skipped: Sequence[Skipped] = ()
+) -> Analysis:
+    """All that the rules find; `paths` are those that count, `texts` those of the wanted ones that could be read."""
+    reader = Reader(tuple(paths), texts)
+    assembly = assemble(reader, root_name)
+    found = [project for find in ECOSYSTEMS for project in find(reader)]
+    found.sort(key=lambda project: (project.path, project.ecosystem))
+    pinned = [with_frameworks(project) for project in with_pinned_tools(reader, found)]
+    projects = tuple(with_container(project, pinned, assembly.containers) for project in pinned)
+    return Analysis(
+        root_name=root_name,
+        projects=projects,
+        services=services(reader, projects, assembly, ()),
+        containers=assembly.containers,
+        tasks=tasks.tasks(reader),
+        env=environment.environment(reader),
+        skipped=tuple(sorted((*skipped, *reader.notes.values()), key=lambda item: item.file)),
+    )
