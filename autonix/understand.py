@@ -7,14 +7,16 @@ from posixpath import basename
 from autonix import environment, tasks
 from autonix.containers import compose, dockerfiles
 from autonix.containers.assembly import assemble
+from autonix.ecosystems.javascript.projects import javascript_projects
 from autonix.ecosystems.python.projects import python_projects
 from autonix.findings import Analysis, Project, Skipped
 from autonix.links import with_container, with_frameworks
 from autonix.reader import Reader
+from autonix.schemas import schema_evidence
 from autonix.services import services
 from autonix.toolchains import with_pinned_tools
 
-ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (python_projects,)
+ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (python_projects, javascript_projects)
 """Each finds all projects of one ecosystem."""
 
 ASIDE = frozenset(
@@ -31,6 +33,8 @@ WANTED = (
     *("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "Pipfile.lock", "requirements*.txt", "*requirements.txt"),
     *("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", ".python-version", "runtime.txt", "manage.py"),
     *("__init__.py", "__about__.py", "_version.py", "version.py", "__version__.py", "VERSION", "version.txt"),
+    *("package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock"),
+    *("pnpm-workspace.yaml", ".nvmrc", ".node-version", "*.prisma", "database.yml"),
     *(".tool-versions", *tasks.MAKEFILES, *tasks.JUSTFILES, *tasks.TASKFILES, "Procfile"),
     *(*environment.NAMES, *compose.PATTERNS, *dockerfiles.PATTERNS),
 )
@@ -69,7 +73,7 @@ def understand(
     return Analysis(
         root_name=root_name,
         projects=projects,
-        services=services(reader, projects, assembly, ()),
+        services=services(reader, projects, assembly, tuple(schema_evidence(reader, projects))),
         containers=assembly.containers,
         tasks=tasks.tasks(reader),
         env=environment.environment(reader),

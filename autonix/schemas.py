@@ -1,0 +1,53 @@
+"""Databases that a schema file of an ORM names: Prisma's `provider`, Rails' `adapter`; it connects to nothing."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from autonix.findings import Confidence, Finding, Project
+from autonix.reader import Reader, folder
+from autonix.services import Evidence
+
+_DATASOURCE = re.compile(r"\bdatasource\s+\w+\s*\{([^{}]*)\}")
+_PROVIDER = re.compile(r"""^\s*provider\s*=\s*"([a-z]+)\"""", re.MULTILINE)
+_PROVIDERS: Mapping[str, str] = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mongodb": "mongodb",
+    "sqlserver": "mssql",
+}
+_ADAPTERS: Mapping[str, str] = {
+    "postgresql": "postgresql",
+    "postgis": "postgresql",
+    "mysql2": "mysql",
+    "trilogy": "mysql",
+    "sqlserver": "mssql",
+}
+_ENVIRONMENTS = ("production", "default", "development")
+
+
+def schema_evidence(reader: Reader, projects: Sequence[Project]) -> Iterator[Evidence]:
+    """What each schema of the tree says, for the project that it lies in."""
+    for path in reader.named("*.prisma"):
+        text = reader.text(path) or ""
+        for source in _DATASOURCE.finditer(text):
+            if (provider := _PROVIDER.search(source[1])) and provider[1] in _PROVIDERS:
+                line = text.count("\n", 0, source.start(1) + provider.start(1)) + 1
+                seen = Finding(f"the Prisma provider {provider[1]}", path, line, "services.prisma", Confidence.CERTAIN)
+                yield Evidence(_PROVIDERS[provider[1]], seen, _owner(path, projects), declared=True)
+    for path in reader.named("database.yml"):
+        document = reader.yaml(path) if path.endswith("config/database.yml") else None
+        for name in _ENVIRONMENTS if document is not None else ():
+            if document is not None and (adapter := document.text(name, "adapter")) in _ADAPTERS:
+                words = f"the Rails adapter {adapter}"
+                seen = document.finding(words, name, "adapter", rule="services.rails")
+                yield Evidence(_ADAPTERS[adapter], seen, _owner(path, projects), declared=True)
+                break
+
+
+def _owner(path: str, projects: Sequence[Project]) -> str | None:
+    """The deepest project whose directory holds the file."""
+    holding = [
+        project.path for project in projects if project.path == "." or f"{folder(path)}/".startswith(f"{project.path}/")
+    ]
+    return max(holding, key=len, default=None)
