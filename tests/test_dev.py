@@ -108,6 +108,16 @@ def test_what_needs_root_says_so_with_its_command(shared: Path, verb: str) -> No
     assert f"sudo ./dev {verb}" in result.stderr
 
 
+def test_a_clone_where_nix_cannot_name_it_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    clone = tmp_path / "my clone"
+    clone.mkdir()
+    shutil.copy(ROOT / "dev", clone / "dev")
+    result = run("demo", cwd=clone)
+    assert result.returncode == 1
+    assert "my clone'; move this clone" in result.stderr
+    assert [path.name for path in clone.iterdir()] == ["dev"]
+
+
 def test_without_root_missing_packages_are_named_with_their_reason_and_command(shared: Path) -> None:
     result = run_as_nobody(shared, "test", path=str(shared))
     (shared / "apt-get").write_text("#!/bin/sh\nexit 99\n")
