@@ -62,15 +62,15 @@ def key(name: str) -> str:
     return name if is_identifier(name) else _quoted((name,))
 
 
-def _block(node: Node, indent: int, *, limit: int = _ANY) -> str:
-    """`node` from the present column on; its further lines start at `indent` or beyond."""
+def _block(node: Node, indent: int, *, limit: int = _ANY, used: int = 0) -> str:
+    """`node` after `used` columns of its line; its further lines start at `indent` or beyond."""
     if _level(node) > limit:
         inner = _block(node, indent + 2)
         if "\n" not in inner:
             return f"({inner})"
         return f"(\n{_pad(indent + 2)}{inner}\n{_pad(indent)})"
     flat = _flat(node)
-    if flat is not None and indent + len(flat) <= WIDTH:
+    if flat is not None and indent + used + len(flat) <= WIDTH:
         return flat
     return _broken(node, indent)
 
@@ -97,8 +97,7 @@ def _broken(node: Node, indent: int) -> str:
             yes, no = _block(node.yes, indent + 2), _block(node.no, indent + 2)
             return f"if {condition} then\n{inner}{yes}\n{pad}else\n{inner}{no}"
         case Apply():
-            arguments = (_block(argument, indent, limit=_SELECT) for argument in node.arguments)
-            return " ".join((_block(node.function, indent, limit=_APPLY), *arguments))
+            return _application(node, indent)
         case Op():
             left, right = _limits(node.operator)
             right_text = _block(node.right, indent, limit=right)
@@ -111,6 +110,16 @@ def _broken(node: Node, indent: int) -> str:
             return _atom(node)
         case _:
             assert_never(node)
+
+
+def _application(node: Apply, indent: int) -> str:
+    """A last argument with braces hugs its function; else each argument has a line."""
+    function = _block(node.function, indent, limit=_APPLY)
+    hugs = isinstance(node.arguments[-1], AttrSet | Lambda | ListOf | Apply)
+    if hugs or (len(node.arguments) == 1 and "\n" not in function):
+        return " ".join((function, *(_block(each, indent, limit=_SELECT) for each in node.arguments)))
+    pad = _pad(indent + 2)
+    return function + "".join(f"\n{pad}{_block(each, indent + 2, limit=_SELECT)}" for each in node.arguments)
 
 
 def _flat(node: Node) -> str | None:
@@ -174,17 +183,18 @@ def _entries(entries: Sequence[Binding | Inherit], indent: int) -> str:
                 shown += f"{pad}{_inherit(entry)}\n"
             case Binding():
                 shown += "".join(f"{pad}{line}\n" for line in comment_lines(entry.comment))
-                shown += f"{pad}{_attribute_path(entry.path)} ={_bound(entry.value, indent)};\n"
+                path = _attribute_path(entry.path)
+                shown += f"{pad}{path} ={_bound(entry.value, indent, used=len(path) + 4)};\n"
             case _:
                 assert_never(entry)
     return shown
 
 
-def _bound(value: Node, indent: int) -> str:
+def _bound(value: Node, indent: int, *, used: int) -> str:
     """What follows `name =`: on the same line where that reads well, else on the next."""
     if isinstance(value, Let | If) or (isinstance(value, Lambda) and isinstance(value.argument, Pattern)):
         return f"\n{_pad(indent + 2)}{_block(value, indent + 2)}"
-    return f" {_block(value, indent)}"
+    return f" {_block(value, indent, used=used)}"
 
 
 def _item(item: Node | Commented, indent: int) -> str:
@@ -220,7 +230,8 @@ def _argument(argument: str | Pattern, indent: int) -> str:
 
 def _select(node: Select, indent: int) -> str:
     bare = isinstance(node.base, Int | Path)  # `1.x` and `./a.x` are read as something else
-    base = f"({_block(node.base, indent)})" if bare else _block(node.base, indent, limit=_ATOM)
+    chained = isinstance(node.base, Select) and node.base.default is None
+    base = f"({_block(node.base, indent)})" if bare else _block(node.base, indent, limit=_SELECT if chained else _ATOM)
     default = "" if node.default is None else f" or {_block(node.default, indent, limit=_SELECT)}"
     return f"{base}.{_attribute_path(node.path)}{default}"
 

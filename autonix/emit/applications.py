@@ -1,0 +1,167 @@
+"""Which projects run as VMs, and by which command; a project that nothing starts is none, and it says so."""
+
+import shlex
+from dataclasses import dataclass, field
+
+from autonix.emit.recipes import Named
+from autonix.emit.words import distinct, dns_label, reason
+from autonix.findings import Analysis, Command, Container, Ecosystem, Finding, Port, Probe, Purpose, Variable
+from autonix.nixast import Node, Select, Str, Var
+
+INTERPRETED = (Ecosystem.PYTHON, Ecosystem.JAVASCRIPT)
+"""Their commands name scripts and modules, which the package has; a container's paths of programs it has not."""
+
+
+NO_CONTAINER: tuple[Container | None, ...] = (None,)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A shell text, and why it is the one."""
+
+    script: Str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A project as a VM. `uses` are names of services, `notes` what was seen and is not in the cluster."""
+
+    vm: str
+    named: Named
+    start: Start
+    ports: tuple[Finding[Port], ...]
+    health: tuple[Finding[Probe], ...]
+    env: tuple[Finding[Variable], ...]
+    uses: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple[Application, ...], tuple[str, ...]]:
+    """The applications, in the analysis' order, and a sentence on each project or container that is none."""
+    found: list[Application] = []
+    notes: list[str] = []
+    claimed: set[str] = set()
+    taken = {service.name for service in analysis.services}
+    for named in projects:
+        containers: list[Container | None] = [
+            each for each in analysis.containers if _same(each.build, named.project.path) and each.name not in claimed
+        ]
+        for container in containers or NO_CONTAINER:
+            start = _start(named, container, analysis)
+            if start is None:
+                notes.append(f"{named.name} ({named.project.manifest}): {_why_not(named)}")
+                continue
+            if container is not None:
+                claimed.add(container.name)
+            wanted = dns_label(container.name if container else named.name)
+            vm = distinct(wanted, (*taken, *(each.vm for each in found)))
+            found.append(_application(vm, named, container, start, analysis))
+    for container in analysis.containers:
+        if container.name not in claimed and not any(_same(container.build, each.project.path) for each in projects):
+            what = container.image.value if container.image else f"built from {container.build}"
+            notes.append(f"{container.name} ({container.file}): an image ({what}) that no project here makes")
+    return tuple(found), tuple(dict.fromkeys(notes))
+
+
+def _application(vm: str, named: Named, container: Container | None, start: Start, analysis: Analysis) -> Application:
+    project = named.project
+    whole_tree = analysis.env if project.path in ("", ".") or len(analysis.projects) == 1 else ()
+    services = {service.name for service in analysis.services}
+    used = [service.name for service in analysis.services if project.path in service.used_by]
+    if container is not None:
+        used += [each.value for each in container.depends_on if each.value in services]
+    unmapped = tuple(
+        f"{vm}: what {reason(mount)} mounts at {mount.value.path} has no volume here"
+        for mount in (container.mounts if container else ())
+        if mount.value.named
+    )
+    return Application(
+        vm=vm,
+        named=named,
+        start=start,
+        ports=_ports((*(container.ports if container else ()), *project.ports)),
+        health=(*(container.health if container else ()), *project.health),
+        env=(*(container.env if container else ()), *project.env, *whole_tree),
+        uses=tuple(dict.fromkeys(used)),
+        notes=unmapped,
+    )
+
+
+def _ports(findings: tuple[Finding[Port], ...]) -> tuple[Finding[Port], ...]:
+    """One finding for each TCP port; one that names the host's port before one that does not."""
+    found: dict[int, Finding[Port]] = {}
+    for finding in findings:
+        port = finding.value
+        known = found.get(port.number)
+        if port.protocol != "tcp" or not 1 <= port.number <= 65535:
+            continue
+        if known is None or (known.value.published is None and port.published is not None):
+            found[port.number] = finding
+    return tuple(found.values())
+
+
+def _start(named: Named, container: Container | None, analysis: Analysis) -> Start | None:
+    if named.recipe.package is None:
+        return None
+    if container is not None and container.command is not None:
+        text = _container_text(container.command.value, named)
+        if text is not None:
+            return Start(Str((f"exec {text}\n",)), reason(container.command))
+    scripted = _scripted(named, analysis)
+    if scripted is not None:
+        return scripted
+    programs = named.recipe.programs
+    own = [name for name in programs if len(programs) == 1 or dns_label(name) == named.name]
+    serves = container is not None or named.project.ports or named.project.frameworks
+    if own and serves:
+        entry = next(each for each in named.project.entry_points if each.value.name == own[0])
+        package: Node = Select(Var("packages"), (named.name,))
+        return Start(Str(("exec ", package, f"/bin/{shlex.quote(own[0])}\n")), reason(entry))
+    return None
+
+
+def _scripted(named: Named, analysis: Analysis) -> Start | None:
+    known: list[Finding[Command]] = list(named.project.scripts)
+    if named.project.path in ("", "."):
+        known += analysis.tasks
+    for finding in known:
+        command = finding.value
+        if command.purpose is not Purpose.START or not command.text:
+            continue
+        if command.runner in ("npm", "yarn", "pnpm"):
+            return Start(Str((f"exec npm run {shlex.quote(command.name)}\n",)), reason(finding))
+        if command.runner == "procfile":
+            return Start(Str((f"{command.text}\n",)), reason(finding))
+    return None
+
+
+def _container_text(command: tuple[str, ...], named: Named) -> str | None:
+    """A container's command as shell text, where the package here has the program that it names."""
+    if not command:
+        return None
+    words = command
+    if len(command) == 1 and any(character.isspace() for character in command[0]):
+        try:
+            words = tuple(shlex.split(command[0]))
+        except ValueError:
+            return None
+    if words[:2] in (("sh", "-c"), ("/bin/sh", "-c")):
+        return shlex.join(("sh", *words[1:])) if named.project.ecosystem in INTERPRETED else None
+    if not words or "/" in words[0] or "=" in words[0]:
+        return None
+    fits = words[0] in named.recipe.programs or (
+        named.project.ecosystem in INTERPRETED
+        and words[0] not in ("yarn", "pnpm", "bun", "poetry", "uv", "pdm", "pipenv")
+    )
+    return shlex.join(words) if fits else None
+
+
+def _same(build: str | None, path: str) -> bool:
+    return build is not None and (build.removeprefix("./").strip("/") or ".") == (path or ".")
+
+
+def _why_not(named: Named) -> str:
+    if named.recipe.refusal:
+        return named.recipe.refusal
+    return "nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)"

@@ -1,0 +1,253 @@
+"""Analysis → the syntax tree of `cluster.nix`: a function that yields a cluster for `mkCluster` (blueprint v1).
+
+Every VM's System is a NixOS configuration of nixpkgs with Procurator's `modules/guest.nix`, given as `configuration`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from autonix.emit.applications import Application, applications
+from autonix.emit.recipes import named_projects
+from autonix.emit.services import Login, setup_of
+from autonix.emit.wiring import Peer, Setting, environment, login_in
+from autonix.emit.words import dns_label, reason, reasons
+from autonix.findings import Analysis, Ecosystem
+from autonix.nixast import (
+    AttrSet,
+    Binding,
+    Formal,
+    Inherit,
+    Lambda,
+    Let,
+    Lines,
+    ListOf,
+    Node,
+    Op,
+    Pattern,
+    Select,
+    Str,
+    Value,
+    Var,
+    bind,
+    call,
+    literal,
+    text,
+)
+
+APPLICATION_MB: Final = 512
+"""MiB of an application's VM by default; Java's heap takes twice that."""
+
+_PATH = re.compile(r"/[!-~]{0,1000}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterText:
+    """The tree, and sentences on what was seen and is not in it."""
+
+    tree: Node
+    notes: tuple[str, ...]
+
+
+def cluster_tree(analysis: Analysis) -> ClusterText:
+    """The whole of `cluster.nix`."""
+    running, notes = applications(analysis, named_projects(analysis))
+    peers = {
+        service.name: Peer(service.name, service, setup[1])
+        for service in analysis.services
+        if (setup := setup_of(service.kind.value)) is not None
+    }
+    unknown = tuple(
+        f"{service.name} ({reason(service.kind)}): autonix knows no NixOS module for {service.kind.value}"
+        for service in analysis.services
+        if service.name not in peers
+    )
+    settings = {each.vm: _environment(each, peers, analysis) for each in running}
+    vms = [_application_vm(each, settings[each.vm][0], peers, _published(running)) for each in running]
+    vms += [_service_vm(peer, _logins(peer, running, peers, settings)) for peer in peers.values()]
+    missing = tuple(f"{vm}: {', '.join(absent)} must be set by hand" for vm, (_, absent) in settings.items() if absent)
+    mounts = tuple(note for each in running for note in each.notes)
+    arguments = Pattern(tuple(map(Formal, ("nixpkgs", "procurator", "system", "packages", "runtimes"))))
+    body = AttrSet((bind("cluster", text(dns_label(analysis.root_name))), bind("vms", AttrSet(tuple(vms)))))
+    return ClusterText(Lambda(arguments, Let((_guest(),), body)), (*notes, *unknown, *missing, *mounts))
+
+
+def _guest() -> Binding:
+    """`guest`: a NixOS module → the configuration of a VM."""
+    module = Str((Var("procurator"), "/modules/guest.nix"))
+    options = AttrSet((Inherit(("system",)), bind("modules", ListOf((module, Var("module"))))))
+    body = call("nixpkgs.lib.nixosSystem", options)
+    return bind("guest", Lambda("module", body), comment="A NixOS module as a microVM's System.")
+
+
+def _environment(
+    application: Application, peers: dict[str, Peer], analysis: Analysis
+) -> tuple[tuple[Setting, ...], tuple[str, ...]]:
+    used = [peers[name] for name in application.uses if name in peers]
+    own = dns_label(analysis.root_name).replace("-", "_")
+    return environment(application.env, used, login=Login(own, own))
+
+
+def _logins(
+    peer: Peer,
+    running: Sequence[Application],
+    peers: dict[str, Peer],
+    settings: dict[str, tuple[tuple[Setting, ...], tuple[str, ...]]],
+) -> tuple[Login, ...]:
+    """Who logs in to a database: its own variables say it, or the addresses that applications have."""
+    given = {each.value.name: each.value.default for each in peer.service.env if each.value.default}
+    database = given.get("POSTGRES_DB") or given.get("MYSQL_DATABASE") or given.get("MARIADB_DATABASE")
+    user = given.get("POSTGRES_USER") or given.get("MYSQL_USER") or given.get("MARIADB_USER")
+    found = {Login(user or database or "", database or user or "")} if user or database else set()
+    for application in running:
+        if peer.service.name in application.uses:
+            addresses = [
+                each.value for each in settings[application.vm][0] if f"{peer.vm}:{peer.setup.port}" in each.value
+            ]
+            found |= {login for login in map(login_in, addresses) if login is not None}
+    return tuple(sorted(found, key=lambda login: (login.database, login.user)))
+
+
+def _published(running: Sequence[Application]) -> dict[tuple[str, int], int]:
+    """The worker's port for (VM, port), where a file names it; the first to name one gets it."""
+    found: dict[tuple[str, int], int] = {}
+    for application in running:
+        for port in application.ports:
+            wanted = port.value.published
+            if wanted is not None and 1 <= wanted <= 65535 and wanted not in found.values():
+                found[application.vm, port.value.number] = wanted
+    return found
+
+
+def _application_vm(
+    application: Application,
+    settings: tuple[Setting, ...],
+    peers: dict[str, Peer],
+    published: dict[tuple[str, int], int],
+) -> Binding:
+    used = [peers[name] for name in application.uses if name in peers]
+    memory = APPLICATION_MB * (2 if application.named.project.ecosystem is Ecosystem.JAVA else 1)
+    env = AttrSet(tuple(Binding((each.name,), text(each.value), each.because) for each in settings))
+    shown = tuple(each for each in (_network(application, used, published), _health(application)) if each is not None)
+    vm = AttrSet(
+        (
+            *_resources(cpu=1, memory_mb=memory, comment="A default; nothing here says how much it needs."),
+            *shown,
+            *((bind("dependsOn", literal([peer.vm for peer in used])),) if used else ()),
+            *((Inherit(("env",)),) if settings else ()),
+            bind("configuration", call("guest", _application_module(application, has_env=bool(settings)))),
+        )
+    )
+    value: Node = Let((bind("env", env),), vm) if settings else vm
+    return Binding(
+        (application.vm,), value, f"{application.named.project.manifest}, started by {application.start.because}"
+    )
+
+
+def _network(application: Application, used: list[Peer], published: dict[tuple[str, int], int]) -> Binding | None:
+    entries: list[Binding] = []
+    if used:
+        why = "; ".join(f"{peer.vm}: {reasons(peer.service.evidence) or reason(peer.service.kind)}" for peer in used)
+        entries.append(bind("connect", literal([f"{peer.vm}:{peer.setup.port}" for peer in used]), comment=why))
+    if application.ports:
+        ports = [
+            _port(each.value.number, published.get((application.vm, each.value.number))) for each in application.ports
+        ]
+        entries.append(bind("ports", literal(ports), comment=reasons(application.ports)))
+    return bind("network", AttrSet(tuple(entries))) if entries else None
+
+
+def _port(number: int, outside: int | None) -> dict[str, Value]:
+    port: dict[str, Value] = {"name": f"tcp-{number}", "port": number}
+    return port if outside is None else {**port, "publish": outside}
+
+
+def _health(application: Application) -> Binding | None:
+    """The project's own HTTP probe where it names one, else that its first port takes connections."""
+    first = application.ports[0] if application.ports else None
+    for probe in application.health:
+        port = probe.value.port or (first.value.number if first else None)
+        path = probe.value.path or "/"
+        if probe.value.kind == "http" and port is not None and _PATH.fullmatch(path):
+            check = literal([{"type": "http", "port": port, "path": path}])
+            return bind("health.checks", check, comment=reason(probe))
+    if first is None:
+        return None
+    return bind("health.checks", literal([{"type": "tcp", "port": first.value.number}]), comment=reason(first))
+
+
+def _application_module(application: Application, *, has_env: bool) -> Node:
+    named = application.named
+    package: Node = Select(Var("packages"), (named.name,))
+    path: Node = ListOf((package,))
+    if named.recipe.run_tools:
+        path = Op("++", path, Select(Var("runtimes"), (named.name,)))
+    directory = Str((package, f"/{named.recipe.home}")) if named.recipe.home else None
+    service = AttrSet(
+        (
+            bind("wantedBy", literal(["multi-user.target"])),
+            bind("wants", literal(["network-online.target"])),
+            bind("after", literal(["network-online.target"])),
+            *((bind("environment", Var("env")),) if has_env else ()),
+            bind("path", path),
+            bind("script", _script(application), comment=application.start.because),
+            bind(
+                "serviceConfig",
+                AttrSet(
+                    (
+                        bind("DynamicUser", Var("true")),
+                        bind("StateDirectory", text(application.vm)),
+                        *((bind("WorkingDirectory", directory),) if directory is not None else ()),
+                        bind("Restart", text("always")),
+                    )
+                ),
+            ),
+        )
+    )
+    return _module(
+        (Binding(("systemd", "services", application.vm), service),), [p.value.number for p in application.ports]
+    )
+
+
+def _script(application: Application) -> Node:
+    parts = application.start.script.parts
+    head = f"export HOME=/var/lib/{application.vm}\n"
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return Lines(head + parts[0])
+    return Str((head, *parts))
+
+
+def _service_vm(peer: Peer, logins: tuple[Login, ...]) -> Binding:
+    service, setup = peer.service, peer.setup
+    found = setup_of(service.kind.value)
+    module, options = (found[0], setup.options(service, logins)) if found else ("", ())
+    kept = service.size.volume_mb if setup.mount else 0
+    volume = AttrSet((bind("sizeMb", literal(kept)), bind("mount", text(setup.mount))))
+    port: Value = {"name": dns_label(service.kind.value)[:15].strip("-"), "port": setup.port}
+    settings = (Binding(tuple(module.split(".")), AttrSet(options)),)
+    vm = AttrSet(
+        (
+            *_resources(
+                cpu=service.size.cpu,
+                memory_mb=service.size.memory_mb,
+                comment=f"autonix' default for {service.kind.value}.",
+            ),
+            *((bind("volumes.data", volume),) if kept else ()),
+            bind("network.ports", literal([port])),
+            bind("health.checks", literal([{"type": "tcp", "port": setup.port}])),
+            bind("configuration", call("guest", _module(settings, [setup.port]))),
+        )
+    )
+    evidence = [f"{each.value}: {reason(each)}" for each in service.evidence[:3]] or [reason(service.kind)]
+    return Binding((peer.vm,), vm, "\n".join(evidence))
+
+
+def _resources(*, cpu: int, memory_mb: int, comment: str) -> tuple[Binding, ...]:
+    return (bind("cpu", literal(cpu), comment=comment), bind("memoryMb", literal(memory_mb)))
+
+
+def _module(entries: tuple[Binding, ...], ports: list[int]) -> Node:
+    firewall = (bind("networking.firewall.allowedTCPPorts", literal(ports)),) if ports else ()
+    pattern = Pattern((Formal("pkgs"),), is_open=True)
+    return Lambda(pattern, AttrSet((*entries, *firewall)))

@@ -1,0 +1,199 @@
+"""Analysis → the syntax tree of `flake.nix`; the cluster is `cluster.py`'s, the file's header `files.py`'s."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from autonix.emit.checks import check_binding, checks_of
+from autonix.emit.recipe import interpolated
+from autonix.emit.recipes import Named, named_projects
+from autonix.emit.words import reasons
+from autonix.findings import Analysis
+from autonix.nixast import (
+    Apply,
+    AttrSet,
+    Binding,
+    Commented,
+    Formal,
+    If,
+    Inherit,
+    Lambda,
+    Let,
+    ListOf,
+    Node,
+    Op,
+    Path,
+    Pattern,
+    Select,
+    Str,
+    Var,
+    bind,
+    call,
+    literal,
+    names,
+    text,
+)
+
+SYSTEM: Final = "x86_64-linux"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where the generated flake gets what it is made of, as flake references.
+
+    `procurator` is the project's `nix/` directory (`lib/` and `modules/` are below it); its place differs from machine
+    to machine, and whoever uses the flake fills it in, as the reference cluster's does.
+    """
+
+    nixpkgs: str = "github:NixOS/nixpkgs/nixos-26.05"
+    procurator: str = "path:/var/lib/procurator/nix"
+
+
+def flake_tree(analysis: Analysis, inputs: Inputs) -> Node:
+    """The whole of `flake.nix`."""
+    projects = named_projects(analysis)
+    described = next((each.project.description for each in projects if each.project.description), None)
+    description = described.value if described else f"{analysis.root_name}, as autonix found it"
+    procurator = AttrSet((bind("url", text(inputs.procurator)), bind("flake", Var("false"))))
+    pattern = Pattern((Formal("self"), Formal("nixpkgs"), Formal("procurator")))
+    return AttrSet(
+        (
+            bind("description", text(description), comment=reasons((described,)) if described else ""),
+            bind("inputs.nixpkgs.url", text(inputs.nixpkgs)),
+            bind("inputs.procurator", procurator, comment="Procurator's nix/ directory: lib/ and modules/ are in it."),
+            bind("outputs", Lambda(pattern, Let(_definitions(projects), _outputs(projects, analysis)))),
+        )
+    )
+
+
+def _definitions(projects: tuple[Named, ...]) -> tuple[Binding | Inherit, ...]:
+    system = Var("system")
+    cluster = AttrSet((Inherit(("nixpkgs", "procurator", "system", "packages", "runtimes")),))
+    library = call("import", interpolated(Var("procurator"), "/lib"), AttrSet((Inherit(("system",)),)))
+    return (
+        bind("system", text(SYSTEM)),
+        bind("pkgs", Select(Var("nixpkgs"), ("legacyPackages", system))),
+        Inherit(("lib",), Var("pkgs")),
+        _present(),
+        _checked(),
+        bind("packages", AttrSet(tuple(_package(each) for each in projects if each.recipe.package is not None))),
+        _runtimes(projects),
+        bind("library", library),
+        bind("cluster", call("library.mkCluster", call("import", Path("cluster.nix"), cluster))),
+    )
+
+
+def _present() -> Binding:
+    """`present`: names of a package set → those packages that this nixpkgs has, the others named on stderr."""
+    missing = interpolated("autonix: this nixpkgs has no package ", Var("name"), ", which is left out")
+    pick = Lambda(
+        "name",
+        If(
+            call("builtins.hasAttr", Var("name"), Var("scope")),
+            ListOf((Select(Var("scope"), (Var("name"),)),)),
+            call("builtins.trace", missing, ListOf(())),
+        ),
+    )
+    return bind(
+        "present",
+        Lambda("scope", call("lib.concatMap", pick)),
+        comment="The packages of these names; one that this nixpkgs lacks is named on stderr and left out.",
+    )
+
+
+def _checked() -> Binding:
+    """`checked`: a package's own sources and dependencies, with a command in the place of its build."""
+    inputs = Op("++", Select(Var("old"), ("nativeBuildInputs",), ListOf(())), Var("tools"))
+    overrides = AttrSet(
+        (
+            bind("nativeBuildInputs", inputs),
+            bind("buildPhase", Var("command")),
+            bind("installPhase", text("touch $out")),
+            bind("outputs", literal(["out"])),
+            bind("doCheck", Var("false")),
+            bind("doInstallCheck", Var("false")),
+            bind("dontFixup", Var("true")),
+        )
+    )
+    body = Apply(names("package.overrideAttrs"), (Lambda("old", overrides),))
+    function = Lambda("package", Lambda("tools", Lambda("command", body)))
+    return bind(
+        "checked", function, comment="A package's sources and dependencies, and a command instead of its build."
+    )
+
+
+def _package(named: Named) -> Binding:
+    assert named.recipe.package is not None  # noqa: S101 - the caller looked
+    return Binding((named.name,), named.recipe.package, named.recipe.because)
+
+
+def _runtimes(projects: tuple[Named, ...]) -> Binding:
+    entries = tuple(
+        Binding((each.name,), ListOf(each.recipe.run_tools))
+        for each in projects
+        if each.recipe.package is not None and each.recipe.run_tools
+    )
+    return bind("runtimes", AttrSet(entries), comment="What start commands find in PATH besides their own package.")
+
+
+def _outputs(projects: tuple[Named, ...], analysis: Analysis) -> Node:
+    system = Var("system")
+    return AttrSet(
+        (
+            Binding(("packages", system), _with_default(projects)),
+            Binding(("apps", system), AttrSet(_apps(projects))),
+            Binding(("checks", system), AttrSet(_checks(projects, analysis))),
+            Binding(("devShells", system), AttrSet(_shells(projects))),
+            Inherit(("blueprint", "blueprintJSON", "nixosConfigurations"), Var("cluster")),
+        )
+    )
+
+
+def _with_default(projects: tuple[Named, ...]) -> Node:
+    built = [each for each in projects if each.recipe.package is not None]
+    root = [each for each in built if each.project.path in ("", ".")] or built
+    if len(root) != 1:
+        return Var("packages")
+    return Op("//", Var("packages"), AttrSet((bind("default", Select(Var("packages"), (root[0].name,))),)))
+
+
+def _apps(projects: tuple[Named, ...]) -> tuple[Binding, ...]:
+    found: dict[str, Binding] = {}
+    for named in projects:
+        if named.recipe.package is None:
+            continue
+        for entry in named.project.entry_points:
+            if entry.value.name not in named.recipe.programs or "/" in entry.value.name:
+                continue
+            program = Str((Select(Var("packages"), (named.name,)), f"/bin/{entry.value.name}"))
+            app = AttrSet((bind("type", text("app")), bind("program", program)))
+            found.setdefault(entry.value.name, Binding((entry.value.name,), app, reasons((entry,))))
+    return tuple(found.values())
+
+
+def _checks(projects: tuple[Named, ...], analysis: Analysis) -> tuple[Binding, ...]:
+    found: list[Binding] = []
+    for named in projects:
+        if named.recipe.package is None:
+            continue
+        built = Binding((named.name,), Select(Var("packages"), (named.name,)), "It builds.")
+        found += [built, *(check_binding(check, named) for check in checks_of(named, analysis))]
+    return tuple(found)
+
+
+def _shells(projects: tuple[Named, ...]) -> tuple[Binding, ...]:
+    shells = []
+    for named in projects:
+        if not named.recipe.tools:
+            continue
+        comment = f"{named.project.manifest}: {named.project.ecosystem.value}"
+        if named.recipe.refusal:
+            comment += f". There is no package: {named.recipe.refusal}"
+        shells.append(Binding((named.name,), _shell(named.recipe.tools), comment))
+    if shells:
+        merged = tuple(dict.fromkeys(tool for named in projects for tool in named.recipe.tools))
+        shells.append(bind("default", _shell(merged), comment="All of the above."))
+    return tuple(shells)
+
+
+def _shell(tools: tuple[Node | Commented, ...]) -> Node:
+    return call("pkgs.mkShell", AttrSet((bind("packages", ListOf(tools)),)))

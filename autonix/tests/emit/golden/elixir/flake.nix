@@ -1,0 +1,86 @@
+# Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
+# autonix: sha256 9b25e9241e24e2df2fc0875c7fd36df1c23418cd6c85a2ecf2fa044d5e4bae7a
+{
+  description = "thing, as autonix found it";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+  # Procurator's nix/ directory: lib/ and modules/ are in it.
+  inputs.procurator = {
+    url = "path:/var/lib/procurator/nix";
+    flake = false;
+  };
+  outputs =
+    { self, nixpkgs, procurator }:
+    let
+      system = "x86_64-linux";
+      pkgs = nixpkgs.legacyPackages.${system};
+      inherit (pkgs) lib;
+      # The packages of these names; one that this nixpkgs lacks is named on stderr and left out.
+      present = scope: lib.concatMap (
+        name:
+        if builtins.hasAttr name scope then
+          [ scope.${name} ]
+        else
+          builtins.trace "autonix: this nixpkgs has no package ${name}, which is left out" [ ]
+      );
+      # A package's sources and dependencies, and a command instead of its build.
+      checked = package: tools: command: package.overrideAttrs (
+        old: {
+          nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          buildPhase = command;
+          installPhase = "touch $out";
+          outputs = [ "out" ];
+          doCheck = false;
+          doInstallCheck = false;
+          dontFixup = true;
+        }
+      );
+      packages = {
+        # mix.exs: a project of elixir, so nixpkgs' builder for it
+        thing = pkgs.beamPackages.mixRelease (
+          lib.fix (
+            final: {
+              # mix.exs:1 (elixir.name)
+              pname = "thing";
+              # mix.exs: it names none
+              version = "0";
+              src = ./.;
+              mixFodDeps = pkgs.beamPackages.fetchMixDeps {
+                inherit (final) pname version src;
+                # what mix.lock names: the first build prints the hash to write here
+                hash = lib.fakeHash;
+              };
+            }
+          )
+        );
+      };
+      # What start commands find in PATH besides their own package.
+      runtimes = { };
+      library = import "${procurator}/lib" { inherit system; };
+      cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
+    in
+    {
+      packages.${system} = packages // { default = packages.thing; };
+      apps.${system} = { };
+      checks.${system} = {
+        # It builds.
+        thing = packages.thing;
+      };
+      devShells.${system} = {
+        # mix.exs: elixir
+        thing = pkgs.mkShell {
+          packages = [
+            # nothing asks for a version, so nixpkgs' default
+            pkgs.elixir
+          ];
+        };
+        # All of the above.
+        default = pkgs.mkShell {
+          packages = [
+            # nothing asks for a version, so nixpkgs' default
+            pkgs.elixir
+          ];
+        };
+      };
+      inherit (cluster) blueprint blueprintJSON nixosConfigurations;
+    };
+}

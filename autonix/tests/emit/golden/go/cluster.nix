@@ -1,0 +1,105 @@
+# Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
+# autonix: sha256 129b843b94ce941ab29966db01a345e0b44c522c8a4d66ff358fad044ab59896
+{
+  nixpkgs,
+  procurator,
+  system,
+  packages,
+  runtimes,
+}:
+let
+  # A NixOS module as a microVM's System.
+  guest = module: nixpkgs.lib.nixosSystem {
+    inherit system;
+    modules = [ "${procurator}/modules/guest.nix" module ];
+  };
+in
+{
+  cluster = "ledger";
+  vms = {
+    # backend/go.mod, started by backend/main.go:1 (go.main)
+    example-org-ledger =
+      let
+        env = {
+          # .env.example:1 (env.example)
+          DB_HOST = "mysql";
+        };
+      in
+      {
+        # A default; nothing here says how much it needs.
+        cpu = 1;
+        memoryMb = 512;
+        network = {
+          # mysql: compose.yaml:10 (compose.image)
+          connect = [ "mysql:3306" ];
+          # backend/Dockerfile:7 (docker.expose)
+          ports = [
+            {
+              name = "tcp-8081";
+              port = 8081;
+            }
+          ];
+        };
+        # backend/Dockerfile:7 (docker.expose)
+        health.checks = [
+          {
+            type = "tcp";
+            port = 8081;
+          }
+        ];
+        dependsOn = [ "mysql" ];
+        inherit env;
+        configuration = guest (
+          { pkgs, ... }: {
+            systemd.services.example-org-ledger = {
+              wantedBy = [ "multi-user.target" ];
+              wants = [ "network-online.target" ];
+              after = [ "network-online.target" ];
+              environment = env;
+              path = [ packages.example-org-ledger ];
+              # backend/main.go:1 (go.main)
+              script = "export HOME=/var/lib/example-org-ledger\nexec ${packages.example-org-ledger}/bin/ledger\n";
+              serviceConfig = {
+                DynamicUser = true;
+                StateDirectory = "example-org-ledger";
+                Restart = "always";
+              };
+            };
+            networking.firewall.allowedTCPPorts = [ 8081 ];
+          }
+        );
+      };
+    # the image mysql: compose.yaml:10 (compose.image)
+    mysql = {
+      # autonix' default for mysql.
+      cpu = 1;
+      memoryMb = 1024;
+      volumes.data = {
+        sizeMb = 1024;
+        mount = "/var/lib/mysql";
+      };
+      network.ports = [
+        {
+          name = "mysql";
+          port = 3306;
+        }
+      ];
+      health.checks = [
+        {
+          type = "tcp";
+          port = 3306;
+        }
+      ];
+      configuration = guest (
+        { pkgs, ... }: {
+          services.mysql = {
+            enable = true;
+            package = pkgs.mysql84;
+            settings.mysqld.bind-address = "0.0.0.0";
+          };
+          networking.firewall.allowedTCPPorts = [ 3306 ];
+        }
+      );
+    };
+  };
+}

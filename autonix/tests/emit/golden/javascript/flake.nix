@@ -1,0 +1,87 @@
+# Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
+# autonix: sha256 87448a89c0780065e31edf617453e43923e4f201652120e8fce23bac5a71d22f
+{
+  description = "shop, as autonix found it";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+  # Procurator's nix/ directory: lib/ and modules/ are in it.
+  inputs.procurator = {
+    url = "path:/var/lib/procurator/nix";
+    flake = false;
+  };
+  outputs =
+    { self, nixpkgs, procurator }:
+    let
+      system = "x86_64-linux";
+      pkgs = nixpkgs.legacyPackages.${system};
+      inherit (pkgs) lib;
+      # The packages of these names; one that this nixpkgs lacks is named on stderr and left out.
+      present = scope: lib.concatMap (
+        name:
+        if builtins.hasAttr name scope then
+          [ scope.${name} ]
+        else
+          builtins.trace "autonix: this nixpkgs has no package ${name}, which is left out" [ ]
+      );
+      # A package's sources and dependencies, and a command instead of its build.
+      checked = package: tools: command: package.overrideAttrs (
+        old: {
+          nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          buildPhase = command;
+          installPhase = "touch $out";
+          outputs = [ "out" ];
+          doCheck = false;
+          doInstallCheck = false;
+          dontFixup = true;
+        }
+      );
+      packages = {
+        # package.json: a project of javascript, so the builder for its lock file, package-lock.json:1 (javascript.npm.lock)
+        # npm: package.json:4 (javascript.package.manager)
+        corner-shop = pkgs.buildNpmPackage {
+          # package.json:2 (javascript.package.name)
+          pname = "corner-shop";
+          # package.json:3 (javascript.package.version)
+          version = "0.3.1";
+          src = ./.;
+          # package.json:12 (javascript.package.engines)
+          nodejs = pkgs.nodejs_20 or pkgs.nodejs;
+          # the lock file has the hashes, so no other is needed
+          npmDeps = pkgs.importNpmLock { npmRoot = ./.; };
+          npmConfigHook = pkgs.importNpmLock.npmConfigHook;
+        };
+      };
+      # What start commands find in PATH besides their own package.
+      runtimes = { corner-shop = [ pkgs.nodejs_20 or pkgs.nodejs ]; };
+      library = import "${procurator}/lib" { inherit system; };
+      cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
+    in
+    {
+      packages.${system} = packages // { default = packages.corner-shop; };
+      apps.${system} = { };
+      checks.${system} = {
+        # It builds.
+        corner-shop = packages.corner-shop;
+        # package.json:9 (javascript.package.scripts)
+        corner-shop-test = checked packages.corner-shop [ ] "npm run test";
+        # package.json:10 (javascript.package.scripts)
+        corner-shop-lint-types = checked packages.corner-shop [ ] "npm run lint:types";
+      };
+      devShells.${system} = {
+        # package.json: javascript
+        corner-shop = pkgs.mkShell {
+          packages = [
+            # package.json:12 (javascript.package.engines)
+            pkgs.nodejs_20 or pkgs.nodejs
+          ];
+        };
+        # All of the above.
+        default = pkgs.mkShell {
+          packages = [
+            # package.json:12 (javascript.package.engines)
+            pkgs.nodejs_20 or pkgs.nodejs
+          ];
+        };
+      };
+      inherit (cluster) blueprint blueprintJSON nixosConfigurations;
+    };
+}

@@ -1,0 +1,78 @@
+# Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
+# autonix: sha256 dcbecfc9a9b4d060d8d27f3c3563389cb8232644a8393b076266a932581fbabe
+{
+  description = "guestbook, as autonix found it";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+  # Procurator's nix/ directory: lib/ and modules/ are in it.
+  inputs.procurator = {
+    url = "path:/var/lib/procurator/nix";
+    flake = false;
+  };
+  outputs =
+    { self, nixpkgs, procurator }:
+    let
+      system = "x86_64-linux";
+      pkgs = nixpkgs.legacyPackages.${system};
+      inherit (pkgs) lib;
+      # The packages of these names; one that this nixpkgs lacks is named on stderr and left out.
+      present = scope: lib.concatMap (
+        name:
+        if builtins.hasAttr name scope then
+          [ scope.${name} ]
+        else
+          builtins.trace "autonix: this nixpkgs has no package ${name}, which is left out" [ ]
+      );
+      # A package's sources and dependencies, and a command instead of its build.
+      checked = package: tools: command: package.overrideAttrs (
+        old: {
+          nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          buildPhase = command;
+          installPhase = "touch $out";
+          outputs = [ "out" ];
+          doCheck = false;
+          doInstallCheck = false;
+          dontFixup = true;
+        }
+      );
+      packages = {
+        # requirements.txt: a project of python, so python.withPackages beside the sources, as nothing tells how to build it
+        guestbook = pkgs.runCommand
+          "app"
+          { }
+          "mkdir -p $out/bin $out/src; cp -r ${./.}/. $out/src; ln -s ${let
+  # nothing asks for a version, so nixpkgs' default
+  python = pkgs.python3;
+in
+python.withPackages (ps: present ps [ "flask" ])}/bin/* $out/bin/";
+      };
+      # What start commands find in PATH besides their own package.
+      runtimes = { };
+      library = import "${procurator}/lib" { inherit system; };
+      cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
+    in
+    {
+      packages.${system} = packages // { default = packages.guestbook; };
+      apps.${system} = { };
+      checks.${system} = {
+        # It builds.
+        guestbook = packages.guestbook;
+      };
+      devShells.${system} = {
+        # requirements.txt: python
+        guestbook = pkgs.mkShell {
+          packages = [
+            # nothing asks for a version, so nixpkgs' default
+            pkgs.python3
+          ];
+        };
+        # All of the above.
+        default = pkgs.mkShell {
+          packages = [
+            # nothing asks for a version, so nixpkgs' default
+            pkgs.python3
+          ];
+        };
+      };
+      inherit (cluster) blueprint blueprintJSON nixosConfigurations;
+    };
+}

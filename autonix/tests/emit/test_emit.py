@@ -1,0 +1,85 @@
+"""Generated flakes: each is as recorded, evaluates with the real nix, and says what its analysis says."""
+
+from pathlib import Path
+
+import pytest
+
+from autonix.emit.files import generated, is_ours
+from autonix.tests.emit.analyses import GOLDEN
+from autonix.tests.emit.flakes import Evaluated, evaluated
+from autonix.tests.emit.record import DIRECTORY
+from schema.blueprint import Blueprint, CheckType
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_output_is_as_recorded(name: str) -> None:
+    for file, text in generated(GOLDEN[name]).files():
+        assert text == (DIRECTORY / name / file).read_text(), f"python -m {record_module()} writes it again"
+        assert is_ours(text)
+
+
+def record_module() -> str:
+    return "autonix.tests.emit.record"
+
+
+def test_nothing_is_recorded_that_no_test_makes() -> None:
+    assert {path.name for path in DIRECTORY.iterdir()} == set(GOLDEN)
+
+
+async def test_every_flake_evaluates_and_its_blueprint_is_valid(tmp_path: Path) -> None:
+    found = await evaluated(tmp_path, GOLDEN)
+    assert set(found) == set(GOLDEN)
+    for each in found.values():
+        blueprint = Blueprint.model_validate(each.blueprint)
+        assert set(blueprint.vms) == set(each.systems)
+    the_python_application_is_whole(found["python"])
+    assert set(found["rust"].checks) == {"server", "server-test", "server-lint"}
+    assert set(found["javascript-pnpm"].checks) == {"corner-shop", "corner-shop-test", "corner-shop-lint-types"}
+    assert found["dotnet"].packages == {}
+    assert set(found["dotnet"].shells) == {"thing", "default"}
+    assert found["empty"].blueprint["vms"] == {}
+
+
+def the_python_application_is_whole(found: Evaluated) -> None:
+    assert set(found.packages) == {"todo-api", "default"}
+    assert found.packages["default"] == found.packages["todo-api"]
+    assert set(found.checks) == {"todo-api", "todo-api-test"}
+    assert set(found.apps) == {"todo-api"}
+    vms = Blueprint.model_validate(found.blueprint).vms
+    assert set(vms) == {"api", "cache", "db"}
+    assert vms["api"].network.connect == ("cache:6379", "db:5432")
+    assert vms["api"].depends_on == ("cache", "db")
+    assert vms["api"].env == {
+        "DATABASE_URL": "postgresql+asyncpg://todo@db:5432/todos",
+        "LOG_LEVEL": "info",
+        "REDIS_URL": "redis://cache:6379/0",
+    }
+    assert [(port.port, port.publish) for port in vms["api"].network.ports] == [(8000, 8080)]
+    assert [(check.type, check.path) for check in vms["api"].health.checks] == [(CheckType.HTTP, "/healthz")]
+    assert vms["db"].volumes["data"].mount == "/var/lib/postgresql"
+
+
+def test_no_secret_is_written_and_each_is_named() -> None:
+    text = generated(GOLDEN["python"]).cluster
+    assert "hunter2" not in text
+    assert "s3cret" not in text
+    assert "# - api: SECRET_KEY must be set by hand" in text
+
+
+def test_what_is_not_in_the_cluster_is_told() -> None:
+    text = generated(GOLDEN["python"]).cluster
+    assert "# - files (compose.yaml:10 (compose.image)): autonix knows no NixOS module for minio" in text
+    assert "# - thing (thing.csproj): buildDotnetModule wants a deps.json" in generated(GOLDEN["dotnet"]).cluster
+
+
+def test_the_same_analysis_gives_the_same_bytes() -> None:
+    assert generated(GOLDEN["python"]) == generated(GOLDEN["python"])
+
+
+def test_a_changed_byte_makes_a_file_a_persons() -> None:
+    text = generated(GOLDEN["go"]).flake
+    assert is_ours(text)
+    assert not is_ours(text + "\n")
+    assert not is_ours(text.replace("ledger", "ledge", 1))
+    assert not is_ours("")
+    assert not is_ours("{ outputs = _: { }; }\n")

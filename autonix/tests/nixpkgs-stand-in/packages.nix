@@ -1,0 +1,291 @@
+# Packages by the names that nixpkgs has, and its builders. Nothing of it can be built.
+let
+  inherit (import ./arguments.nix) checked common types;
+  lib = import ./lib.nix;
+
+  leaf =
+    name:
+    derivation {
+      inherit name;
+      system = "x86_64-linux";
+      builder = "/bin/sh";
+    };
+  leaves =
+    list:
+    builtins.listToAttrs (
+      map (name: {
+        inherit name;
+        value = leaf name;
+      }) list
+    );
+
+  # A derivation whose every checked argument is in its environment, so that instantiating it evaluates them all.
+  derive =
+    builder: required: optional: given:
+    let
+      good = checked builder required (common // optional) given;
+      made = derivation {
+        name = "${good.pname}-${good.version}";
+        system = "x86_64-linux";
+        builder = "/bin/sh";
+        arguments = builtins.toJSON (builtins.deepSeq good (builtins.removeAttrs good [ "meta" ]));
+      };
+    in
+    made
+    // {
+      inherit (good) pname version;
+      meta = good.meta or { };
+      overrideAttrs = change: derive builder required optional (given // change given);
+    };
+  # Some builders and mkDerivation also take a function of the final arguments.
+  final =
+    builder: required: optional: given:
+    derive builder required optional (if builtins.isFunction given then lib.fix given else given);
+
+  identity = with types; {
+    pname = name;
+    version = name;
+    src = source;
+  };
+
+  pythonNames = [
+    "hatchling"
+    "setuptools"
+    "poetry-core"
+    "flit-core"
+    "pdm-backend"
+    "fastapi"
+    "flask"
+    "django"
+    "gunicorn"
+    "uvicorn"
+    "ruamel-yaml"
+    "httpx"
+    "sqlalchemy"
+    "psycopg"
+    "redis"
+    "celery"
+    "pydantic"
+    "pytest"
+    "pytest-asyncio"
+    "ruff"
+    "mypy"
+  ];
+  python =
+    name:
+    let
+      self = leaf name // {
+        pkgs = leaves pythonNames // {
+          python = self;
+          toPythonModule = package: (checked "toPythonModule" { inherit (types) package; } { } { inherit package; }).package;
+          buildPythonApplication = derive "buildPythonApplication" (
+            identity
+            // {
+              pyproject = types.bool;
+              build-system = types.packages;
+            }
+          ) {
+            dependencies = types.packages;
+            pythonRelaxDeps = types.bool;
+            optional-dependencies = types.set;
+            nativeCheckInputs = types.packages;
+          };
+        };
+        withPackages =
+          choose:
+          let
+            chosen = choose self.pkgs;
+          in
+          if types.packages.test chosen then
+            leaf "${name}-env" // { inherit chosen; }
+          else
+            throw "${name}.withPackages: its function does not give a list of derivations";
+      };
+    in
+    self;
+  pythons = builtins.listToAttrs (
+    map (name: {
+      inherit name;
+      value = python name;
+    }) [
+      "python3"
+      "python311"
+      "python312"
+      "python313"
+      "python314"
+    ]
+  );
+
+  goBuilder = derive "buildGoModule" (identity // { vendorHash = types.hashOrNull; }) {
+    subPackages = types.strings;
+    modRoot = types.string;
+  };
+
+  readable =
+    builder: file:
+    if builtins.pathExists file then file else throw "${builder}: there is no ${toString file}";
+in
+leaves [
+  "nodejs"
+  "nodejs_20"
+  "nodejs_22"
+  "nodejs_24"
+  "pnpm"
+  "pnpmConfigHook"
+  "yarn"
+  "yarnConfigHook"
+  "yarnBuildHook"
+  "yarnInstallHook"
+  "bun"
+  "go"
+  "go_1_22"
+  "go_1_25"
+  "gopls"
+  "golangci-lint"
+  "cargo"
+  "rustc"
+  "clippy"
+  "rustfmt"
+  "rustup"
+  "jdk"
+  "jdk17"
+  "jdk21"
+  "gradle"
+  "dotnet-sdk"
+  "dotnet-sdk_8"
+  "ruby"
+  "ruby_3_3"
+  "bundler"
+  "php83"
+  "elixir"
+  "elixir_1_17"
+  "ghc"
+  "cabal-install"
+  "cmake"
+  "meson"
+  "ninja"
+  "autoreconfHook"
+  "gcc"
+  "gnumake"
+  "just"
+  "go-task"
+  "nixfmt"
+  "uv"
+  "poetry"
+  "pdm"
+  "pipenv"
+  "hatch"
+  "valkey"
+  "mysql84"
+  "mariadb"
+  "postgresql_14"
+  "postgresql_15"
+  "postgresql_16"
+  "postgresql_17"
+  "postgresql_18"
+]
+// pythons
+// {
+  inherit lib;
+  python3Packages = pythons.python3.pkgs;
+  phpPackages = leaves [ "composer" ];
+
+  stdenv.mkDerivation = final "stdenv.mkDerivation" identity {
+    pnpmDeps = types.package;
+    yarnOfflineCache = types.package;
+  };
+  mkShell =
+    given:
+    builtins.deepSeq (checked "mkShell" { packages = types.packages; } { inherit (types) name; } given) (leaf "shell");
+  runCommand =
+    name: environment: script:
+    builtins.deepSeq (checked "runCommand" {
+      inherit (types) name;
+      environment = types.set;
+      script = types.string;
+    } { } { inherit name environment script; }) (
+      leaf name
+      // {
+        overrideAttrs = _change: leaf name;
+      }
+    );
+  writeText =
+    name: content:
+    builtins.deepSeq (checked "writeText" {
+      inherit (types) name;
+      content = types.string;
+    } { } { inherit name content; }) (leaf name);
+
+  buildNpmPackage =
+    given:
+    if given ? npmDeps || given ? npmDepsHash then
+      derive "buildNpmPackage" identity {
+        npmDeps = types.package;
+        npmDepsHash = types.hash;
+        npmConfigHook = types.package;
+        nodejs = types.package;
+        npmWorkspace = types.string;
+        dontNpmBuild = types.bool;
+        npmFlags = types.strings;
+      } given
+    else
+      throw "buildNpmPackage: npmDeps or npmDepsHash is missing";
+  importNpmLock = {
+    __functor =
+      _self: given:
+      let
+        good = checked "importNpmLock" { npmRoot = types.source; } { } given;
+      in
+      builtins.seq (readable "importNpmLock" (good.npmRoot + "/package-lock.json")) (leaf "npm-deps");
+    npmConfigHook = leaf "npm-config-hook";
+  };
+  fetchYarnDeps =
+    given:
+    let
+      good = checked "fetchYarnDeps" { hash = types.hash; yarnLock = types.source; } { } given;
+    in
+    builtins.deepSeq good (leaf "yarn-deps");
+  fetchPnpmDeps =
+    given:
+    let
+      good = checked "fetchPnpmDeps" {
+        inherit (types) hash;
+        pname = types.name;
+        src = types.source;
+        fetcherVersion = {
+          what = "3 or 4";
+          test = value: value == 3 || value == 4;
+        };
+      } { version = types.name; } given;
+    in
+    builtins.deepSeq good (leaf "pnpm-deps");
+
+  rustPlatform.buildRustPackage = derive "buildRustPackage" (
+    identity
+    // {
+      cargoLock = {
+        what = "a set with a lockFile that exists";
+        test = value: builtins.isAttrs value && value ? lockFile && builtins.pathExists value.lockFile;
+      };
+    }
+  ) { buildAndTestSubdir = types.string; };
+  buildGoModule = {
+    __functor = _self: goBuilder;
+    override = given: builtins.seq (checked "buildGoModule.override" { go = types.package; } { } given).go goBuilder;
+  };
+  maven = leaf "maven" // {
+    buildMavenPackage = derive "buildMavenPackage" (identity // { mvnHash = types.hash; }) { };
+  };
+  php = leaf "php" // {
+    buildComposerProject2 = derive "buildComposerProject2" (identity // { vendorHash = types.hash; }) { };
+  };
+  beamPackages = {
+    mixRelease = derive "mixRelease" identity { mixFodDeps = types.package; };
+    fetchMixDeps =
+      given:
+      builtins.deepSeq (checked "fetchMixDeps" (identity // { hash = types.hash; }) { } given) (leaf "mix-deps");
+  };
+  zig = leaf "zig" // {
+    hook = leaf "zig-hook";
+  };
+}
