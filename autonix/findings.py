@@ -106,12 +106,16 @@ class Toolchain:
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """A direct dependency; `constraint` in the ecosystem's words, `locked` the exact version of the lock file."""
+    """A direct dependency; `constraint` in the ecosystem's words, `locked` the exact version of the lock file.
+
+    `features` are what is asked of it besides: Rust's features, Python's extras.
+    """
 
     name: str
     constraint: str = ""
     group: Group = Group.RUNTIME
     locked: str | None = None
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from autonix.containers.assembly import containers_of
 from autonix.findings import Confidence, Container, Ecosystem, Finding, Group, Port, Project
 from autonix.mapping.frameworks import FRAMEWORKS, Framework
+from autonix.mapping.libraries import plain_name
 from autonix.mapping.services import image_parts
 
 _IMAGES: Mapping[Ecosystem, tuple[str, ...]] = {
@@ -25,9 +26,9 @@ def with_frameworks(project: Project) -> Project:
     """`project` with the frameworks that its runtime libraries are."""
     known: Mapping[str, Framework] = FRAMEWORKS.get(project.ecosystem, {})
     found = [
-        Finding(known[item.value.name].name, item.file, item.line, "frameworks.library", Confidence.LIKELY)
+        Finding(known[name].name, item.file, item.line, "frameworks.library", Confidence.LIKELY)
         for item in project.dependencies
-        if item.value.name in known and item.value.group is Group.RUNTIME
+        if (name := plain_name(project.ecosystem, item.value.name)) in known and item.value.group is Group.RUNTIME
     ]
     return replace(project, frameworks=tuple(found))
 

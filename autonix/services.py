@@ -4,17 +4,18 @@ What a file declares outweighs what a library suggests: a driver for another SQL
 same protocol, makes no service of its own beside a declared one. A library counts only in a project that runs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from autonix.containers.assembly import Assembly, default_ports, image_version, unique
 from autonix.environment import raw_variables
 from autonix.findings import Confidence, Container, Finding, Group, Project, Purpose, Service
-from autonix.mapping.libraries import LIBRARIES
+from autonix.mapping.libraries import kinds_of
 from autonix.mapping.services import SERVICES, kind_of_scheme
 from autonix.reader import Reader, folder
 
+_LIKELY = Confidence.LIKELY
 _SAME_PROTOCOL = ({"mysql", "mariadb"}, {"redis", "valkey"}, {"elasticsearch", "opensearch"})
 
 
@@ -120,14 +121,14 @@ def _nearest(path: str, projects: Sequence[Project]) -> str | None:
 
 def _from_libraries(projects: Sequence[Project], containers: Sequence[Container]) -> Iterator[Evidence]:
     for project in projects:
-        table: Mapping[str, str] = LIBRARIES.get(project.ecosystem, {})
         if not runs(project, containers):
             continue
         for finding in project.dependencies:
-            kind = table.get(finding.value.name)
-            if kind is not None and finding.value.group is Group.RUNTIME:
-                words = f"the library {finding.value.name}"
-                seen = Finding(words, finding.file, finding.line, "services.library", Confidence.LIKELY)
+            item = finding.value
+            if item.group is not Group.RUNTIME:
+                continue
+            for kind in kinds_of(project.ecosystem, item.name, item.features):
+                seen = Finding(f"the library {item.name}", finding.file, finding.line, "services.library", _LIKELY)
                 yield Evidence(kind, seen, project.path)
 
 

@@ -7,16 +7,24 @@ from posixpath import basename
 from autonix import environment, tasks
 from autonix.containers import compose, dockerfiles
 from autonix.containers.assembly import assemble
+from autonix.ecosystems.go.projects import go_projects
 from autonix.ecosystems.javascript.projects import javascript_projects
 from autonix.ecosystems.python.projects import python_projects
+from autonix.ecosystems.rust.projects import rust_projects
 from autonix.findings import Analysis, Project, Skipped
+from autonix.flakes import flakes
 from autonix.links import with_container, with_frameworks
 from autonix.reader import Reader
 from autonix.schemas import schema_evidence
 from autonix.services import services
 from autonix.toolchains import with_pinned_tools
 
-ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (python_projects, javascript_projects)
+ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (
+    python_projects,
+    javascript_projects,
+    rust_projects,
+    go_projects,
+)
 """Each finds all projects of one ecosystem."""
 
 ASIDE = frozenset(
@@ -35,6 +43,8 @@ WANTED = (
     *("__init__.py", "__about__.py", "_version.py", "version.py", "__version__.py", "VERSION", "version.txt"),
     *("package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock"),
     *("pnpm-workspace.yaml", ".nvmrc", ".node-version", "*.prisma", "database.yml"),
+    *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.work", "main.go"),
+    *("flake.nix", "flake.lock"),
     *(".tool-versions", *tasks.MAKEFILES, *tasks.JUSTFILES, *tasks.TASKFILES, "Procfile"),
     *(*environment.NAMES, *compose.PATTERNS, *dockerfiles.PATTERNS),
 )
@@ -77,5 +87,6 @@ def understand(
         containers=assembly.containers,
         tasks=tasks.tasks(reader),
         env=environment.environment(reader),
+        flakes=flakes(reader),
         skipped=tuple(sorted((*skipped, *reader.notes.values()), key=lambda item: item.file)),
     )

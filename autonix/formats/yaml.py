@@ -68,7 +68,7 @@ class _Builder:
 
 
 def _scalar(node: Any) -> Any:
-    if node.style is not None or not node.tag.startswith("tag:yaml.org,2002:"):
+    if node.style in ('"', "'", "|", ">") or not node.tag.startswith("tag:yaml.org,2002:"):
         return node.value
     if node.value in _WORDS:
         return _WORDS[node.value]

@@ -3,7 +3,8 @@
 Only libraries that are of no use without their server are here: an ORM alone says nothing.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from autonix.findings import Ecosystem
 
@@ -141,27 +142,39 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
 }
 """Names as the ecosystem's own normal form has them (Go: the module without its major version)."""
 
-FEATURES: Mapping[tuple[str, str], str] = {
-    ("sqlx", "postgres"): "postgresql",
-    ("sqlx", "mysql"): "mysql",
-    ("diesel", "postgres"): "postgresql",
-    ("diesel", "mysql"): "mysql",
-    ("diesel-async", "postgres"): "postgresql",
-    ("diesel-async", "mysql"): "mysql",
-    ("sea-orm", "sqlx-postgres"): "postgresql",
-    ("sea-orm", "sqlx-mysql"): "mysql",
-}
-"""Rust: crate and feature that together mean a service."""
+_MAJOR = re.compile(r"/v[0-9]+$")
 
-EXTRAS: Mapping[tuple[str, str], str] = {
-    ("celery", "redis"): "redis",
-    ("celery", "rabbitmq"): "rabbitmq",
-    ("celery", "amqp"): "rabbitmq",
-    ("psycopg", "binary"): "postgresql",
-    ("sqlalchemy", "postgresql"): "postgresql",
-    ("sqlalchemy", "asyncpg"): "postgresql",
-    ("tortoise-orm", "asyncpg"): "postgresql",
-    ("databases", "postgresql"): "postgresql",
-    ("databases", "asyncpg"): "postgresql",
+
+def kinds_of(ecosystem: Ecosystem, name: str, features: Sequence[str]) -> tuple[str, ...]:
+    """The services that a library needs, by its name and what is asked of it; each once."""
+    plain = plain_name(ecosystem, name)
+    found = [LIBRARIES.get(ecosystem, {}).get(plain)]
+    found += [FEATURES.get((ecosystem, plain, feature)) for feature in features]
+    return tuple(dict.fromkeys(kind for kind in found if kind is not None))
+
+
+def plain_name(ecosystem: Ecosystem, name: str) -> str:
+    """The name as tables have it: a Go module without its major version."""
+    return _MAJOR.sub("", name) if ecosystem is Ecosystem.GO else name
+
+
+_RUST, _PYTHON = Ecosystem.RUST, Ecosystem.PYTHON
+FEATURES: Mapping[tuple[Ecosystem, str, str], str] = {
+    (_RUST, "sqlx", "postgres"): "postgresql",
+    (_RUST, "sqlx", "mysql"): "mysql",
+    (_RUST, "diesel", "postgres"): "postgresql",
+    (_RUST, "diesel", "mysql"): "mysql",
+    (_RUST, "diesel-async", "postgres"): "postgresql",
+    (_RUST, "diesel-async", "mysql"): "mysql",
+    (_RUST, "sea-orm", "sqlx-postgres"): "postgresql",
+    (_RUST, "sea-orm", "sqlx-mysql"): "mysql",
+    (_PYTHON, "celery", "redis"): "redis",
+    (_PYTHON, "celery", "rabbitmq"): "rabbitmq",
+    (_PYTHON, "celery", "amqp"): "rabbitmq",
+    (_PYTHON, "sqlalchemy", "postgresql"): "postgresql",
+    (_PYTHON, "sqlalchemy", "asyncpg"): "postgresql",
+    (_PYTHON, "tortoise-orm", "asyncpg"): "postgresql",
+    (_PYTHON, "databases", "postgresql"): "postgresql",
+    (_PYTHON, "databases", "asyncpg"): "postgresql",
 }
-"""Python: distribution and extra that together mean a service."""
+"""A library and a feature or extra of it that together mean a service."""

@@ -194,7 +194,13 @@ def _poetry_dependencies(document: Document) -> Iterator[Finding[Dependency]]:
             if name == "python":
                 continue
             optional = isinstance(value, dict) and value.get("optional") is True
-            known = Dependency(normal_name(name), constraint_of(value), Group.OPTIONAL if optional else group)
+            extras = value.get("extras") if isinstance(value, dict) else None
+            known = Dependency(
+                normal_name(name),
+                constraint_of(value),
+                Group.OPTIONAL if optional else group,
+                features=tuple(sorted(str(item) for item in extras)) if isinstance(extras, list) else (),
+            )
             yield document.finding(known, *keys, name, rule="python.poetry.dependencies")
 
 

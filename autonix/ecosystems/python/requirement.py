@@ -16,15 +16,12 @@ def dependency(text: str, group: Group) -> Dependency | None:
         parsed = Requirement(text)
     except InvalidRequirement:
         return None
-    return Dependency(normal_name(parsed.name), f"@ {parsed.url}" if parsed.url else str(parsed.specifier), group)
-
-
-def extras(text: str) -> tuple[str, ...]:
-    """The extras that a specifier asks for, sorted."""
-    try:
-        return tuple(sorted(Requirement(text).extras)) if len(text) <= LONGEST else ()
-    except InvalidRequirement:
-        return ()
+    return Dependency(
+        normal_name(parsed.name),
+        f"@ {parsed.url}" if parsed.url else str(parsed.specifier),
+        group,
+        features=tuple(sorted(parsed.extras)),
+    )
 
 
 def normal_name(name: str) -> str:
