@@ -3,6 +3,8 @@
 Lines come from untrusted builders: escape sequences are taken out when they are written, and a log has a cap.
 """
 
+import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from schema.names import printable
 MAX_LOG_BYTES = 16 << 20
 PAGE_BYTES = 256 << 10
 MAX_LINE = 4096
+
+log = logging.getLogger(__name__)
 
 
 def log_path(directory: Path, build_id: int) -> Path:
@@ -28,7 +32,8 @@ class BuildLog:
     _size: int = 0
 
     def __post_init__(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # told with the first line
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         self._size = self.path.stat().st_size if self.path.exists() else 0
 
     def line(self, text: str) -> None:
@@ -51,8 +56,12 @@ class BuildLog:
         if self._size + len(data) > MAX_LOG_BYTES:
             data = b"(the log is cut here: it reached its limit)\n"
             self._size = MAX_LOG_BYTES
-        with self.path.open("ab") as file:
-            file.write(data)
+        try:
+            with self.path.open("ab") as file:
+                file.write(data)
+        except OSError as error:  # a full disk: the build may well succeed, and its tail is kept in memory
+            log.warning("%s cannot be written: %s", self.path.name, error.strerror)
+            self._size = MAX_LOG_BYTES
         self._size += len(data)
 
 

@@ -19,13 +19,14 @@ from ci_service.store import BuildStore
 from ci_service.updates import Updates
 from schema.blueprint import Blueprint
 from schema.builds import Build, BuildState, CheckResult, StageName
-from schema.errors import CommandFailed, DeadlineExceeded, ProcuratorError
+from schema.errors import CommandFailed, DeadlineExceeded, ProcuratorError, Unavailable
 from schema.names import printable
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
+AWAY_SECONDS = 2.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -100,7 +101,15 @@ class Runner:
         self.wake.set()
 
     async def run(self) -> None:
-        """Work for ever: first what an earlier process left in the middle, then the queue."""
+        """Work for ever: first what was left in the middle, then the queue. What cannot be written now waits."""
+        while True:
+            try:
+                await self._work()
+            except Unavailable as error:
+                log.warning("builds wait: %s", error.message)
+                await trio.sleep(AWAY_SECONDS)
+
+    async def _work(self) -> None:
         for build in await self.store.in_state(BuildState.RUNNING):
             await self._run_build(build)
         while True:

@@ -21,10 +21,11 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import OperationalError
 
 from ci_service.pipeline import Queued
 from schema.builds import Build, BuildPage, BuildState, PushNotice
-from schema.errors import NotFound
+from schema.errors import NotFound, Unavailable
 
 R = TypeVar("R")
 
@@ -185,9 +186,17 @@ class BuildStore:
         return await self._run(work)
 
     async def _run(self, work: Callable[[Connection], R]) -> R:
+        """One transaction. Raises Unavailable when the disk is full or the file is locked: nothing was written."""
+
         def transaction() -> R:
-            with self._engine.begin() as connection:
-                return work(connection)
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except OperationalError as error:
+                reason = str(error.orig)
+                if "full" in reason or "locked" in reason:
+                    raise Unavailable(f"the builds cannot be written now: {reason}") from error
+                raise
 
         return await trio.to_thread.run_sync(transaction, limiter=self._limiter, abandon_on_cancel=False)
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,8 +63,9 @@ class IncomingFile:
         _sync_directory(path.parent)
 
     def drop(self) -> None:
-        """Forget it, unless it was kept."""
-        self._file.close()
+        """Forget it, unless it was kept. What a full disk did not take is not wanted, and gives its room back."""
+        with suppress(OSError):
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

@@ -5,15 +5,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import trio
 
 from ci_service.git import Commit
+from ci_service.logs import BuildLog
 from ci_service.runner import Runner
 from ci_service.store import BuildStore
 from ci_service.tests.builders import a_notice
 from ci_service.updates import Updates
 from schema.builds import BuildState
-from schema.errors import InvalidInput
+from schema.errors import InvalidInput, Unavailable
 
 
 @dataclass
@@ -68,3 +70,27 @@ async def test_a_defect_that_one_push_meets_fails_its_build_and_the_next_one_run
     assert (evil.state, evil.error) == (BuildState.FAILED, "evaluate failed: a defect of CI: RecursionError")
     assert (demo.state, "has no" in demo.error) == (BuildState.FAILED, True)
     await store.close()
+
+
+async def test_a_full_disk_refuses_a_builds_change_whole_and_the_next_one_works(tmp_path: Path) -> None:
+    store = BuildStore(f"sqlite:///{tmp_path}/ci.db")
+    await store.open()
+    await store.accept(a_notice(repository="demo/example"), now_ms=1)
+    used = await store._run(lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar())
+    await store._run(lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {used}"))
+    build = await store.build(1)
+    long = build.model_copy(update={"error": "x" * 100_000})
+    with pytest.raises(Unavailable, match="full"):
+        await store.save(long)
+    assert await store.build(1) == build
+    await store._run(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 100000"))
+    await store.save(long)
+    await store.close()
+
+
+def test_a_log_on_a_full_disk_fails_no_build(tmp_path: Path) -> None:
+    (tmp_path / "1.log").symlink_to("/dev/full")
+    log = BuildLog(tmp_path / "1.log")
+    log.line("first")
+    log.line("second")
+    assert log.tail == ["first", "second"]

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -252,6 +253,16 @@ def test_a_full_disk_is_a_clean_refusal_and_reads_go_on(tmp_path: Path) -> None:
                 assert client.get(small.nar_url).content == small.file
             again = a_path(name="again", nar=b"small as well")
             assert put_both(cache, again)[0] == 201
+            fill = mount / "fill"
+            with suppress(OSError), fill.open("wb", buffering=0) as file:
+                while file.write(bytes(4096)):
+                    pass
+            for size in (100, 5000, 9000):  # less than a buffer, and more: each fails at another place
+                made = a_path(name=f"none-{size}", nar=os.urandom(size))
+                assert put(cache, made.nar_url, made.file)[0] == 413
+            assert not list(mount.glob("**/incoming/*")), "what was refused keeps no room"
+            fill.unlink()
+            assert put_both(cache, a_path(name="at-last", nar=os.urandom(9000)))[0] == 201
     finally:
         subprocess.run(["/bin/umount", str(mount)], check=True)
 
