@@ -239,6 +239,7 @@ class Stage:
 class Container:
     """An image that the repository builds (`build` is the context's directory), or one of an unknown kind that it runs.
 
+    `dockerfile` is the path of what builds it, where it is there.
     From a Dockerfile, a Compose service, or both together; `name` is the Compose service's or the directory's.
     `command` is entry point and arguments as one argv, or one shell text (`sh -c`).
     """
@@ -246,6 +247,7 @@ class Container:
     name: str
     file: str
     build: str | None = None
+    dockerfile: str | None = None
     image: Finding[str] | None = None
     stages: tuple[Finding[Stage], ...] = ()
     command: Finding[tuple[str, ...]] | None = None

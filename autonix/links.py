@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from autonix.containers.assembly import containers_of
+from autonix.containers.assembly import home_of
 from autonix.findings import Confidence, Container, Ecosystem, Finding, Group, Port, Project
 from autonix.mapping.frameworks import FRAMEWORKS, Framework
 from autonix.mapping.libraries import plain_name
@@ -36,11 +36,12 @@ def with_frameworks(project: Project) -> Project:
 def with_container(project: Project, projects: Sequence[Project], containers: Sequence[Container]) -> Project:
     """`project` with the ports, environment and health of the container that is built from its directory."""
     same = {other.ecosystem for other in projects if other.path == project.path}
+    homes = {other.path for other in projects}
     container = next(
         (
             container
-            for container in containers_of(project.path, containers)
-            if container.file and (len(same) == 1 or ecosystem_of(container) is project.ecosystem)
+            for container in containers
+            if home_of(container, homes) == project.path and _is_for(container, project, alone=len(same) == 1)
         ),
         None,
     )
@@ -52,6 +53,11 @@ def with_container(project: Project, projects: Sequence[Project], containers: Se
         env=project.env or container.env,
         health=project.health or container.health,
     )
+
+
+def _is_for(container: Container, project: Project, *, alone: bool) -> bool:
+    ecosystem = ecosystem_of(container)
+    return ecosystem is project.ecosystem or (alone and ecosystem is None)
 
 
 def ecosystem_of(container: Container) -> Ecosystem | None:

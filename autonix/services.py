@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from autonix.containers.assembly import Assembly, default_ports, image_version, unique
+from autonix.containers.assembly import Assembly, default_ports, home_of, image_version, unique
 from autonix.environment import raw_variables
 from autonix.findings import Confidence, Container, Finding, Group, Project, Purpose, Service
 from autonix.mapping.libraries import kinds_of
@@ -86,13 +86,8 @@ def _new(kind: str, evidence: Sequence[Evidence], taken: set[str]) -> Service:
 def _users(service: Service, projects: Sequence[Project], containers: Sequence[Container]) -> tuple[str, ...]:
     """Projects whose container depends on the service."""
     paths = {project.path for project in projects}
-    return tuple(
-        sorted(
-            container.build
-            for container in containers
-            if container.build in paths and any(name.value == service.name for name in container.depends_on)
-        )
-    )
+    waiting = [item for item in containers if any(name.value == service.name for name in item.depends_on)]
+    return tuple(sorted({home for item in waiting if (home := home_of(item, paths)) is not None}))
 
 
 def _from_urls(reader: Reader, projects: Sequence[Project]) -> Iterator[Evidence]:
@@ -137,7 +132,7 @@ def runs(project: Project, containers: Sequence[Container]) -> bool:
     return bool(
         project.entry_points
         or project.frameworks
-        or any(container.build == project.path for container in containers)
+        or any(home_of(container, (project.path,)) is not None for container in containers)
         or any(script.value.purpose is Purpose.START for script in project.scripts)
     )
 

@@ -72,7 +72,7 @@ def _body(lines: list[tuple[int, str]], start: int, *, strip: str) -> str:
         if line.strip() and not line.startswith((" ", "\t")):
             break
         if line.strip() and not line.strip().startswith("#"):
-            kept.append(line.strip().lstrip(strip))
+            kept.append(line.strip().lstrip(strip).strip())
     return "\n".join(kept)
 
 

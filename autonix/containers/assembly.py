@@ -1,14 +1,15 @@
 """The containers and services of a tree, from its Compose files and Dockerfiles; libraries are not its matter."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from posixpath import basename
 
 from autonix.containers.compose import Composed, compose_services
 from autonix.containers.dockerfiles import dockerfile_paths, from_dockerfile
 from autonix.findings import Confidence, Container, Finding, Mount, Port, Service
 from autonix.mapping.services import ServiceKind, image_parts, kind_of_image
-from autonix.reader import Reader
+from autonix.reader import Reader, folder
 
 _VERSION = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?![0-9A-Za-z.])")
 _POSTGRES = re.compile(r"(?:^|-)pg([0-9]+(?:\.[0-9]+)*)$")
@@ -35,17 +36,18 @@ def assemble(reader: Reader, root_name: str) -> Assembly:
     services: list[Service] = []
     used: set[str] = set()
     taken: set[str] = set()
-    for composed in compose_services(reader):
-        container = composed.container
-        name = unique(dns_label(container.name), taken)
+    run = list(compose_services(reader))
+    names = {(item.container.file, item.container.name): unique(dns_label(item.container.name), taken) for item in run}
+    for composed in run:
+        container = replace(composed.container, depends_on=_ordered(composed.container, names))
+        name = names[container.file, container.name]
         kind = kind_of_image(container.image.value) if container.image and container.build is None else None
         if kind is not None and container.image is not None:
             services.append(_service(replace(container, name=name), container.image, kind))
             continue
         if composed.dockerfile is not None:
             used.add(composed.dockerfile)
-            container = _completed(reader, composed)
-        container = replace(container, depends_on=_ordered(container))
+            container = _completed(reader, container, composed)
         containers.append(replace(container, name=name))
     for path in dockerfile_paths(reader):
         if path not in used and (built := from_dockerfile(reader, path)) is not None:
@@ -53,9 +55,8 @@ def assemble(reader: Reader, root_name: str) -> Assembly:
     return Assembly(tuple(containers), tuple(services))
 
 
-def _completed(reader: Reader, composed: Composed) -> Container:
+def _completed(reader: Reader, container: Container, composed: Composed) -> Container:
     """Compose's word first, then the Dockerfile's."""
-    container = composed.container
     built = from_dockerfile(reader, composed.dockerfile, target=composed.target) if composed.dockerfile else None
     if built is None:
         return container
@@ -63,6 +64,7 @@ def _completed(reader: Reader, composed: Composed) -> Container:
     numbers = {(finding.value.number, finding.value.protocol) for finding in container.ports}
     return replace(
         container,
+        dockerfile=built.dockerfile,
         stages=built.stages,
         command=container.command or built.command,
         ports=(*container.ports, *(p for p in built.ports if (p.value.number, p.value.protocol) not in numbers)),
@@ -85,7 +87,7 @@ def _service(container: Container, image: Finding[str], kind: ServiceKind) -> Se
         env=container.env,
         mounts=container.mounts or tuple(_default_mounts(kind, image)),
         health=container.health,
-        depends_on=_ordered(container),
+        depends_on=container.depends_on,
     )
 
 
@@ -97,9 +99,13 @@ def default_ports(kind: ServiceKind, because: Finding[str]) -> tuple[Finding[Por
     )
 
 
-def _ordered(container: Container) -> tuple[Finding[str], ...]:
-    """Whom it waits for, by the names that they have in the analysis."""
-    return tuple(replace(name, value=dns_label(name.value)) for name in container.depends_on)
+def _ordered(container: Container, names: Mapping[tuple[str, str], str]) -> tuple[Finding[str], ...]:
+    """Whom it waits for, by the names that they have in the analysis; each once."""
+    found: dict[str, Finding[str]] = {}
+    for name in container.depends_on:
+        if (known := names.get((container.file, name.value))) is not None:
+            found.setdefault(known, replace(name, value=known))
+    return tuple(found.values())
 
 
 def _default_mounts(kind: ServiceKind, because: Finding[str]) -> Iterator[Finding[Mount]]:
@@ -130,6 +136,13 @@ def unique(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def containers_of(path: str, containers: Sequence[Container]) -> list[Container]:
-    """Those that are built from the directory `path`."""
-    return [container for container in containers if container.build == path]
+def home_of(container: Container, projects: Collection[str]) -> str | None:
+    """The project that a container is of: the Dockerfile's directory where that is one, else the build context.
+
+    A `Dockerfile.extra` that no Compose file builds is of none: it is seldom the application itself.
+    """
+    if container.dockerfile is None:
+        return container.build if container.build in projects else None
+    if container.file == container.dockerfile and basename(container.file) not in ("Dockerfile", "Containerfile"):
+        return None
+    return next((path for path in (folder(container.dockerfile), container.build) if path in projects), None)

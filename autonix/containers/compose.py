@@ -14,6 +14,10 @@ from autonix.formats.document import Document, Key
 from autonix.reader import Reader, beside, folder
 
 BASES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+AUXILIARY = frozenset(
+    ("test", "tests", "e2e", "cypress", ".devcontainer", "ci", ".ci", ".github", "benchmarks", "bench")
+)
+"""Directories whose Compose files are for tests and editors: they count only where there is no other."""
 PATTERNS = (*BASES, "docker-compose.*.yml", "docker-compose.*.yaml", "compose.*.yml", "compose.*.yaml")
 
 
@@ -41,7 +45,8 @@ def _files(reader: Reader) -> Iterator[str]:
     by_directory: dict[str, list[str]] = {}
     for path in reader.named(*PATTERNS):
         by_directory.setdefault(folder(path), []).append(path)
-    for directory in sorted(by_directory):
+    main = [directory for directory in by_directory if AUXILIARY.isdisjoint(directory.split("/"))]
+    for directory in sorted(main or by_directory):
         paths = by_directory[directory]
         bases = [path for name in BASES for path in paths if basename(path) == name]
         yield from bases[:1] or sorted(paths)[:1]

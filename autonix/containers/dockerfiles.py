@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import basename
 
+from autonix.containers.compose import AUXILIARY
 from autonix.containers.words import expanded, port, probe, variable, words_of
 from autonix.findings import Container, Finding, Mount, Port, Probe, Stage, Variable
 from autonix.formats.dockerfile import Instruction, parse_dockerfile
@@ -33,7 +34,11 @@ class _Built:
 
 def dockerfile_paths(reader: Reader) -> list[str]:
     """All Dockerfiles of the tree."""
-    return [path for path in reader.named(*PATTERNS) if not path.endswith((".dockerignore", ".md", ".swp", ".j2"))]
+    return [
+        path
+        for path in reader.named(*PATTERNS)
+        if not path.endswith((".dockerignore", ".md", ".swp", ".j2")) and AUXILIARY.isdisjoint(path.split("/"))
+    ]
 
 
 def from_dockerfile(reader: Reader, path: str, *, target: str | None = None) -> Container | None:
@@ -49,6 +54,7 @@ def from_dockerfile(reader: Reader, path: str, *, target: str | None = None) -> 
         name=_name(path),
         file=path,
         build=folder(path),
+        dockerfile=path,
         stages=tuple(stage.stage for stage in stages),
         command=command,
         ports=tuple(last.ports.values()),
@@ -152,5 +158,5 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
         return
     for word in words:
         name, equals, value = word.partition("=")
-        if equals and name.isidentifier():
+        if equals and name.isidentifier() and name != "PATH":
             yield name, value

@@ -17,7 +17,7 @@ _SECRET = re.compile(
 )
 _PUBLIC = re.compile(r"(^|_)PUBLIC(_|$)|_(HOST|PORT|USER|PATH|FILE|ID|URL_PREFIX)$", re.IGNORECASE)
 _PORT = re.compile(
-    r"(?:(?:\[[^]]*\]|[0-9.]+):)?(?:(?P<host>[0-9]*)(?:-[0-9]+)?:)?(?P<port>[0-9]+)(?:/(?P<protocol>tcp|udp))?"
+    r"(?:(?:\[[^]]*\]|[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<host>[0-9]*)(?:-[0-9]+)?:)?(?P<port>[0-9]+)(?:/(?P<protocol>tcp|udp))?"
 )
 _LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "[::1]", "::1"}  # noqa: S104 - recognised, never bound
 _FETCHERS = {"curl", "wget"}
@@ -37,11 +37,12 @@ def expanded(text: str, known: Mapping[str, str]) -> str:
 
 
 def variable(name: str, value: str | None) -> Variable:
-    """An environment variable; the value of one that is a secret, or a URL with a password, is not kept."""
+    """An environment variable; no value is kept of a secret, a URL with a password, or one that names others."""
     secret = bool(_SECRET.search(name)) and not _PUBLIC.search(name)
     if value is not None and not secret:
         secret = _has_password(value)
-    return Variable(name, None if secret or value is None or len(value) > LONGEST else value, secret)
+    unknown = value is None or len(value) > LONGEST or _REFERENCE.search(value) is not None
+    return Variable(name, None if secret or unknown else value, secret)
 
 
 def _has_password(value: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 _LINE = re.compile(
     r"""^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*"""
-    r"""(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>[^']*)'|(?P<plain>[^#]*?))\s*(?:\s#.*)?$"""
+    r"""(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>[^']*)'|(?P<plain>(?!['"#]).*?))\s*(?:(?<=\s)#.*)?$"""
 )
 
 

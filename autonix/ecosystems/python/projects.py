@@ -27,16 +27,15 @@ LOCK_MANAGERS = {"uv": "uv", "poetry": "poetry", "pdm": "pdm", "pipenv": "pipenv
 def python_projects(reader: Reader) -> tuple[Project, ...]:
     """Every Python project, by path; members know their uv workspace."""
     directories = sorted({folder(path) for path in reader.named(*MANIFESTS)})
-    found = [project for directory in directories if (project := _project(reader, directory)) is not None]
-    return assigned_workspaces(found)
+    parts = [[*_declared(reader, directory), *_listed(reader, directory)] for directory in directories]
+    joined = assigned_workspaces([merged(said) for said in parts if said])
+    return tuple(_completed(reader, project) for project in joined)
 
 
-def _project(reader: Reader, directory: str) -> Project | None:
-    parts = [*_declared(reader, directory), *_listed(reader, directory)]
-    if not parts:
-        return None
-    project = merged(parts)
-    lock = locked(reader, directory)
+def _completed(reader: Reader, project: Project) -> Project:
+    """`project` with lock, manager, toolchain and what conventions add; a member takes the lock of its workspace."""
+    directory = project.path
+    lock = locked(reader, directory) or (locked(reader, project.workspace) if project.workspace else None)
     versions = lock.versions if lock else {}
     dependencies = [
         replace(found, value=replace(found.value, locked=versions.get(found.value.name) or pinned(found.value)))

@@ -44,7 +44,13 @@ _TASKS: tuple[tuple[str, tuple[Key, ...]], ...] = (
 
 def describes_project(document: Document) -> bool:
     """Whether it is about something that is built, and not only settings of tools."""
-    return any(document.get(*keys) is not None for keys in (("project",), ("tool", "poetry"), ("build-system",)))
+    tables: tuple[tuple[Key, ...], ...] = (
+        ("project",),
+        ("tool", "poetry"),
+        ("build-system",),
+        ("tool", "uv", "workspace"),
+    )
+    return any(document.get(*keys) is not None for keys in tables)
 
 
 def from_pyproject(document: Document) -> list[Project]:
