@@ -6,7 +6,7 @@ Exit codes are DESIGN §6's: 0 converged, 1 failed, 3 rolled back, 4 aborted, 6 
 from dataclasses import dataclass
 from enum import Enum
 
-from schema.builds import Build, BuildState, StageState
+from schema.builds import Build, BuildState, StageName, StageState
 from schema.status import ClusterStatus, Convergence, GenerationStatus, RolloutState
 
 
@@ -116,6 +116,11 @@ def _verdict(outcome: Outcome, generation: GenerationStatus, reason: str) -> Ver
     return Verdict(outcome, reason, generation.number, generation.commit)
 
 
+def _why_not_published(build: Build) -> str:
+    detail = next((stage.detail for stage in build.stages if stage.name is StageName.PUBLISH), "")
+    return f"built, and not to be published: {detail}" if detail else "built, and not to be published"
+
+
 def _of_build(build: Build, status: ClusterStatus | None) -> Verdict | Waiting:
     """Of a build whose generation the control plane does not show."""
     match build.state:
@@ -126,7 +131,8 @@ def _of_build(build: Build, status: ClusterStatus | None) -> Verdict | Waiting:
         case BuildState.ROLLED_BACK:
             return _of_failed(Outcome.ROLLED_BACK, build, "the rollout was rolled back")
         case BuildState.SUCCEEDED:
-            return Verdict(Outcome.CONVERGED, "its rollout succeeded", build.generation, build.commit)
+            reason = "its rollout succeeded" if build.generation else _why_not_published(build)
+            return Verdict(Outcome.CONVERGED, reason, build.generation, build.commit)
         case BuildState.UNCHANGED:
             return newest_verdict(status)  # what it asks for is what the newest generation is
     running = next((stage for stage in build.stages if stage.state is StageState.RUNNING), None)

@@ -125,3 +125,10 @@ def test_waiting_names_the_stage() -> None:
     stages = (over, Stage(name=StageName.BUILD, state=StageState.RUNNING))
     found = commit_verdict(COMMIT, build=a_build(BuildState.RUNNING, stages=stages), status=None)
     assert found == Waiting("build 7: build")
+
+
+def test_a_branch_that_is_not_tracked_is_told_as_built_and_not_as_rolled_out() -> None:
+    skipped = Stage(name=StageName.PUBLISH, state=StageState.SKIPPED, detail="the realm tracks demo/example main")
+    found = commit_verdict(COMMIT, build=a_build(BuildState.SUCCEEDED, stages=(skipped,)), status=None)
+    assert isinstance(found, Verdict)
+    assert found.reason == "built, and not to be published: the realm tracks demo/example main"
