@@ -16,7 +16,10 @@ from schema.errors import ProcuratorError
 COMMANDS = {
     "completion": ("cli.commands.completion:command", "Print the completion script of a shell."),
     "down": ("cli.commands.down:command", "Stop the services that `pcr up` runs, and the VMs."),
+    "graph": ("cli.commands.graph:command", "Show how repositories depend on each other and on services."),
+    "init": ("cli.commands.init:command", "Write flake.nix and cluster.nix for a repository."),
     "rollout": ("cli.commands.rollout:command", "Follow rollouts."),
+    "scan": ("cli.commands.scan:command", "Show what is in a repository."),
     "status": ("cli.commands.status:command", "Show whether the cluster has converged, its VMs and workers."),
     "up": ("cli.commands.up:command", "Run all services of a cluster on this machine."),
     "vm": ("cli.commands.vm:command", "Look at VMs."),

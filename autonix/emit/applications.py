@@ -4,7 +4,8 @@ import shlex
 from dataclasses import dataclass, field
 
 from autonix.emit.recipes import Named
-from autonix.emit.words import distinct, dns_label, reason
+from autonix.emit.words import distinct, dns_label
+from autonix.explain import reason
 from autonix.findings import Analysis, Command, Container, Ecosystem, Finding, Port, Probe, Purpose, Variable
 from autonix.nixast import Node, Select, Str, Var
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from autonix.emit.recipes import Named
-from autonix.emit.words import dns_label, reason
+from autonix.emit.words import dns_label
+from autonix.explain import reason
 from autonix.findings import Analysis, Command, Ecosystem, Finding, Purpose
 from autonix.nixast import Binding, ListOf, Node, Op, Select, call, names, text
 

@@ -12,7 +12,8 @@ from autonix.emit.applications import Application, applications
 from autonix.emit.recipes import named_projects
 from autonix.emit.services import Login, setup_of
 from autonix.emit.wiring import Peer, Setting, environment, login_in
-from autonix.emit.words import dns_label, reason, reasons
+from autonix.emit.words import dns_label, reasons
+from autonix.explain import reason
 from autonix.findings import Analysis, Ecosystem
 from autonix.nixast import (
     AttrSet,

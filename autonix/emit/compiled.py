@@ -4,7 +4,8 @@ from typing import Final
 
 from autonix.emit.recipe import Recipe, Tree, because, fake_hash, identity, meta, source, tools
 from autonix.emit.toolchain import chosen
-from autonix.emit.words import reason, reasons
+from autonix.emit.words import reasons
+from autonix.explain import reason
 from autonix.findings import Group, Project
 from autonix.nixast import Apply, AttrSet, Binding, Commented, ListOf, Node, Path, Var, bind, call, names, text
 

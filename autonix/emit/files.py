@@ -6,12 +6,12 @@ written over; any other is a person's.
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from autonix.emit.cluster import cluster_tree
 from autonix.emit.flake import Inputs, flake_tree
-from autonix.findings import Analysis
+from autonix.findings import Analysis, Ecosystem
 from autonix.printer import comment_lines, show
 
 FLAKE: Final = "flake.nix"
@@ -34,6 +34,10 @@ class Generated:
 
 def generated(analysis: Analysis, inputs: Inputs | None = None) -> Generated:
     """The files for an analysis; the same analysis and inputs give the same bytes."""
+    # Our own files are a part of the tree once they are written, and must not change what we write.
+    analysis = replace(
+        analysis, projects=tuple(each for each in analysis.projects if each.ecosystem is not Ecosystem.NIX)
+    )
     cluster = cluster_tree(analysis)
     notes = ("Not in the cluster:", *(f"- {note}" for note in cluster.notes)) if cluster.notes else ()
     return Generated(

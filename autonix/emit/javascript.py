@@ -2,7 +2,8 @@
 
 from autonix.emit.recipe import Recipe, Tree, because, fake_hash, identity, meta, name_of, source, tools
 from autonix.emit.toolchain import Chosen, chosen
-from autonix.emit.words import below, reason
+from autonix.emit.words import below
+from autonix.explain import reason
 from autonix.findings import Project, Purpose
 from autonix.nixast import (
     Apply,

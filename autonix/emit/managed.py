@@ -4,7 +4,7 @@ from typing import Final
 
 from autonix.emit.recipe import Recipe, Tree, because, fake_hash, identity, meta, source, tools
 from autonix.emit.toolchain import chosen
-from autonix.emit.words import reason
+from autonix.explain import reason
 from autonix.findings import Ecosystem, Project
 from autonix.nixast import AttrSet, Binding, Commented, Inherit, Lambda, ListOf, Node, bind, call, names
 

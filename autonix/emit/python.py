@@ -2,7 +2,8 @@
 
 from autonix.emit.recipe import Recipe, Tree, because, identity, interpolated, meta, source
 from autonix.emit.toolchain import chosen
-from autonix.emit.words import python_name, reason, reasons, requirement_name, store_name
+from autonix.emit.words import python_name, reasons, requirement_name, store_name
+from autonix.explain import reason
 from autonix.findings import Dependency, Finding, Group, Project
 from autonix.nixast import (
     Apply,

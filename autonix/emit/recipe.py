@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from autonix.emit.words import below, reason, store_name
+from autonix.emit.words import below, store_name
+from autonix.explain import reason
 from autonix.findings import Analysis, Project
 from autonix.nixast import AttrSet, Binding, Commented, Node, Path, Str, bind, names, text
 

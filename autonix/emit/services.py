@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from autonix.explain import reason
 from autonix.findings import Service
 from autonix.nixast import AttrSet, Binding, Lines, ListOf, Node, Select, Var, bind, call, literal, names, text
 
@@ -42,8 +43,7 @@ def _versioned(service: Service, prefix: str, *, known: tuple[str, ...] = ()) ->
     major = _major(service)
     if not major or (known and major not in known) or service.version is None:
         return ()
-    why = f"{service.version.file}:{service.version.line} ({service.version.rule})"
-    return (bind("package", Select(Var("pkgs"), (f"{prefix}{major}",)), comment=why),)
+    return (bind("package", Select(Var("pkgs"), (f"{prefix}{major}",)), comment=reason(service.version)),)
 
 
 def _postgresql(service: Service, logins: tuple[Login, ...]) -> tuple[Binding, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from autonix.emit.services import Login, Setup
-from autonix.emit.words import reason
+from autonix.explain import reason
 from autonix.findings import Finding, Service, Variable
 from autonix.mapping.services import kind_of_scheme
 

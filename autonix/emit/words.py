@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from autonix.explain import reason
 from autonix.findings import Finding
 
 
@@ -38,11 +39,6 @@ def requirement_name(requirement: str) -> str:
     """The name at the head of a requirement such as `setuptools>=61` (PEP 508)."""
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
     return python_name(found[1]) if found else ""
-
-
-def reason(finding: Finding[Any]) -> str:
-    """Where a fact comes from: `package.json:3 (javascript.package.name)`."""
-    return f"{finding.file}:{finding.line} ({finding.rule})"
 
 
 def reasons(findings: Iterable[Finding[Any]]) -> str:

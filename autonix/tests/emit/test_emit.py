@@ -68,7 +68,7 @@ def test_no_secret_is_written_and_each_is_named() -> None:
 
 def test_what_is_not_in_the_cluster_is_told() -> None:
     text = generated(GOLDEN["python"]).cluster
-    assert "# - files (compose.yaml:10 (compose.image)): autonix knows no NixOS module for minio" in text
+    assert "# - files (compose.yaml:10 (compose.image, certain)): autonix knows no NixOS module for minio" in text
     assert "# - thing (thing.csproj): buildDotnetModule wants a deps.json" in generated(GOLDEN["dotnet"]).cluster
 
 

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 14a95d29fc674dcf994679fe4ec8e24486975d1884bd622ac94eeba57758c669
+# autonix: sha256 0f9a68b1840a0dd70b38387036df1ec5b75ba3320db2eedaad748e796b72fed8
 {
   description = "thing, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -37,7 +37,7 @@
       packages = {
         # CMakeLists.txt: a project of c, so stdenv with the hooks for CMakeLists.txt
         thing = pkgs.stdenv.mkDerivation {
-          # CMakeLists.txt:1 (c.name)
+          # CMakeLists.txt:1 (c.name, certain)
           pname = "thing";
           # CMakeLists.txt: it names none
           version = "0";

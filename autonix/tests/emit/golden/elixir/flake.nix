@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 9b25e9241e24e2df2fc0875c7fd36df1c23418cd6c85a2ecf2fa044d5e4bae7a
+# autonix: sha256 ed15abad9b23fbdd9ea1a5c046c60c8528c4d2b6a33b58ae19bcbf9ffff8b16a
 {
   description = "thing, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -39,7 +39,7 @@
         thing = pkgs.beamPackages.mixRelease (
           lib.fix (
             final: {
-              # mix.exs:1 (elixir.name)
+              # mix.exs:1 (elixir.name, certain)
               pname = "thing";
               # mix.exs: it names none
               version = "0";

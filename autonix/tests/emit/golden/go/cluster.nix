@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 129b843b94ce941ab29966db01a345e0b44c522c8a4d66ff358fad044ab59896
+# autonix: sha256 9b110a2c968677dda0953b9b7c7513cf78186060af1b2d9c95bf4db98f91d7c2
 {
   nixpkgs,
   procurator,
@@ -17,11 +17,11 @@ in
 {
   cluster = "ledger";
   vms = {
-    # backend/go.mod, started by backend/main.go:1 (go.main)
+    # backend/go.mod, started by backend/main.go:1 (go.main, certain)
     example-org-ledger =
       let
         env = {
-          # .env.example:1 (env.example)
+          # .env.example:1 (env.example, certain)
           DB_HOST = "mysql";
         };
       in
@@ -30,9 +30,9 @@ in
         cpu = 1;
         memoryMb = 512;
         network = {
-          # mysql: compose.yaml:10 (compose.image)
+          # mysql: compose.yaml:10 (compose.image, certain)
           connect = [ "mysql:3306" ];
-          # backend/Dockerfile:7 (docker.expose)
+          # backend/Dockerfile:7 (docker.expose, certain)
           ports = [
             {
               name = "tcp-8081";
@@ -40,7 +40,7 @@ in
             }
           ];
         };
-        # backend/Dockerfile:7 (docker.expose)
+        # backend/Dockerfile:7 (docker.expose, certain)
         health.checks = [
           {
             type = "tcp";
@@ -57,7 +57,7 @@ in
               after = [ "network-online.target" ];
               environment = env;
               path = [ packages.example-org-ledger ];
-              # backend/main.go:1 (go.main)
+              # backend/main.go:1 (go.main, certain)
               script = "export HOME=/var/lib/example-org-ledger\nexec ${packages.example-org-ledger}/bin/ledger\n";
               serviceConfig = {
                 DynamicUser = true;
@@ -69,7 +69,7 @@ in
           }
         );
       };
-    # the image mysql: compose.yaml:10 (compose.image)
+    # the image mysql: compose.yaml:10 (compose.image, certain)
     mysql = {
       # autonix' default for mysql.
       cpu = 1;

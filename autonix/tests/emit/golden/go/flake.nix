@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 85e0e854919b8e82df1a84b92aa885a7d39f39f593947e848ec364f27a4f6381
+# autonix: sha256 b4e84e88b56f07d2d4dc7aaba9645f65b964a01e07b1bbbb7995ffbd69229f2e
 {
   description = "ledger, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -37,15 +37,15 @@
       packages = {
         # backend/go.mod: a project of go, so buildGoModule
         example-org-ledger = pkgs.buildGoModule.override {
-          # backend/go.mod:3 (go.mod.go)
+          # backend/go.mod:3 (go.mod.go, certain)
           go = pkgs.go_1_22 or pkgs.go;
         } {
-          # backend/go.mod:1 (go.mod.module)
+          # backend/go.mod:1 (go.mod.module, certain)
           pname = "example.org-ledger";
           # backend/go.mod: it names none
           version = "0";
           src = ./backend;
-          # what go.sum names, as backend/go.mod:5 (go.mod.require) says: the first build prints the hash to write here
+          # what go.sum names, as backend/go.mod:5 (go.mod.require, certain) says: the first build prints the hash to write here
           vendorHash = lib.fakeHash;
           meta = { mainProgram = "ledger"; };
         };
@@ -58,7 +58,7 @@
     {
       packages.${system} = packages // { default = packages.example-org-ledger; };
       apps.${system} = {
-        # backend/main.go:1 (go.main)
+        # backend/main.go:1 (go.main, certain)
         ledger = {
           type = "app";
           program = "${packages.example-org-ledger}/bin/ledger";
@@ -82,7 +82,7 @@
         # backend/go.mod: go
         example-org-ledger = pkgs.mkShell {
           packages = [
-            # backend/go.mod:3 (go.mod.go)
+            # backend/go.mod:3 (go.mod.go, certain)
             pkgs.go_1_22 or pkgs.go
             pkgs.gopls
           ];
@@ -90,7 +90,7 @@
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # backend/go.mod:3 (go.mod.go)
+            # backend/go.mod:3 (go.mod.go, certain)
             pkgs.go_1_22 or pkgs.go
             pkgs.gopls
           ];

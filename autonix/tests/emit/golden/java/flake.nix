@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 c28f2af632650c91ed63b46c156898e12c96ef641adca8cb04ff2d70f2f7c3e8
+# autonix: sha256 66f23c971d2adc10bd6a7773fb978fac132a93d0a980edc8711c0096db3f7bc5
 {
   description = "thing, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -37,7 +37,7 @@
       packages = {
         # pom.xml: a project of java, so nixpkgs' builder for it
         thing = pkgs.maven.buildMavenPackage {
-          # pom.xml:1 (java.name)
+          # pom.xml:1 (java.name, certain)
           pname = "thing";
           # pom.xml: it names none
           version = "0";

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 0a6190f6546abec5ef0a30fcff59ac02e60a3b04576a50d7745717bbea8d2e26
+# autonix: sha256 791288a5144a66b09280ba778bdd4be630793a27dfcd05ae664e82d9fd3c179b
 {
   description = "shop, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -35,13 +35,13 @@
         }
       );
       packages = {
-        # package.json: a project of javascript, so the builder for its lock file, pnpm-lock.yaml:1 (javascript.pnpm.lock)
-        # pnpm: package.json:4 (javascript.package.manager)
+        # package.json: a project of javascript, so the builder for its lock file, pnpm-lock.yaml:1 (javascript.pnpm.lock, certain)
+        # pnpm: package.json:4 (javascript.package.manager, certain)
         corner-shop = pkgs.stdenv.mkDerivation (
           final: {
-            # package.json:2 (javascript.package.name)
+            # package.json:2 (javascript.package.name, certain)
             pname = "corner-shop";
-            # package.json:3 (javascript.package.version)
+            # package.json:3 (javascript.package.version, certain)
             version = "0.3.1";
             src = ./.;
             pnpmDeps = pkgs.fetchPnpmDeps {
@@ -76,27 +76,27 @@
       checks.${system} = {
         # It builds.
         corner-shop = packages.corner-shop;
-        # package.json:9 (javascript.package.scripts)
+        # package.json:9 (javascript.package.scripts, certain)
         corner-shop-test = checked packages.corner-shop [ ] "npm run test";
-        # package.json:10 (javascript.package.scripts)
+        # package.json:10 (javascript.package.scripts, certain)
         corner-shop-lint-types = checked packages.corner-shop [ ] "npm run lint:types";
       };
       devShells.${system} = {
         # package.json: javascript
         corner-shop = pkgs.mkShell {
           packages = [
-            # package.json:12 (javascript.package.engines)
+            # package.json:12 (javascript.package.engines, certain)
             pkgs.nodejs_20 or pkgs.nodejs
-            # package.json:4 (javascript.package.manager)
+            # package.json:4 (javascript.package.manager, certain)
             pkgs.pnpm
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # package.json:12 (javascript.package.engines)
+            # package.json:12 (javascript.package.engines, certain)
             pkgs.nodejs_20 or pkgs.nodejs
-            # package.json:4 (javascript.package.manager)
+            # package.json:4 (javascript.package.manager, certain)
             pkgs.pnpm
           ];
         };

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 f7aad07b177904dae3dca467da78ccd55f215fb04c99bbe24e625854026a9e44
+# autonix: sha256 3b8700d0134e9e23ced7085b69d20ec6f71eac027ccab2823a9279471a6a55d8
 {
   nixpkgs,
   procurator,
@@ -17,15 +17,15 @@ in
 {
   cluster = "shop";
   vms = {
-    # package.json, started by package.json:8 (javascript.package.scripts)
+    # package.json, started by package.json:8 (javascript.package.scripts, certain)
     corner-shop = {
       # A default; nothing here says how much it needs.
       cpu = 1;
       memoryMb = 512;
       network = {
-        # mongo: compose.yaml:10 (compose.image); rabbit: compose.yaml:10 (compose.image)
+        # mongo: compose.yaml:10 (compose.image, certain); rabbit: compose.yaml:10 (compose.image, certain)
         connect = [ "mongo:27017" "rabbit:5672" ];
-        # Dockerfile:8 (docker.expose)
+        # Dockerfile:8 (docker.expose, certain)
         ports = [
           {
             name = "tcp-3000";
@@ -33,7 +33,7 @@ in
           }
         ];
       };
-      # Dockerfile:8 (docker.expose)
+      # Dockerfile:8 (docker.expose, certain)
       health.checks = [
         {
           type = "tcp";
@@ -48,7 +48,7 @@ in
             wants = [ "network-online.target" ];
             after = [ "network-online.target" ];
             path = [ packages.corner-shop ] ++ runtimes.corner-shop;
-            # package.json:8 (javascript.package.scripts)
+            # package.json:8 (javascript.package.scripts, certain)
             script = ''
               export HOME=/var/lib/corner-shop
               exec npm run start
@@ -64,7 +64,7 @@ in
         }
       );
     };
-    # the image mongodb: compose.yaml:10 (compose.image)
+    # the image mongodb: compose.yaml:10 (compose.image, certain)
     mongo = {
       # autonix' default for mongodb.
       cpu = 1;
@@ -95,7 +95,7 @@ in
         }
       );
     };
-    # the image rabbitmq: compose.yaml:10 (compose.image)
+    # the image rabbitmq: compose.yaml:10 (compose.image, certain)
     rabbit = {
       # autonix' default for rabbitmq.
       cpu = 1;

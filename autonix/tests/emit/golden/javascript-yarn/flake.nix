@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 e1575e6edaadf0f0da9e7248ce78e01069be6a34fb9e040d102c15f8c23a1318
+# autonix: sha256 2ab51d285bf68d306455845d7806c7dc0f4e21f64da22ab13d387e43ccaafd39
 {
   description = "shop, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -35,12 +35,12 @@
         }
       );
       packages = {
-        # package.json: a project of javascript, so the builder for its lock file, yarn.lock:1 (javascript.yarn.lock)
-        # yarn: package.json:4 (javascript.package.manager)
+        # package.json: a project of javascript, so the builder for its lock file, yarn.lock:1 (javascript.yarn.lock, certain)
+        # yarn: package.json:4 (javascript.package.manager, certain)
         corner-shop = pkgs.stdenv.mkDerivation {
-          # package.json:2 (javascript.package.name)
+          # package.json:2 (javascript.package.name, certain)
           pname = "corner-shop";
-          # package.json:3 (javascript.package.version)
+          # package.json:3 (javascript.package.version, certain)
           version = "0.3.1";
           src = ./.;
           yarnOfflineCache = pkgs.fetchYarnDeps {
@@ -67,27 +67,27 @@
       checks.${system} = {
         # It builds.
         corner-shop = packages.corner-shop;
-        # package.json:9 (javascript.package.scripts)
+        # package.json:9 (javascript.package.scripts, certain)
         corner-shop-test = checked packages.corner-shop [ ] "npm run test";
-        # package.json:10 (javascript.package.scripts)
+        # package.json:10 (javascript.package.scripts, certain)
         corner-shop-lint-types = checked packages.corner-shop [ ] "npm run lint:types";
       };
       devShells.${system} = {
         # package.json: javascript
         corner-shop = pkgs.mkShell {
           packages = [
-            # package.json:12 (javascript.package.engines)
+            # package.json:12 (javascript.package.engines, certain)
             pkgs.nodejs_20 or pkgs.nodejs
-            # package.json:4 (javascript.package.manager)
+            # package.json:4 (javascript.package.manager, certain)
             pkgs.yarn
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # package.json:12 (javascript.package.engines)
+            # package.json:12 (javascript.package.engines, certain)
             pkgs.nodejs_20 or pkgs.nodejs
-            # package.json:4 (javascript.package.manager)
+            # package.json:4 (javascript.package.manager, certain)
             pkgs.yarn
           ];
         };

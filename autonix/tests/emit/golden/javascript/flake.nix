@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 87448a89c0780065e31edf617453e43923e4f201652120e8fce23bac5a71d22f
+# autonix: sha256 2fe3a2828f06ff8d2c7068dd5bf6fbf66db65779153c35730177874469d4c0cd
 {
   description = "shop, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -35,15 +35,15 @@
         }
       );
       packages = {
-        # package.json: a project of javascript, so the builder for its lock file, package-lock.json:1 (javascript.npm.lock)
-        # npm: package.json:4 (javascript.package.manager)
+        # package.json: a project of javascript, so the builder for its lock file, package-lock.json:1 (javascript.npm.lock, certain)
+        # npm: package.json:4 (javascript.package.manager, certain)
         corner-shop = pkgs.buildNpmPackage {
-          # package.json:2 (javascript.package.name)
+          # package.json:2 (javascript.package.name, certain)
           pname = "corner-shop";
-          # package.json:3 (javascript.package.version)
+          # package.json:3 (javascript.package.version, certain)
           version = "0.3.1";
           src = ./.;
-          # package.json:12 (javascript.package.engines)
+          # package.json:12 (javascript.package.engines, certain)
           nodejs = pkgs.nodejs_20 or pkgs.nodejs;
           # the lock file has the hashes, so no other is needed
           npmDeps = pkgs.importNpmLock { npmRoot = ./.; };
@@ -61,23 +61,23 @@
       checks.${system} = {
         # It builds.
         corner-shop = packages.corner-shop;
-        # package.json:9 (javascript.package.scripts)
+        # package.json:9 (javascript.package.scripts, certain)
         corner-shop-test = checked packages.corner-shop [ ] "npm run test";
-        # package.json:10 (javascript.package.scripts)
+        # package.json:10 (javascript.package.scripts, certain)
         corner-shop-lint-types = checked packages.corner-shop [ ] "npm run lint:types";
       };
       devShells.${system} = {
         # package.json: javascript
         corner-shop = pkgs.mkShell {
           packages = [
-            # package.json:12 (javascript.package.engines)
+            # package.json:12 (javascript.package.engines, certain)
             pkgs.nodejs_20 or pkgs.nodejs
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # package.json:12 (javascript.package.engines)
+            # package.json:12 (javascript.package.engines, certain)
             pkgs.nodejs_20 or pkgs.nodejs
           ];
         };

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 82e6485dd89b7f3c3eb45d9539cb922970336a6c8fb3f1c2c5f6cd1058c435ee
+# autonix: sha256 f46f236325fef270a7bd63af42181206813a75497ac26733cc5954e3eb615204
 {
   description = "thing, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -37,7 +37,7 @@
       packages = {
         # composer.json: a project of php, so nixpkgs' builder for it
         thing = pkgs.php.buildComposerProject2 {
-          # composer.json:1 (php.name)
+          # composer.json:1 (php.name, certain)
           pname = "thing";
           # composer.json: it names none
           version = "0";

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 14fe66921413d2fc123a99f1607ee9611c250595b3b8726342fdd8521ce4f818
+# autonix: sha256 0aa73517ba6e8ca99c3b0d142fab8fca4034fc4887b91a6aa00b96391b876c67
 {
   nixpkgs,
   procurator,
@@ -17,13 +17,13 @@ in
 {
   cluster = "guestbook";
   vms = {
-    # requirements.txt, started by Procfile:1 (procfile.process)
+    # requirements.txt, started by Procfile:1 (procfile.process, certain)
     guestbook = {
       # A default; nothing here says how much it needs.
       cpu = 1;
       memoryMb = 512;
       network = {
-        # Procfile:1 (procfile.port)
+        # Procfile:1 (procfile.port, certain)
         ports = [
           {
             name = "tcp-5000";
@@ -31,7 +31,7 @@ in
           }
         ];
       };
-      # Procfile:1 (procfile.port)
+      # Procfile:1 (procfile.port, certain)
       health.checks = [
         {
           type = "tcp";
@@ -45,7 +45,7 @@ in
             wants = [ "network-online.target" ];
             after = [ "network-online.target" ];
             path = [ packages.guestbook ];
-            # Procfile:1 (procfile.process)
+            # Procfile:1 (procfile.process, certain)
             script = ''
               export HOME=/var/lib/guestbook
               gunicorn app:app

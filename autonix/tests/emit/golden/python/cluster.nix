@@ -1,9 +1,9 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 45da23addc8960623910a3a43ceb774c0a7e9a3f449578610cb752363932ad3e
+# autonix: sha256 05ad40b43a805a15f56987cc8f85f66c8460b878e768c315682941864360f2fc
 # Not in the cluster:
-# - files (compose.yaml:10 (compose.image)): autonix knows no NixOS module for minio
+# - files (compose.yaml:10 (compose.image, certain)): autonix knows no NixOS module for minio
 # - api: SECRET_KEY must be set by hand
-# - api: what compose.yaml:12 (compose.volumes) mounts at /data has no volume here
+# - api: what compose.yaml:12 (compose.volumes, certain) mounts at /data has no volume here
 {
   nixpkgs,
   procurator,
@@ -21,15 +21,15 @@ in
 {
   cluster = "todo";
   vms = {
-    # pyproject.toml, started by Dockerfile:9 (docker.cmd)
+    # pyproject.toml, started by Dockerfile:9 (docker.cmd, certain)
     api =
       let
         env = {
-          # compose.yaml:6 (compose.env)
+          # compose.yaml:6 (compose.env, certain)
           DATABASE_URL = "postgresql+asyncpg://todo@db:5432/todos";
-          # .env.example:3 (env.example)
+          # .env.example:3 (env.example, certain)
           LOG_LEVEL = "info";
-          # compose.yaml:7 (compose.env)
+          # compose.yaml:7 (compose.env, certain)
           REDIS_URL = "redis://cache:6379/0";
         };
       in
@@ -38,9 +38,9 @@ in
         cpu = 1;
         memoryMb = 512;
         network = {
-          # cache: compose.yaml:10 (compose.image); db: compose.yaml:10 (compose.image)
+          # cache: compose.yaml:10 (compose.image, certain); db: compose.yaml:10 (compose.image, certain)
           connect = [ "cache:6379" "db:5432" ];
-          # compose.yaml:5 (compose.ports)
+          # compose.yaml:5 (compose.ports, certain)
           ports = [
             {
               name = "tcp-8000";
@@ -49,7 +49,7 @@ in
             }
           ];
         };
-        # compose.yaml:9 (compose.healthcheck)
+        # compose.yaml:9 (compose.healthcheck, certain)
         health.checks = [
           {
             type = "http";
@@ -67,7 +67,7 @@ in
               after = [ "network-online.target" ];
               environment = env;
               path = [ packages.todo-api ] ++ runtimes.todo-api;
-              # Dockerfile:9 (docker.cmd)
+              # Dockerfile:9 (docker.cmd, certain)
               script = ''
                 export HOME=/var/lib/api
                 exec uvicorn todo.main:app --host ::
@@ -82,7 +82,7 @@ in
           }
         );
       };
-    # the image redis: compose.yaml:10 (compose.image)
+    # the image redis: compose.yaml:10 (compose.image, certain)
     cache = {
       # autonix' default for redis.
       cpu = 1;
@@ -118,7 +118,7 @@ in
         }
       );
     };
-    # the image postgresql: compose.yaml:10 (compose.image)
+    # the image postgresql: compose.yaml:10 (compose.image, certain)
     db = {
       # autonix' default for postgresql.
       cpu = 1;
@@ -143,7 +143,7 @@ in
         { pkgs, ... }: {
           services.postgresql = {
             enable = true;
-            # compose.yaml:10 (compose.image.tag)
+            # compose.yaml:10 (compose.image.tag, certain)
             package = pkgs.postgresql_16;
             enableTCPIP = true;
             # No password: only the VMs whose `connect` names this one reach it.

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 12825d30307d43a0f73f2d9f916c7623885fedb750383b0ee72f618ea770fe12
+# autonix: sha256 4f979a833b50e527e68a33bb1a45c00a6f46c021b76df6d24df18c6e9b433f1b
 {
-  # pyproject.toml:4 (python.pep621.description)
+  # pyproject.toml:4 (python.pep621.description, certain)
   description = "A \"to do\" list for \${everyone}";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   # Procurator's nix/ directory: lib/ and modules/ are in it.
@@ -37,27 +37,27 @@
       );
       packages = {
         # pyproject.toml: a project of python, so buildPythonApplication
-        # uv: uv.lock:1 (python.uv.lock)
+        # uv: uv.lock:1 (python.uv.lock, certain)
         todo-api =
           let
-            # pyproject.toml:5 (python.pep621.requires-python)
+            # pyproject.toml:5 (python.pep621.requires-python, certain)
             python = pkgs.python312 or pkgs.python3;
           in
           python.pkgs.buildPythonApplication {
-            # pyproject.toml:2 (python.pep621.name)
+            # pyproject.toml:2 (python.pep621.name, certain)
             pname = "todo-api";
-            # pyproject.toml:3 (python.pep621.version)
+            # pyproject.toml:3 (python.pep621.version, certain)
             version = "1.4.0";
             pyproject = true;
             src = ./.;
-            # pyproject.toml:30 (python.pep621.build-system)
+            # pyproject.toml:30 (python.pep621.build-system, certain)
             build-system = present python.pkgs [ "hatchling" ];
-            # pyproject.toml:8 (python.pep621.dependencies) and 2 more
+            # pyproject.toml:8 (python.pep621.dependencies, certain) and 2 more
             dependencies = present python.pkgs [ "fastapi" "uvicorn" "ruamel-yaml" ];
             # nixpkgs has one version of each package, so bounds are not held
             pythonRelaxDeps = true;
             meta = {
-              # pyproject.toml:4 (python.pep621.description)
+              # pyproject.toml:4 (python.pep621.description, certain)
               description = "A \"to do\" list for \${everyone}";
               mainProgram = "todo-api";
             };
@@ -75,7 +75,7 @@
     {
       packages.${system} = packages // { default = packages.todo-api; };
       apps.${system} = {
-        # pyproject.toml:20 (python.pep621.scripts)
+        # pyproject.toml:20 (python.pep621.scripts, certain)
         todo-api = {
           type = "app";
           program = "${packages.todo-api}/bin/todo-api";
@@ -84,7 +84,7 @@
       checks.${system} = {
         # It builds.
         todo-api = packages.todo-api;
-        # Makefile:4 (tasks.make.target)
+        # Makefile:4 (tasks.make.target, certain)
         todo-api-test = checked
           packages.todo-api
           ([ pkgs.gnumake ] ++ present (pkgs.python312 or pkgs.python3).pkgs [ "pytest" "pytest-asyncio" ])
@@ -94,18 +94,18 @@
         # pyproject.toml: python
         todo-api = pkgs.mkShell {
           packages = [
-            # pyproject.toml:5 (python.pep621.requires-python)
+            # pyproject.toml:5 (python.pep621.requires-python, certain)
             pkgs.python312 or pkgs.python3
-            # uv.lock:1 (python.uv.lock)
+            # uv.lock:1 (python.uv.lock, certain)
             pkgs.uv
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # pyproject.toml:5 (python.pep621.requires-python)
+            # pyproject.toml:5 (python.pep621.requires-python, certain)
             pkgs.python312 or pkgs.python3
-            # uv.lock:1 (python.uv.lock)
+            # uv.lock:1 (python.uv.lock, certain)
             pkgs.uv
           ];
         };

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 c6cf31cd8be51e3a1b9fb1c61fe43f96b03f4ed228e0e39299d39381086df471
+# autonix: sha256 fc858b2c6acf152af06cac131f2c32b467ff21016cfef3d7feb30c8fb5f59157
 {
   nixpkgs,
   procurator,
@@ -17,7 +17,7 @@ in
 {
   cluster = "ferry";
   vms = {
-    # crates/server/Cargo.toml, started by crates/server/Cargo.toml:1 (rust.bin)
+    # crates/server/Cargo.toml, started by crates/server/Cargo.toml:1 (rust.bin, certain)
     server = {
       # A default; nothing here says how much it needs.
       cpu = 1;
@@ -29,7 +29,7 @@ in
             wants = [ "network-online.target" ];
             after = [ "network-online.target" ];
             path = [ packages.server ];
-            # crates/server/Cargo.toml:1 (rust.bin)
+            # crates/server/Cargo.toml:1 (rust.bin, certain)
             script = "export HOME=/var/lib/server\nexec ${packages.server}/bin/server\n";
             serviceConfig = {
               DynamicUser = true;

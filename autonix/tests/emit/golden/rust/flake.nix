@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 aa4714bf1f9209658f622fb0dfbd34a4cdd904369e1d4891feaee4412085ba92
+# autonix: sha256 21f37a66851b9b491e9d068b93900aa9e94bbb80d604b33169f2b4070c8708b5
 {
   description = "ferry, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -37,12 +37,12 @@
       packages = {
         # crates/server/Cargo.toml: a project of rust, so buildRustPackage
         server = pkgs.rustPlatform.buildRustPackage {
-          # crates/server/Cargo.toml:2 (rust.package.name)
+          # crates/server/Cargo.toml:2 (rust.package.name, certain)
           pname = "server";
-          # Cargo.toml:5 (rust.workspace.version)
+          # Cargo.toml:5 (rust.workspace.version, certain)
           version = "0.9.0";
           src = ./.;
-          # Cargo.lock:1 (rust.cargo.lock)
+          # Cargo.lock:1 (rust.cargo.lock, certain)
           cargoLock = {
             lockFile = ./Cargo.lock;
             # git dependencies are pinned by their commit
@@ -60,7 +60,7 @@
     {
       packages.${system} = packages // { default = packages.server; };
       apps.${system} = {
-        # crates/server/Cargo.toml:1 (rust.bin)
+        # crates/server/Cargo.toml:1 (rust.bin, certain)
         server = {
           type = "app";
           program = "${packages.server}/bin/server";
@@ -81,14 +81,14 @@
         # crates/server/Cargo.toml: rust
         server = pkgs.mkShell {
           packages = [
-            # rust-toolchain.toml:2 (rust.toolchain.channel) pins 1.78.0: rustup reads it
+            # rust-toolchain.toml:2 (rust.toolchain.channel, certain) pins 1.78.0: rustup reads it
             pkgs.rustup
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # rust-toolchain.toml:2 (rust.toolchain.channel) pins 1.78.0: rustup reads it
+            # rust-toolchain.toml:2 (rust.toolchain.channel, certain) pins 1.78.0: rustup reads it
             pkgs.rustup
           ];
         };

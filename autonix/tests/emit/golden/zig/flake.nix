@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 20e5fc74d190b4ff86a2fbd9b9278d6c003e4500c8d6c9175b22cfa46a748809
+# autonix: sha256 487fde0ed3359982cf272c74802a2b4b5eea17cd0e48706ac5a0d42da7132e61
 {
   description = "thing, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -37,7 +37,7 @@
       packages = {
         # build.zig.zon: a project of zig, so nixpkgs' builder for it
         thing = pkgs.stdenv.mkDerivation {
-          # build.zig.zon:1 (zig.name)
+          # build.zig.zon:1 (zig.name, certain)
           pname = "thing";
           # build.zig.zon: it names none
           version = "0";
