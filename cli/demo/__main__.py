@@ -85,7 +85,7 @@ class Demo:
                     await trio.sleep_forever()
         finally:
             with trio.CancelScope(shield=True):
-                say("stopping the VMs (10 s for one that is still booting)")
+                say("stopping the VMs (it may take 10 s)")
                 await stop_vms(self.workspace.state, environ=os.environ, say=say)
 
     @asynccontextmanager
