@@ -4,14 +4,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from ci_service.pipeline import branch_of, is_unchanged
 from ci_service.store import Reservation
 from schema.blueprint import Blueprint
 from schema.builds import Build
-from schema.canonical import Sealed
+from schema.canonical import Sealed, explain_validation
 from schema.errors import Conflict, Stale
 from schema.generation import intent_of, sign_publish
 from schema.interfaces import Master
+from schema.names import printable
 from schema.origin import Origin
 from schema.signing import SecretKey
 from schema.status import ClusterStatus
@@ -25,23 +28,29 @@ NUMBER_TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """Whether a build's branch is the one that the realm tracks, in words where it is not."""
+    """The origin that a build publishes for, or in words why its branch is not the one that the realm tracks."""
 
-    origin: Origin
+    origin: Origin | None
     reason: str = ""
 
 
 def tracking_of(build: Build, *, status: ClusterStatus, default_branch: str) -> Tracking:
-    """While the realm tracks no origin, a repository's default branch counts as tracked (DESIGN §1)."""
-    origin = Origin(repository=build.repository, branch=branch_of(build.ref))
-    if status.origin is not None:
-        tracked = status.origin
-        if (tracked.repository, tracked.branch) == (origin.repository, origin.branch):
+    """While the realm tracks no origin, a repository's default branch counts as tracked (DESIGN §1).
+
+    git takes more names for a branch than a realm can track: such a branch is built, and no error.
+    """
+    branch, tracked = branch_of(build.ref), status.origin
+    if tracked is not None:
+        if (tracked.repository, tracked.branch) == (build.repository, branch):
             return Tracking(tracked)
-        return Tracking(origin, f"the realm tracks {tracked}; this is {origin}")
-    if origin.branch == default_branch:
-        return Tracking(origin)
-    return Tracking(origin, f"only the default branch {default_branch!r} publishes; this is {origin.branch!r}")
+        return Tracking(None, f"the realm tracks {tracked}; this is {build.repository} {printable(branch)}")
+    if branch != default_branch:
+        said = f"only the default branch {printable(default_branch)!r} publishes; this is {printable(branch)!r}"
+        return Tracking(None, said)
+    try:
+        return Tracking(Origin(repository=build.repository, branch=branch))
+    except ValidationError as error:
+        return Tracking(None, f"the branch {printable(branch)!r} cannot be tracked: {explain_validation(error)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,7 @@ class Runner:
             async with self.open_master() as master:
                 status = await master.get_cluster_status()
                 tracking = tracking_of(run.build, status=status, default_branch=default_branch)
-                if tracking.reason:
+                if tracking.origin is None:
                     await run.keep(
                         pipeline.not_published(
                             run.build, BuildState.SUCCEEDED, now_ms=self.now_ms(), detail=tracking.reason

@@ -97,6 +97,7 @@ def test_a_realm_tracks_one_origin() -> None:
     status = a_status(origin=an_origin(repository="team/cluster", path="deploy"))
     assert "team/cluster" in tracking_of(a_build(), status=status, default_branch="main").reason
     mine = tracking_of(a_build(repository="team/cluster"), status=status, default_branch="x")
+    assert mine.origin is not None
     assert (mine.reason, mine.origin.path) == ("", "deploy")
 
 
@@ -105,3 +106,13 @@ def test_equal_content_is_published_again_only_if_it_did_not_succeed() -> None:
     assert not pipeline.is_unchanged(a_generation(), "c" * 64)
     assert not pipeline.is_unchanged(a_generation(state=RolloutState.ROLLED_BACK), "b" * 64)
     assert not pipeline.is_unchanged(None, "b" * 64)
+
+
+@pytest.mark.parametrize("branch", ["feature#1", "fix@home", "ünï", "a'b\"c", "-h", "a;$(touch x)", "x" * 300])
+def test_a_branch_by_any_name_that_git_takes_is_built_and_not_published(branch: str) -> None:
+    build, tracked = a_build(ref=f"refs/heads/{branch}"), a_status(origin=an_origin())
+    assert "the realm tracks" in tracking_of(build, status=tracked, default_branch="main").reason
+    assert "only the default branch" in tracking_of(build, status=a_status(), default_branch="main").reason
+    found = tracking_of(build, status=a_status(), default_branch=branch)
+    assert found.origin is None
+    assert "cannot be tracked" in found.reason
