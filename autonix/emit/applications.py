@@ -13,6 +13,7 @@ INTERPRETED = (Ecosystem.PYTHON, Ecosystem.JAVASCRIPT)
 """Their commands name scripts and modules, which the package has; a container's paths of programs it has not."""
 
 
+_DJANGO_PORT = 8000
 NO_CONTAINER: tuple[Container | None, ...] = (None,)
 
 
@@ -106,20 +107,40 @@ def _start(named: Named, container: Container | None, analysis: Analysis) -> Sta
     if named.recipe.package is None:
         return None
     if container is not None and container.command is not None:
-        text = _container_text(container.command.value, named)
+        words = container.command.value
+        program = words[0].rpartition("/")[2] if words else ""
+        if program in named.recipe.programs and not any(character.isspace() for character in program):
+            return Start(_program(named, program, words[1:]), reason(container.command))
+        text = _container_text(words, named)
         if text is not None:
             return Start(Str((f"exec {text}\n",)), reason(container.command))
     scripted = _scripted(named, analysis)
     if scripted is not None:
         return scripted
+    django = _django(named)
+    if django is not None:
+        return django
     programs = named.recipe.programs
     own = [name for name in programs if len(programs) == 1 or dns_label(name) == named.name]
     serves = container is not None or named.project.ports or named.project.frameworks
     if own and serves:
         entry = next(each for each in named.project.entry_points if each.value.name == own[0])
-        package: Node = Select(Var("packages"), (named.name,))
-        return Start(Str(("exec ", package, f"/bin/{shlex.quote(own[0])}\n")), reason(entry))
+        return Start(_program(named, own[0]), reason(entry))
     return None
+
+
+def _program(named: Named, program: str, arguments: tuple[str, ...] = ()) -> Str:
+    package: Node = Select(Var("packages"), (named.name,))
+    return Str(("exec ", package, f"/bin/{shlex.join((program, *arguments))}\n"))
+
+
+def _django(named: Named) -> Start | None:
+    """Sources with a `manage.py` and no other way to start them."""
+    entry = next((each for each in named.project.entry_points if each.value.target == "manage.py"), None)
+    if entry is None or not named.recipe.home:
+        return None
+    because = f"{reason(entry)}: Django's own server, as nothing names another"
+    return Start(Str((f"exec python manage.py runserver 0.0.0.0:{_DJANGO_PORT}\n",)), because)
 
 
 def _scripted(named: Named, analysis: Analysis) -> Start | None:

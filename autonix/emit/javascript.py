@@ -24,6 +24,9 @@ from autonix.nixast import (
     text,
 )
 
+BERRY = {"6": "yarn-berry_3", "8": "yarn-berry_4"}
+"""The version of a berry lock file (`__metadata.version`) and the yarn of nixpkgs that reads it."""
+
 SHELL_TOOLS = {"pnpm": "pnpm", "yarn": "yarn", "bun": "bun"}
 
 
@@ -45,11 +48,14 @@ def javascript_recipe(project: Project, tree: Tree) -> Recipe:
             package = _npm(project, owner, common, node, is_built=built, why=why)
         case "yarn" if owner.lock.value.format in ("", "1"):
             package = _yarn(owner, common, node, is_built=built)
+        case "yarn" if owner.lock.value.format in BERRY:
+            package = _berry(common, node, BERRY[owner.lock.value.format], is_built=built)
+            home = "lib/app"
         case "pnpm":
             package = _pnpm(common, node, is_built=built)
             home = "lib/app"
         case tool:
-            return Recipe(None, "", shell, refusal=f"nixpkgs has no builder for the lock file of {tool}")
+            return Recipe(None, "", shell, refusal=f"nixpkgs has no builder for this lock file of {tool}")
     return Recipe(
         package=package,
         because=because(project, "the builder for its lock file, " + reason(owner.lock)),
@@ -90,6 +96,24 @@ def _yarn(owner: Project, common: tuple[Binding, ...], node: Chosen, *, is_built
     return call("pkgs.stdenv.mkDerivation", AttrSet(arguments))
 
 
+def _berry(common: tuple[Binding, ...], node: Chosen, yarn: str, *, is_built: bool) -> Node:
+    fetched = AttrSet((Inherit(("src",), Var("final")), fake_hash("hash", "what yarn.lock names")))
+    arguments = (
+        *common,
+        bind("offlineCache", call(f"pkgs.{yarn}.fetchYarnBerryDeps", fetched)),
+        bind("nativeBuildInputs", ListOf((node.node, *tools(yarn, f"{yarn}.yarnBerryConfigHook")))),
+        *_phases("yarn run build" if is_built else ""),
+    )
+    return Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", AttrSet(arguments)),))
+
+
+def _phases(build: str) -> tuple[Binding, Binding]:
+    """The whole tree is the package, as a start command needs its node_modules."""
+    built = f"runHook preBuild\n{build}\nrunHook postBuild\n" if build else "runHook preBuild\nrunHook postBuild\n"
+    installed = "runHook preInstall\nmkdir -p $out/lib/app\ncp -r . $out/lib/app\nrunHook postInstall\n"
+    return bind("buildPhase", Lines(built)), bind("installPhase", Lines(installed))
+
+
 def _pnpm(common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:
     fetched = AttrSet(
         (
@@ -98,13 +122,10 @@ def _pnpm(common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:
             fake_hash("hash", "what pnpm-lock.yaml names"),
         )
     )
-    build = "runHook preBuild\n" + ("pnpm run build\n" if is_built else "") + "runHook postBuild\n"
-    install = "runHook preInstall\nmkdir -p $out/lib/app\ncp -r . $out/lib/app\nrunHook postInstall\n"
     arguments = (
         *common,
         bind("pnpmDeps", call("pkgs.fetchPnpmDeps", fetched)),
         bind("nativeBuildInputs", ListOf((node.node, *tools("pnpm", "pnpmConfigHook")))),
-        bind("buildPhase", Lines(build)),
-        bind("installPhase", Lines(install)),
+        *_phases("pnpm run build" if is_built else ""),
     )
     return Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", AttrSet(arguments)),))

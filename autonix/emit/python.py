@@ -41,6 +41,8 @@ def python_recipe(project: Project, tree: Tree) -> Recipe:
     wanted = [python_name(each.value.name) for each in checking]
     if project.manifest.rpartition("/")[2] not in BUILDABLE:
         return _environment(project, interpreter, runtime, shell)
+    if project.members and not project.build_system:
+        return Recipe(None, "", shell, refusal="it is a workspace's root, and nothing tells how to build it itself")
     programs = tuple(each.value.name for each in project.entry_points)
     arguments: tuple[Binding, ...] = (
         *identity(project, root_name=tree.analysis.root_name),

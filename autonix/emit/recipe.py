@@ -1,10 +1,11 @@
 """What one project becomes in a flake, before it is text: package, tools, programs; the ecosystems' modules make it."""
 
+import re
 from dataclasses import dataclass
 
 from autonix.emit.words import below, store_name
 from autonix.explain import reason
-from autonix.findings import Analysis, Project
+from autonix.findings import Analysis, Ecosystem, Project
 from autonix.nixast import AttrSet, Binding, Commented, Node, Path, Str, bind, names, text
 
 
@@ -57,10 +58,18 @@ def name_of(project: Project) -> str:
     return project.path.rpartition("/")[2]
 
 
+def short_name(project: Project, *, root_name: str) -> str:
+    """What people call the project: a Go module by its last word (`…/tracker/v2` is tracker), others as they say."""
+    if project.name is None:
+        return root_name if project.path in ("", ".") else project.path.rpartition("/")[2]
+    if project.ecosystem is Ecosystem.GO:
+        return re.sub(r"/v[0-9]+$", "", project.name.value).rpartition("/")[2]
+    return project.name.value
+
+
 def identity(project: Project, *, root_name: str) -> tuple[Binding, Binding]:
     """`pname` and `version`, with where they come from."""
-    fallback = root_name if project.path in ("", ".") else project.path.rpartition("/")[2]
-    name = project.name.value if project.name else fallback
+    name = short_name(project, root_name=root_name)
     named = reason(project.name) if project.name else f"{project.manifest}: it names none, so its directory does"
     version = project.version.value if project.version else "0"
     versioned = reason(project.version) if project.version else f"{project.manifest}: it names none"

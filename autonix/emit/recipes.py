@@ -8,7 +8,7 @@ from autonix.emit.compiled import c_recipe, go_recipe, rust_recipe
 from autonix.emit.javascript import javascript_recipe
 from autonix.emit.managed import managed_recipe
 from autonix.emit.python import python_recipe
-from autonix.emit.recipe import Recipe, Tree
+from autonix.emit.recipe import Recipe, Tree, short_name
 from autonix.emit.words import distinct, dns_label
 from autonix.findings import Analysis, Ecosystem, Project
 
@@ -37,8 +37,7 @@ def named_projects(analysis: Analysis) -> tuple[Named, ...]:
     for project in analysis.projects:
         if project.name is None and project.members:
             continue
-        directory = analysis.root_name if project.path in ("", ".") else project.path.rpartition("/")[2]
-        wanted = dns_label(project.name.value if project.name else directory)
+        wanted = dns_label(short_name(project, root_name=analysis.root_name))
         # `default` is the flake's own word.
         name = distinct(wanted, (*(each.name for each in found), "default"))
         found.append(

@@ -108,7 +108,7 @@ def a_requirements_application() -> Analysis:
     return Analysis("guestbook", projects=(project,), tasks=(web,))
 
 
-def a_javascript_application(tool: str = "npm", lock: str = "package-lock.json") -> Analysis:
+def a_javascript_application(tool: str = "npm", lock: str = "package-lock.json", version: str = "") -> Analysis:
     def found(value: T, line: int, rule: str) -> Finding[T]:
         return a_finding(value, "package.json", line, f"javascript.package.{rule}")
 
@@ -127,7 +127,7 @@ def a_javascript_application(tool: str = "npm", lock: str = "package-lock.json")
         ),
         toolchain=(found(Toolchain("node", "^20.1"), 12, "engines"),),
         ports=(a_finding(Port(3000), "Dockerfile", 8, "docker.expose"),),
-        lock=a_finding(Lock(tool), lock, 1, f"javascript.{tool}.lock"),
+        lock=a_finding(Lock(tool, version), lock, 1, f"javascript.{tool}.lock"),
     )
     return Analysis("shop", projects=(shop,), services=(a_service("mongo", "mongodb"), a_service("rabbit", "rabbitmq")))
 
@@ -184,6 +184,7 @@ GOLDEN: Mapping[str, Analysis] = {
     "python-requirements": a_requirements_application(),
     "javascript": a_javascript_application(),
     "javascript-yarn": a_javascript_application("yarn", "yarn.lock"),
+    "javascript-yarn-berry": a_javascript_application("yarn", "yarn.lock", "8"),
     "javascript-pnpm": a_javascript_application("pnpm", "pnpm-lock.yaml"),
     "rust": a_rust_workspace(),
     "go": a_go_module(),

@@ -59,7 +59,7 @@ def files_named(analysis: Analysis) -> Iterator[str]:
 
 
 async def evaluated(directory: Path, analyses: Mapping[str, Analysis]) -> dict[str, Evaluated]:
-    """Every flake's outputs. Raises CommandFailed where one does not evaluate."""
+    """Every flake's outputs, in `directory/flakes/<name>`. Raises CommandFailed where one does not evaluate."""
     procurator = directory / "procurator"
     shutil.copytree(LIBRARY, procurator / "lib")
     (procurator / "modules").mkdir()

@@ -34,6 +34,7 @@ async def test_every_flake_evaluates_and_its_blueprint_is_valid(tmp_path: Path) 
         assert set(blueprint.vms) == set(each.systems)
     the_python_application_is_whole(found["python"])
     assert set(found["rust"].checks) == {"server", "server-test", "server-lint"}
+    assert found["javascript-yarn-berry"].packages["default"]
     assert set(found["javascript-pnpm"].checks) == {"corner-shop", "corner-shop-test", "corner-shop-lint-types"}
     assert found["dotnet"].packages == {}
     assert set(found["dotnet"].shells) == {"thing", "default"}

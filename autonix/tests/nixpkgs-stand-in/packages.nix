@@ -116,6 +116,19 @@ let
     ]
   );
 
+  berry =
+    name:
+    leaf name
+    // {
+      yarnBerryConfigHook = leaf "yarn-berry-config-hook";
+      fetchYarnBerryDeps =
+        given:
+        builtins.deepSeq (checked "fetchYarnBerryDeps" {
+          inherit (types) hash;
+          src = types.source;
+        } { } given) (leaf "yarn-deps");
+    };
+
   goBuilder = derive "buildGoModule" (identity // { vendorHash = types.hashOrNull; }) {
     subPackages = types.strings;
     modRoot = types.string;
@@ -187,12 +200,15 @@ leaves [
 // pythons
 // {
   inherit lib;
+  yarn-berry_3 = berry "yarn-berry_3";
+  yarn-berry_4 = berry "yarn-berry_4";
   python3Packages = pythons.python3.pkgs;
   phpPackages = leaves [ "composer" ];
 
   stdenv.mkDerivation = final "stdenv.mkDerivation" identity {
     pnpmDeps = types.package;
     yarnOfflineCache = types.package;
+    offlineCache = types.package;
   };
   mkShell =
     given:

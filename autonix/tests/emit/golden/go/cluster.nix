@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 9b110a2c968677dda0953b9b7c7513cf78186060af1b2d9c95bf4db98f91d7c2
+# autonix: sha256 4ce1cd9e1f3f45f7f024e768cd2d98c4283dd37c6c5e42d3be454dcb817888be
 {
   nixpkgs,
   procurator,
@@ -18,7 +18,7 @@ in
   cluster = "ledger";
   vms = {
     # backend/go.mod, started by backend/main.go:1 (go.main, certain)
-    example-org-ledger =
+    ledger =
       let
         env = {
           # .env.example:1 (env.example, certain)
@@ -51,17 +51,17 @@ in
         inherit env;
         configuration = guest (
           { pkgs, ... }: {
-            systemd.services.example-org-ledger = {
+            systemd.services.ledger = {
               wantedBy = [ "multi-user.target" ];
               wants = [ "network-online.target" ];
               after = [ "network-online.target" ];
               environment = env;
-              path = [ packages.example-org-ledger ];
+              path = [ packages.ledger ];
               # backend/main.go:1 (go.main, certain)
-              script = "export HOME=/var/lib/example-org-ledger\nexec ${packages.example-org-ledger}/bin/ledger\n";
+              script = "export HOME=/var/lib/ledger\nexec ${packages.ledger}/bin/ledger\n";
               serviceConfig = {
                 DynamicUser = true;
-                StateDirectory = "example-org-ledger";
+                StateDirectory = "ledger";
                 Restart = "always";
               };
             };

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 b4e84e88b56f07d2d4dc7aaba9645f65b964a01e07b1bbbb7995ffbd69229f2e
+# autonix: sha256 f0e7a414b44bc3e288d71a61009dfe2ad3ed71d50c6d0b18882c26223d160f39
 {
   description = "ledger, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -36,12 +36,12 @@
       );
       packages = {
         # backend/go.mod: a project of go, so buildGoModule
-        example-org-ledger = pkgs.buildGoModule.override {
+        ledger = pkgs.buildGoModule.override {
           # backend/go.mod:3 (go.mod.go, certain)
           go = pkgs.go_1_22 or pkgs.go;
         } {
           # backend/go.mod:1 (go.mod.module, certain)
-          pname = "example.org-ledger";
+          pname = "ledger";
           # backend/go.mod: it names none
           version = "0";
           src = ./backend;
@@ -56,31 +56,25 @@
       cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
     in
     {
-      packages.${system} = packages // { default = packages.example-org-ledger; };
+      packages.${system} = packages // { default = packages.ledger; };
       apps.${system} = {
         # backend/main.go:1 (go.main, certain)
         ledger = {
           type = "app";
-          program = "${packages.example-org-ledger}/bin/ledger";
+          program = "${packages.ledger}/bin/ledger";
         };
       };
       checks.${system} = {
         # It builds.
-        example-org-ledger = packages.example-org-ledger;
+        ledger = packages.ledger;
         # backend/go.mod: what every project of go has
-        example-org-ledger-test = checked
-          packages.example-org-ledger
-          [ pkgs.golangci-lint ]
-          "go test ./...";
+        ledger-test = checked packages.ledger [ pkgs.golangci-lint ] "go test ./...";
         # backend/go.mod: what every project of go has
-        example-org-ledger-lint = checked
-          packages.example-org-ledger
-          [ pkgs.golangci-lint ]
-          "go vet ./...";
+        ledger-lint = checked packages.ledger [ pkgs.golangci-lint ] "go vet ./...";
       };
       devShells.${system} = {
         # backend/go.mod: go
-        example-org-ledger = pkgs.mkShell {
+        ledger = pkgs.mkShell {
           packages = [
             # backend/go.mod:3 (go.mod.go, certain)
             pkgs.go_1_22 or pkgs.go
