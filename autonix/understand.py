@@ -7,9 +7,13 @@ from posixpath import basename
 from autonix import environment, tasks
 from autonix.containers import compose, dockerfiles
 from autonix.containers.assembly import assemble
+from autonix.ecosystems.elixir import elixir_projects
 from autonix.ecosystems.go.projects import go_projects
+from autonix.ecosystems.java.projects import java_projects
 from autonix.ecosystems.javascript.projects import javascript_projects
+from autonix.ecosystems.php import php_projects
 from autonix.ecosystems.python.projects import python_projects
+from autonix.ecosystems.ruby import ruby_projects
 from autonix.ecosystems.rust.projects import rust_projects
 from autonix.findings import Analysis, Project, Skipped
 from autonix.flakes import flakes
@@ -24,6 +28,10 @@ ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (
     javascript_projects,
     rust_projects,
     go_projects,
+    java_projects,
+    ruby_projects,
+    php_projects,
+    elixir_projects,
 )
 """Each finds all projects of one ecosystem."""
 
@@ -44,7 +52,9 @@ WANTED = (
     *("package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock"),
     *("pnpm-workspace.yaml", ".nvmrc", ".node-version", "*.prisma", "database.yml"),
     *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.work", "main.go"),
-    *("flake.nix", "flake.lock"),
+    *("pom.xml", "*.gradle", "*.gradle.kts", "libs.versions.toml", "gradle-wrapper.properties", ".java-version"),
+    *("Gemfile", "gems.rb", "Gemfile.lock", "*.gemspec", ".ruby-version", "composer.json", "composer.lock"),
+    *("mix.exs", "mix.lock", "flake.nix", "flake.lock"),
     *(".tool-versions", *tasks.MAKEFILES, *tasks.JUSTFILES, *tasks.TASKFILES, "Procfile"),
     *(*environment.NAMES, *compose.PATTERNS, *dockerfiles.PATTERNS),
 )

@@ -21,6 +21,10 @@ RECORDED = (
     "rust-workspace",
     "go-service",
     "nix-flake",
+    "java-gradle-kotlin",
+    "ruby-rails",
+    "php-laravel",
+    "elixir-phoenix",
     "compose-only",
 )
 

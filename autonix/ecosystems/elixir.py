@@ -1,0 +1,67 @@
+"""Mix projects of a tree as far as their text shows, with mix.lock; no Elixir is run."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from autonix.ecosystems.merge import distinct
+from autonix.findings import Dependency, Ecosystem, Finding, Group, Lock, Project, Toolchain
+from autonix.reader import Reader, beside, folder
+
+_APP = re.compile(r"^\s*app:\s*:(\w+)", re.MULTILINE)
+_VERSION = re.compile(r'^\s*version:\s*"([^"#{}]+)"', re.MULTILINE)
+_ATTRIBUTE = re.compile(r'^\s*@version\s+"([^"#{}]+)"', re.MULTILINE)
+_USES_ATTRIBUTE = re.compile(r"^\s*version:\s*@version\b", re.MULTILINE)
+_ELIXIR = re.compile(r'^\s*elixir:\s*"([^"#{}]+)"', re.MULTILINE)
+_DEPENDENCY = re.compile(r"^\s*\{\s*:(\w+)\s*,(?P<rest>[^\n]*)", re.MULTILINE)
+_CONSTRAINT = re.compile(r'\s*"([^"]*)"')
+_ONLY = re.compile(r"\bonly:\s*(\[[^\]]*\]|:\w+)")
+_DEPS = re.compile(r"^\s*defp?\s+deps\b.*?^\s*end\b", re.MULTILINE | re.DOTALL)
+_LOCKED = re.compile(r'^\s*"(\w+)":\s*\{:hex,\s*:\w+,\s*"([^"]+)"')
+
+
+def elixir_projects(reader: Reader) -> tuple[Project, ...]:
+    """Every mix.exs that names an application."""
+    found = [_project(reader, path, reader.text(path) or "") for path in reader.named("mix.exs")]
+    return tuple(project for project in found if project.name is not None)
+
+
+def _project(reader: Reader, path: str, text: str) -> Project:
+    directory = folder(path)
+    lock_path = beside(directory, "mix.lock")
+    versions = _versions(reader, lock_path)
+    elixir = _said(_ELIXIR, path, text, "elixir.mix.elixir")
+    version = _said(_VERSION, path, text, "elixir.mix.version")
+    if version is None and _USES_ATTRIBUTE.search(text):
+        version = _said(_ATTRIBUTE, path, text, "elixir.mix.version")
+    return Project(
+        path=directory,
+        ecosystem=Ecosystem.ELIXIR,
+        manifest=path,
+        name=_said(_APP, path, text, "elixir.mix.app"),
+        version=version,
+        manager=Finding("mix", path, 1, "elixir.manager"),
+        toolchain=(Finding(Toolchain("elixir", elixir.value), path, elixir.line, elixir.rule),) if elixir else (),
+        dependencies=distinct(list(_dependencies(path, text, versions))),
+        lock=Finding(Lock("mix"), lock_path, 1, "elixir.lock") if reader.has(lock_path) else None,
+    )
+
+
+def _said(pattern: re.Pattern[str], path: str, text: str, rule: str) -> Finding[str] | None:
+    match = pattern.search(text)
+    return Finding(match[1], path, text.count("\n", 0, match.start(1)) + 1, rule) if match else None
+
+
+def _dependencies(path: str, text: str, versions: Mapping[str, str]) -> Iterator[Finding[Dependency]]:
+    """Tuples inside the function `deps`; `only:` without `:prod` is for development."""
+    block = _DEPS.search(text)
+    for match in _DEPENDENCY.finditer(block[0]) if block else ():
+        constraint, only = _CONSTRAINT.match(match["rest"]), _ONLY.search(match["rest"])
+        group = Group.DEVELOPMENT if only and "prod" not in only[1] else Group.RUNTIME
+        line = text.count("\n", 0, (block.start() if block else 0) + match.start(1)) + 1
+        found = Dependency(match[1], constraint[1] if constraint else "", group)
+        yield Finding(replace(found, locked=versions.get(match[1])), path, line, "elixir.mix.deps")
+
+
+def _versions(reader: Reader, path: str) -> dict[str, str]:
+    return {match[1]: match[2] for _, line in reader.numbered(path) if (match := _LOCKED.match(line))}
