@@ -167,7 +167,7 @@ def system_of(toplevel: str) -> System:
 
 
 def _flake(commit: Commit) -> FlakeRef:
-    return FlakeRef(commit.repository, commit.ref, commit.sha)
+    return FlakeRef(commit.repository, commit.ref, commit.sha, commit.directory)
 
 
 def _into(log: BuildLog) -> Callable[[Event], None]:

@@ -16,13 +16,17 @@ GIT_TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A fetched commit: its repository on disk, the ref that holds it, who wrote it (untrusted, printable text)."""
+    """A fetched commit: its repository on disk, the ref that holds it, who wrote it (untrusted, printable text).
+
+    `directory` is where its flake is in it.
+    """
 
     repository: Path
     ref: str
     sha: str
     subject: str
     author: str
+    directory: str = "."
 
 
 def ref_of_run(run_id: int) -> str:

@@ -34,6 +34,17 @@ class Tracking:
     reason: str = ""
 
 
+def directory_of(build: Build, status: ClusterStatus) -> str:
+    """Where the flake is in the repository that the realm tracks; the root of any other."""
+    tracked = status.origin
+    is_tracked = tracked is not None and _names(tracked) == (build.repository, branch_of(build.ref))
+    return tracked.path if tracked is not None and is_tracked else "."
+
+
+def _names(origin: Origin) -> tuple[str, str]:
+    return origin.repository, origin.branch
+
+
 def tracking_of(build: Build, *, status: ClusterStatus, default_branch: str) -> Tracking:
     """While the realm tracks no origin, a repository's default branch counts as tracked (DESIGN §1).
 
@@ -41,7 +52,7 @@ def tracking_of(build: Build, *, status: ClusterStatus, default_branch: str) -> 
     """
     branch, tracked = branch_of(build.ref), status.origin
     if tracked is not None:
-        if (tracked.repository, tracked.branch) == (build.repository, branch):
+        if _names(tracked) == (build.repository, branch):
             return Tracking(tracked)
         return Tracking(None, f"the realm tracks {tracked}; this is {build.repository} {printable(branch)}")
     if branch != default_branch:

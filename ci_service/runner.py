@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,13 +13,13 @@ from ci_service import pipeline
 from ci_service.building import Workshop, system_of
 from ci_service.git import Commit, GitFetcher
 from ci_service.logs import BuildLog, log_path
-from ci_service.publishing import OpenMaster, Published, Publisher, Unchanged, tracking_of
+from ci_service.publishing import OpenMaster, Published, Publisher, Unchanged, directory_of, tracking_of
 from ci_service.resolve import System, vm_specs
 from ci_service.store import BuildStore
 from ci_service.updates import Updates
 from schema.blueprint import Blueprint
 from schema.builds import Build, BuildState, CheckResult, StageName
-from schema.errors import CommandFailed, DeadlineExceeded, ProcuratorError, Unavailable
+from schema.errors import CommandFailed, Conflict, DeadlineExceeded, ProcuratorError, Unavailable
 from schema.names import printable
 
 log = logging.getLogger(__name__)
@@ -158,6 +158,7 @@ class Runner:
                 repository=run.build.repository, sha=run.build.commit, run_id=run.build.id
             )
             await run.keep(run.build.model_copy(update={"subject": commit.subject, "author": commit.author}))
+            commit = replace(commit, directory=await self._directory(run.build))
             blueprint = await self.workshop.evaluate(commit, run.log)
             detail.append(f"{sum(vm.replicas for vm in blueprint.vms.values())} VMs")
         await self._checks(run, commit)
@@ -169,7 +170,17 @@ class Runner:
             )
             detail.append(f"{len(paths)} closures")
         async with run.stage(StageName.PUBLISH):
-            await self._publish(run, blueprint, systems)
+            await self._publish(run, commit, blueprint, systems)
+
+    async def _directory(self, build: Build) -> str:
+        """Where the flake is; while the control plane is away it is taken to be at the root, and publishing checks."""
+        try:
+            async with self.open_master() as master:
+                return directory_of(build, await master.get_cluster_status())
+        except ProcuratorError as error:
+            if not error.transient:
+                raise
+            return "."
 
     async def _checks(self, run: BuildRun, commit: Commit) -> None:
         async with run.stage(StageName.CHECKS) as detail:
@@ -206,7 +217,7 @@ class Runner:
             detail.append(f"{len(built)} Systems")
         return {vm: built[derivation] for vm, derivation in derivations.items()}
 
-    async def _publish(self, run: BuildRun, blueprint: Blueprint, systems: dict[str, System]) -> None:
+    async def _publish(self, run: BuildRun, commit: Commit, blueprint: Blueprint, systems: dict[str, System]) -> None:
         specs = vm_specs(blueprint, systems)
         build_id = run.build.id
         default_branch = await self.store.default_branch(build_id)
@@ -222,6 +233,11 @@ class Runner:
                         )
                     )
                     return
+                if tracking.origin.path != commit.directory:
+                    raise Conflict(
+                        f"the realm tracks {tracking.origin}, and {commit.directory!r} was evaluated while the control "
+                        "plane could not be asked: push again"
+                    )
                 result = await self.publisher.publish(
                     master,
                     build=run.build,

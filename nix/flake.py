@@ -11,6 +11,7 @@ from schema.names import STORE_PATH_PATTERN
 _REF = re.compile(r"refs/[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*){1,15}")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PATH = re.compile(r"/[A-Za-z0-9._/+@=:-]{1,1000}")
+_DIRECTORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]{0,100}(\.[A-Za-z_0-9][A-Za-z0-9_'-]{0,100}){0,15}")
 _STORE_PATH = re.compile(STORE_PATH_PATTERN)
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
@@ -22,12 +23,14 @@ _CACHE_URL = re.compile(r"(?:https?|file)://[A-Za-z0-9._:/\[\]-]{1,500}")
 class FlakeRef:
     """A flake in a git repository on this machine, bare or not, at exactly one commit.
 
-    `ref` is a full one (`refs/…`) that reaches `rev`: nix 2.8 finds a commit of another branch only so.
+    `ref` is a full one (`refs/…`) that reaches `rev`: nix 2.8 finds a commit of another branch only so. `directory` is
+    the flake's in the repository.
     """
 
     repository: Path
     ref: str
     rev: str
+    directory: str = "."
 
     def __post_init__(self) -> None:
         local_path(self.repository)
@@ -35,11 +38,14 @@ class FlakeRef:
         if ".." in self.ref or self.ref.endswith(".lock"):
             raise InvalidInput(f"not a full git ref: {self.ref!r}")
         _checked(_COMMIT, self.rev, "a full git commit")
+        if self.directory != ".":
+            _checked(_DIRECTORY, self.directory, "a directory in a repository")
 
     @property
     def url(self) -> str:
-        """`git+file://…?ref=…&rev=…`."""
-        return f"git+file://{self.repository}?ref={self.ref}&rev={self.rev}"
+        """`git+file://…?ref=…&rev=…`, with `dir=…` for a flake that is not at the repository's root."""
+        inside = "" if self.directory == "." else f"&dir={self.directory}"
+        return f"git+file://{self.repository}?ref={self.ref}&rev={self.rev}{inside}"
 
     def attribute(self, attribute: str) -> str:
         """The installable of one of its attributes."""

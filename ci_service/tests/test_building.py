@@ -75,6 +75,25 @@ async def test_a_commit_becomes_vm_specs(clone: Clone, parts: Path, tmp_path: Pa
     assert (workshop.state / "roots/1/system-web").is_symlink()
 
 
+async def test_a_flake_may_be_in_a_directory_of_its_repository(clone: Clone, parts: Path, tmp_path: Path) -> None:
+    await clone.git("mv", "-k", *await tracked(clone), "deploy")
+    clone.path.joinpath("flake.nix").write_text("throw ''this is not the flake that the realm tracks''")
+    await clone.git("add", "--all")
+    await clone.git("commit", "--quiet", "--message", "moved")
+    bare, head, ref = tmp_path / "demo/example.git", await clone.head(), ref_of_run(1)
+    await clone.git("init", "--quiet", "--bare", str(bare))
+    await clone.git("push", "--quiet", str(bare), f"HEAD:{ref}")
+    workshop, log = a_workshop(tmp_path, parts), BuildLog(tmp_path / "log")
+    blueprint = await workshop.evaluate(Commit(bare, ref, head, "", "", "deploy"), log)
+    assert set(blueprint.vms) == {"web", "db", "batch"}
+
+
+async def tracked(clone: Clone) -> list[str]:
+    """The top level of the clone, with a directory to move it to."""
+    (clone.path / "deploy").mkdir()
+    return sorted({name.partition("/")[0] for name in (await clone.git("ls-files")).splitlines()})
+
+
 async def test_a_flake_that_does_not_evaluate_tells_its_author_why(clone: Clone, parts: Path, tmp_path: Path) -> None:
     commit = await pushed(clone, tmp_path, variant="failing-evaluation")
     with pytest.raises(CommandFailed) as caught:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ci_service import pipeline
 from ci_service.following import generation_of
-from ci_service.publishing import tracking_of
+from ci_service.publishing import directory_of, tracking_of
 from ci_service.tests.builders import a_build, a_generation, a_notice, a_status, an_origin
 from schema.builds import BuildState, StageName, StageState
 from schema.status import RolloutState
@@ -99,6 +99,8 @@ def test_a_realm_tracks_one_origin() -> None:
     mine = tracking_of(a_build(repository="team/cluster"), status=status, default_branch="x")
     assert mine.origin is not None
     assert (mine.reason, mine.origin.path) == ("", "deploy")
+    assert directory_of(a_build(repository="team/cluster"), status) == "deploy"
+    assert directory_of(a_build(), status) == directory_of(a_build(), a_status()) == "."
 
 
 def test_equal_content_is_published_again_only_if_it_did_not_succeed() -> None:
