@@ -65,4 +65,6 @@ def check_binding(check: Check, named: Named) -> Binding:
     tools: Node = ListOf(tuple(names(f"pkgs.{tool}") for tool in check.tools))
     if named.recipe.check_tools is not None:
         tools = Op("++", tools, named.recipe.check_tools) if check.tools else named.recipe.check_tools
-    return Binding((check.name,), call("checked", package, tools, text(check.run)), check.because)
+    inside = named.recipe.inside
+    run = f"cd {shlex.quote('./' + inside)} && {check.run}" if inside else check.run
+    return Binding((check.name,), call("checked", package, tools, text(run)), check.because)

@@ -7,7 +7,7 @@ from autonix.emit.toolchain import chosen
 from autonix.emit.words import reasons
 from autonix.explain import reason
 from autonix.findings import Group, Project
-from autonix.nixast import Apply, AttrSet, Binding, Commented, ListOf, Node, Path, Var, bind, call, names, text
+from autonix.nixast import Apply, AttrSet, Commented, ListOf, Node, Path, Var, bind, call, names, text
 
 RUST_TOOLS: Final = ("cargo", "rustc", "clippy", "rustfmt")
 BUILD_FILES: Final = {
@@ -28,23 +28,21 @@ def rust_recipe(project: Project, tree: Tree) -> Recipe:
         shell = (
             Commented(f"{reason(pins[0])} pins {pins[0].value.constraint}: rustup reads it", names("pkgs.rustup")),
         )
-    owner = tree.owner_of_lock(project)
-    if owner is None or owner.lock is None:
+    locked = tree.lock_of(project)
+    if locked is None:
         return Recipe(None, "", shell, refusal="it has no Cargo.lock, so nothing says what to download")
     lock = AttrSet(
         (
-            bind("lockFile", Path(owner.lock.file)),
+            bind("lockFile", Path(locked.lock.file)),
             bind("allowBuiltinFetchGit", Var("true"), comment="git dependencies are pinned by their commit"),
         )
     )
-    member: tuple[Binding, ...] = ()
-    if project is not owner:
-        member = (bind("buildAndTestSubdir", text(_relative(project.path, owner.path))),)
+    member = (bind("buildAndTestSubdir", text(locked.inside)),) if locked.inside else ()
     programs = tuple(each.value.name for each in project.entry_points)
     arguments = (
         *identity(project, root_name=tree.analysis.root_name),
-        bind("src", source(owner.path)),
-        bind("cargoLock", lock, comment=reason(owner.lock)),
+        bind("src", source(locked.directory)),
+        bind("cargoLock", lock, comment=reason(locked.lock)),
         *member,
         *meta(project, program=programs[0] if len(programs) == 1 else None),
     )
@@ -55,6 +53,7 @@ def rust_recipe(project: Project, tree: Tree) -> Recipe:
         tools=shell,
         programs=programs,
         check_tools=literal_list("clippy", "rustfmt"),
+        inside=locked.inside,
     )
 
 
@@ -105,7 +104,3 @@ def c_recipe(project: Project, tree: Tree) -> Recipe:
 def literal_list(*wanted: str) -> Node:
     """`[ pkgs.a pkgs.b ]`."""
     return ListOf(tools(*wanted))
-
-
-def _relative(path: str, root: str) -> str:
-    return path if root in ("", ".") else path.removeprefix(f"{root}/")

@@ -106,6 +106,7 @@ def _checked() -> Binding:
     overrides = AttrSet(
         (
             bind("nativeBuildInputs", inputs),
+            bind("dontBuild", Var("false")),
             bind("buildPhase", Var("command")),
             bind("installPhase", text("touch $out")),
             bind("outputs", literal(["out"])),

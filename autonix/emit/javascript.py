@@ -1,6 +1,8 @@
 """JavaScript projects → buildNpmPackage, or stdenv with yarn's or pnpm's hooks; no other ecosystem."""
 
-from autonix.emit.recipe import Recipe, Tree, because, fake_hash, identity, meta, name_of, source, tools
+import shlex
+
+from autonix.emit.recipe import Locked, Recipe, Tree, because, fake_hash, identity, meta, name_of, source, tools
 from autonix.emit.toolchain import Chosen, chosen
 from autonix.emit.words import below
 from autonix.explain import reason
@@ -33,48 +35,45 @@ SHELL_TOOLS = {"pnpm": "pnpm", "yarn": "yarn", "bun": "bun"}
 def javascript_recipe(project: Project, tree: Tree) -> Recipe:
     """The recipe of a project in JavaScript or TypeScript."""
     node = chosen(project, "node")
-    why = reason(node.because) if node.because else "nothing asks for a version, so nixpkgs' default"
-    shell: tuple[Node | Commented, ...] = (Commented(why, node.node),)
+    shell: tuple[Node | Commented, ...] = (Commented(why_node(node), node.node),)
     if project.manager and project.manager.value in SHELL_TOOLS:
         shell += (Commented(reason(project.manager), names(f"pkgs.{SHELL_TOOLS[project.manager.value]}")),)
-    owner = tree.owner_of_lock(project)
-    if owner is None or owner.lock is None:
+    locked = tree.lock_of(project)
+    if locked is None:
         return Recipe(None, "", shell, refusal="it has no lock file, so nothing says what to download")
-    common = (*identity(project, root_name=tree.analysis.root_name), bind("src", source(owner.path)))
+    common = (*identity(project, root_name=tree.analysis.root_name), bind("src", source(locked.directory)))
     built = any(each.value.purpose is Purpose.BUILD and each.value.name == "build" for each in project.scripts)
-    home = f"lib/node_modules/{name_of(project)}"
-    match owner.lock.value.tool:
-        case "npm":
-            package = _npm(project, owner, common, node, is_built=built, why=why)
-        case "yarn" if owner.lock.value.format in ("", "1"):
-            package = _yarn(owner, common, node, is_built=built)
-        case "yarn" if owner.lock.value.format in BERRY:
-            package = _berry(common, node, BERRY[owner.lock.value.format], is_built=built)
-            home = "lib/app"
-        case "pnpm":
-            package = _pnpm(common, node, is_built=built)
-            home = "lib/app"
-        case tool:
-            return Recipe(None, "", shell, refusal=f"nixpkgs has no builder for this lock file of {tool}")
+    tool, version = locked.lock.value.tool, locked.lock.value.format
+    package, home = None, below("lib/app", locked.inside) if locked.inside else "lib/app"
+    if tool == "npm":
+        package, home = _npm(project, locked, common, node, is_built=built), f"lib/node_modules/{name_of(project)}"
+    elif tool == "yarn" and version in ("", "1"):
+        package = _yarn(locked, common, node, is_built=built)
+        home = home if locked.inside else f"lib/node_modules/{name_of(project)}"
+    elif tool == "yarn" and version in BERRY:
+        package = _berry(locked, common, node, yarn=BERRY[version], is_built=built)
+    elif tool == "pnpm":
+        package = _pnpm(locked, common, node, is_built=built)
+    if package is None:
+        return Recipe(None, "", shell, refusal=f"nixpkgs has no builder for this lock file of {tool}")
     return Recipe(
         package=package,
-        because=because(project, "the builder for its lock file, " + reason(owner.lock)),
+        because=because(project, "the builder for its lock file, " + reason(locked.lock)),
         tools=shell,
-        programs=tuple(each.value.name for each in project.entry_points),
-        home=below(home, project.path) if project is not owner and home == "lib/app" else home,
+        programs=() if home.startswith("lib/app") else tuple(each.value.name for each in project.entry_points),
+        home=home,
+        inside=locked.inside,
         run_tools=(node.node,),
     )
 
 
-def _npm(
-    project: Project, owner: Project, common: tuple[Binding, ...], node: Chosen, *, is_built: bool, why: str
-) -> Node:
-    workspace = () if project is owner else (bind("npmWorkspace", text(project.path)),)
+def _npm(project: Project, locked: Locked, common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:
+    workspace = (bind("npmWorkspace", text(locked.inside)),) if locked.inside else ()
     unbuilt = () if is_built else (bind("dontNpmBuild", Var("true"), comment="package.json has no script `build`"),)
-    lock = call("pkgs.importNpmLock", AttrSet((bind("npmRoot", source(owner.path)),)))
+    lock = call("pkgs.importNpmLock", AttrSet((bind("npmRoot", source(locked.directory)),)))
     arguments = (
         *common,
-        bind("nodejs", node.node, comment=why),
+        bind("nodejs", node.node, comment=why_node(node)),
         bind("npmDeps", lock, comment="the lock file has the hashes, so no other is needed"),
         bind("npmConfigHook", names("pkgs.importNpmLock.npmConfigHook")),
         *workspace,
@@ -84,37 +83,39 @@ def _npm(
     return call("pkgs.buildNpmPackage", AttrSet(arguments))
 
 
-def _yarn(owner: Project, common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:
-    lock = Path(owner.lock.file if owner.lock else "yarn.lock")
-    cache = AttrSet((bind("yarnLock", lock), fake_hash("hash", "what yarn.lock names")))
+def _yarn(locked: Locked, common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:
+    cache = AttrSet((bind("yarnLock", Path(locked.lock.file)), fake_hash("hash", "what yarn.lock names")))
     hooks = ("yarnConfigHook", *(("yarnBuildHook",) if is_built else ()), "yarnInstallHook")
+    member = bool(locked.inside)
     arguments = (
         *common,
         bind("yarnOfflineCache", call("pkgs.fetchYarnDeps", cache)),
-        bind("nativeBuildInputs", ListOf((*tools(*hooks), node.node))),
+        bind("nativeBuildInputs", ListOf((*tools(*(("yarnConfigHook", "yarn") if member else hooks)), node.node))),
+        *(_phases(locked, "yarn --offline run build" if is_built else "") if member else ()),
     )
     return call("pkgs.stdenv.mkDerivation", AttrSet(arguments))
 
 
-def _berry(common: tuple[Binding, ...], node: Chosen, yarn: str, *, is_built: bool) -> Node:
+def _berry(locked: Locked, common: tuple[Binding, ...], node: Chosen, *, yarn: str, is_built: bool) -> Node:
     fetched = AttrSet((Inherit(("src",), Var("final")), fake_hash("hash", "what yarn.lock names")))
     arguments = (
         *common,
         bind("offlineCache", call(f"pkgs.{yarn}.fetchYarnBerryDeps", fetched)),
         bind("nativeBuildInputs", ListOf((node.node, *tools(yarn, f"{yarn}.yarnBerryConfigHook")))),
-        *_phases("yarn run build" if is_built else ""),
+        *_phases(locked, "yarn run build" if is_built else ""),
     )
     return Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", AttrSet(arguments)),))
 
 
-def _phases(build: str) -> tuple[Binding, Binding]:
+def _phases(locked: Locked, build: str) -> tuple[Binding, Binding]:
     """The whole tree is the package, as a start command needs its node_modules."""
-    built = f"runHook preBuild\n{build}\nrunHook postBuild\n" if build else "runHook preBuild\nrunHook postBuild\n"
+    there = f"(cd {shlex.quote('./' + locked.inside)} && {build})" if locked.inside else build
+    built = f"runHook preBuild\n{there}\nrunHook postBuild\n" if build else "runHook preBuild\nrunHook postBuild\n"
     installed = "runHook preInstall\nmkdir -p $out/lib/app\ncp -r . $out/lib/app\nrunHook postInstall\n"
     return bind("buildPhase", Lines(built)), bind("installPhase", Lines(installed))
 
 
-def _pnpm(common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:
+def _pnpm(locked: Locked, common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:
     fetched = AttrSet(
         (
             Inherit(("pname", "version", "src"), Var("final")),
@@ -126,6 +127,11 @@ def _pnpm(common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:
         *common,
         bind("pnpmDeps", call("pkgs.fetchPnpmDeps", fetched)),
         bind("nativeBuildInputs", ListOf((node.node, *tools("pnpm", "pnpmConfigHook")))),
-        *_phases("pnpm run build" if is_built else ""),
+        *_phases(locked, "pnpm run build" if is_built else ""),
     )
     return Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", AttrSet(arguments)),))
+
+
+def why_node(node: Chosen) -> str:
+    """Why it is this version."""
+    return reason(node.because) if node.because else "nothing asks for a version, so nixpkgs' default"

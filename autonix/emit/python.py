@@ -2,7 +2,7 @@
 
 from autonix.emit.recipe import Recipe, Tree, because, identity, interpolated, meta, source
 from autonix.emit.toolchain import chosen
-from autonix.emit.words import python_name, reasons, requirement_name, store_name
+from autonix.emit.words import python_name, reasons, requirement_name
 from autonix.explain import reason
 from autonix.findings import Dependency, Finding, Group, Project
 from autonix.nixast import (
@@ -40,7 +40,7 @@ def python_recipe(project: Project, tree: Tree) -> Recipe:
     )
     wanted = [python_name(each.value.name) for each in checking]
     if project.manifest.rpartition("/")[2] not in BUILDABLE:
-        return _environment(project, interpreter, runtime, shell)
+        return _environment(project, interpreter, runtime, shell, root_name=tree.analysis.root_name)
     if project.members and not project.build_system:
         return Recipe(None, "", shell, refusal="it is a workspace's root, and nothing tells how to build it itself")
     programs = tuple(each.value.name for each in project.entry_points)
@@ -69,13 +69,20 @@ def _environment(
     interpreter: Binding,
     runtime: list[Finding[Dependency]],
     shell: tuple[Node | Commented, ...],
+    *,
+    root_name: str,
 ) -> Recipe:
     """No build: the dependencies beside the sources, as pip would have it."""
-    environment = Let((interpreter,), _environment_node(Var("python"), runtime))
-    name = store_name(project.name.value if project.name else project.path.rpartition("/")[2])
-    script = interpolated("mkdir -p $out/bin $out/src; cp -r ", source(project.path), "/. $out/src; ln -s ")
-    script = interpolated(*script.parts, environment, "/bin/* $out/bin/")
-    package = call("pkgs.runCommand", literal(name), literal({}), script)
+    environment = bind("environment", _environment_node(Var("python"), runtime), comment=reasons(runtime))
+    install = ("runHook preInstall; mkdir -p $out/bin; cp -r . $out/src; ln -s ", Var("environment"))
+    arguments = (
+        *identity(project, root_name=root_name),
+        bind("src", source(project.path)),
+        bind("nativeBuildInputs", ListOf((Var("environment"),))),
+        bind("dontBuild", Var("true")),
+        bind("installPhase", interpolated(*install, "/bin/* $out/bin/; runHook postInstall")),
+    )
+    package = Let((interpreter, environment), call("pkgs.stdenv.mkDerivation", AttrSet(arguments)))
     return Recipe(
         package=package,
         because=because(project, "python.withPackages beside the sources, as nothing tells how to build it"),

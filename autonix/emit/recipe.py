@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from autonix.emit.words import below, store_name
 from autonix.explain import reason
-from autonix.findings import Analysis, Ecosystem, Project
+from autonix.findings import Analysis, Ecosystem, Finding, Lock, Project
 from autonix.nixast import AttrSet, Binding, Commented, Node, Path, Str, bind, names, text
 
 
@@ -16,7 +16,8 @@ class Recipe:
     `package` is None where it cannot be built from what the tree holds, and `refusal` then says why. `because` is the
     comment above the package. `tools` are for its shell and its checks. `programs` are names below the package's
     `bin/`. `home` is where its start commands run, relative to the package, and
-    `run_tools` what they find in PATH besides it. `check_tools` is a list of packages that only checks need.
+    `run_tools` what they find in PATH besides it. `check_tools` is a list of packages that only checks need, and
+    `inside` where in the package's sources they run: a workspace's member is built from the whole workspace.
     """
 
     package: Node | None
@@ -25,6 +26,7 @@ class Recipe:
     refusal: str = ""
     programs: tuple[str, ...] = ()
     home: str = ""
+    inside: str = ""
     check_tools: Node | None = None
     run_tools: tuple[Node, ...] = ()
 
@@ -36,14 +38,30 @@ class Tree:
     analysis: Analysis
     name: str
 
-    def owner_of_lock(self, project: Project) -> Project | None:
-        """The project whose lock file covers this one: itself, or its workspace's root."""
-        if project.lock is not None:
-            return project
-        for other in self.analysis.projects:
-            if other.ecosystem is project.ecosystem and other.path == project.workspace and other.lock is not None:
-                return other
-        return None
+    def lock_of(self, project: Project) -> "Locked | None":
+        """The lock file that covers a project: its own, or that of the workspace it is a member of."""
+        lock = project.lock
+        if lock is None and project.workspace is not None:
+            roots = (
+                each.lock
+                for each in self.analysis.projects
+                if each.ecosystem is project.ecosystem and each.path == project.workspace
+            )
+            lock = next(roots, None)
+        if lock is None:
+            return None
+        directory = lock.file.rpartition("/")[0] or "."
+        inside = project.path if directory == "." else project.path.removeprefix(directory).strip("/")
+        return Locked(lock, directory, "" if inside in ("", ".") else inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A lock file, its directory (what is built is all of it), and where in that the project is: "" is at its top."""
+
+    lock: Finding[Lock]
+    directory: str
+    inside: str
 
 
 def source(directory: str) -> Path:

@@ -75,6 +75,7 @@ rec {
     outputs = strings;
     doCheck = bool;
     doInstallCheck = bool;
+    dontBuild = bool;
     dontFixup = bool;
   };
 

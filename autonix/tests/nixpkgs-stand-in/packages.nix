@@ -213,18 +213,6 @@ leaves [
   mkShell =
     given:
     builtins.deepSeq (checked "mkShell" { packages = types.packages; } { inherit (types) name; } given) (leaf "shell");
-  runCommand =
-    name: environment: script:
-    builtins.deepSeq (checked "runCommand" {
-      inherit (types) name;
-      environment = types.set;
-      script = types.string;
-    } { } { inherit name environment script; }) (
-      leaf name
-      // {
-        overrideAttrs = _change: leaf name;
-      }
-    );
   writeText =
     name: content:
     builtins.deepSeq (checked "writeText" {

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 ed15abad9b23fbdd9ea1a5c046c60c8528c4d2b6a33b58ae19bcbf9ffff8b16a
+# autonix: sha256 cd92c5897458d1591be61a2916d25d5bf71c6f3a4f88c699f4eed8c47b88ee34
 {
   description = "thing, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -26,6 +26,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];

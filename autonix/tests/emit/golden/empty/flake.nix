@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 85ff7314bb6b9f07a0de2d8dea1a34cb8d9a4dcdb38fe0de65bf2db25deb478b
+# autonix: sha256 c5258e6514a9eb3aa00fdd0990d936248c6d97096f7ba03b1be170fdd84c0ac8
 {
   description = "empty, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -26,6 +26,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 f0e7a414b44bc3e288d71a61009dfe2ad3ed71d50c6d0b18882c26223d160f39
+# autonix: sha256 eacb9e6cccc4acca563196d418f10f11a75dfb39dee7ae46f597d2b44d8f29a1
 {
   description = "ledger, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -26,6 +26,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 791288a5144a66b09280ba778bdd4be630793a27dfcd05ae664e82d9fd3c179b
+# autonix: sha256 077ce462bb88c8de5753c1475b427c12c817c9698436957740d368745f2f31d6
 {
   description = "shop, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -26,6 +26,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 2ab51d285bf68d306455845d7806c7dc0f4e21f64da22ab13d387e43ccaafd39
+# autonix: sha256 7a2d2c2e20495eff42de1a671aa7ef5bd270a9c57a22d93bbc01aac8ef77db37
 {
   description = "shop, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -26,6 +26,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 dcbecfc9a9b4d060d8d27f3c3563389cb8232644a8393b076266a932581fbabe
+# autonix: sha256 2ccf99c2ff52270e40454852ae331710e3f94b3e47a77736098d94ba05390c16
 {
   description = "guestbook, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -26,6 +26,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];
@@ -36,14 +37,23 @@
       );
       packages = {
         # requirements.txt: a project of python, so python.withPackages beside the sources, as nothing tells how to build it
-        guestbook = pkgs.runCommand
-          "app"
-          { }
-          "mkdir -p $out/bin $out/src; cp -r ${./.}/. $out/src; ln -s ${let
-  # nothing asks for a version, so nixpkgs' default
-  python = pkgs.python3;
-in
-python.withPackages (ps: present ps [ "flask" ])}/bin/* $out/bin/";
+        guestbook =
+          let
+            # nothing asks for a version, so nixpkgs' default
+            python = pkgs.python3;
+            # requirements.txt:1 (python.requirements, certain)
+            environment = python.withPackages (ps: present ps [ "flask" ]);
+          in
+          pkgs.stdenv.mkDerivation {
+            # requirements.txt: it names none, so its directory does
+            pname = "guestbook";
+            # requirements.txt: it names none
+            version = "0";
+            src = ./.;
+            nativeBuildInputs = [ environment ];
+            dontBuild = true;
+            installPhase = "runHook preInstall; mkdir -p $out/bin; cp -r . $out/src; ln -s ${environment}/bin/* $out/bin/; runHook postInstall";
+          };
       };
       # What start commands find in PATH besides their own package.
       runtimes = { };

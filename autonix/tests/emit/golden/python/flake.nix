@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 4f979a833b50e527e68a33bb1a45c00a6f46c021b76df6d24df18c6e9b433f1b
+# autonix: sha256 4b33626a10b7fce9ae09d243b3d6c811957740ab1bfba001f9877be302f1f957
 {
   # pyproject.toml:4 (python.pep621.description, certain)
   description = "A \"to do\" list for \${everyone}";
@@ -27,6 +27,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 283fff1c51cbdc8e98889dbe4696e2f4d5c60d3fa18042e8d1a8f7603e431207
+# autonix: sha256 43344f8b208b1ecb8a476c8c286e9eefe860574cdd631b268f29b9c49587b321
 {
   description = "thing, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -26,6 +26,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 21f37a66851b9b491e9d068b93900aa9e94bbb80d604b33169f2b4070c8708b5
+# autonix: sha256 d09b52db2b3be7e7209777c015036519c622865fcad458e0710287f51739f315
 {
   description = "ferry, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -26,6 +26,7 @@
       checked = package: tools: command: package.overrideAttrs (
         old: {
           nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
+          dontBuild = false;
           buildPhase = command;
           installPhase = "touch $out";
           outputs = [ "out" ];
@@ -70,12 +71,15 @@
         # It builds.
         server = packages.server;
         # crates/server/Cargo.toml: what every project of rust has
-        server-test = checked packages.server [ pkgs.clippy pkgs.rustfmt ] "cargo test --offline";
+        server-test = checked
+          packages.server
+          [ pkgs.clippy pkgs.rustfmt ]
+          "cd ./crates/server && cargo test --offline";
         # crates/server/Cargo.toml: what every project of rust has
         server-lint = checked
           packages.server
           [ pkgs.clippy pkgs.rustfmt ]
-          "cargo clippy --offline -- -D warnings";
+          "cd ./crates/server && cargo clippy --offline -- -D warnings";
       };
       devShells.${system} = {
         # crates/server/Cargo.toml: rust
