@@ -101,7 +101,8 @@ def stopped(pid: int) -> Iterator[None]:
 async def pushed_while_the_worker_sleeps(fleet: Fleet, text: str, tamper: Callable[[Path, Path], None]) -> str:
     """Publish a new text, and tamper with what its page's closure is in the cache before the worker looks."""
     with stopped(fleet.pid_of("worker-0")):
-        commit = await fleet.commit({"web/index.html": TEXT.format(text)})
+        cluster = (fleet.clone / "cluster.nix").read_text().replace("else 60000", "else 12000")  # to be told so sooner
+        commit = await fleet.commit({"web/index.html": TEXT.format(text), "cluster.nix": cluster})
         await fleet.until(lambda status: status.generations[0].commit == commit, seconds=60)
         cache = fleet.cluster.state.data("cache")
         narinfo = max(cache.rglob("*.narinfo"), key=_written)
