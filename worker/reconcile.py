@@ -195,14 +195,14 @@ def _bring_up(state: VmState, target: Content, now: float) -> _Choice:
     """The next step towards `target`, beside whatever runs; that is stopped when all is ready."""
     if now < state.retry_at:
         return _Choice(state, wake_at=state.retry_at)
-    reason = f"generation {target.generation}"
+    wanted = f"generation {target.generation}"
     if target.content_hash not in state.pulled:
-        return _Choice(state, Begin(state.instance, Step.PULL, target, reason))
+        return _Choice(state, Begin(state.instance, Step.PULL, target, f"pulling {wanted}"))
     if target.content_hash not in state.prepared:
-        return _Choice(state, Begin(state.instance, Step.PREPARE, target, reason))
+        return _Choice(state, Begin(state.instance, Step.PREPARE, target, f"preparing {wanted}"))
     if state.is_up:
-        return _Choice(state, Stop(state.instance, StopFor.REPLACE, f"{reason} replaces it"))
-    return _Choice(state, Begin(state.instance, Step.BOOT, target, reason))
+        return _Choice(state, Stop(state.instance, StopFor.REPLACE, f"making way for {wanted}"))
+    return _Choice(state, Begin(state.instance, Step.BOOT, target, f"booting {wanted}"))
 
 
 def _within(limits: Limits, wanted: list[Action], vms: Mapping[str, VmState]) -> Iterator[Action]:

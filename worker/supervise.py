@@ -271,4 +271,4 @@ def _reason(error: BaseException) -> str:
 
 def _told(action: Begin | Stop | Cancel | Forget) -> str:
     what = action.step.value if isinstance(action, Begin) else type(action).__name__.lower()
-    return f"{action.instance}: {what}, because {action.reason}"
+    return f"{action.instance}: {what}: {action.reason}"

@@ -150,7 +150,7 @@ def test_a_changed_content_is_made_ready_beside_the_running_one_and_then_replace
         assert worker.vms["web-0"].phase is VmPhase.HEALTHY
         worker.finish("web-0")
     (action,) = worker.look().actions
-    assert action == Stop("web-0", StopFor.REPLACE, "generation 2 replaces it")
+    assert action == Stop("web-0", StopFor.REPLACE, "making way for generation 2")
     worker.settle()
     assert worker.booted == [("web-0", GOOD.key), ("web-0", BAD.key)]
 
