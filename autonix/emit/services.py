@@ -9,6 +9,9 @@ from autonix.explain import reason
 from autonix.findings import Service
 from autonix.nixast import AttrSet, Binding, Lines, ListOf, Node, Select, Var, bind, call, literal, names, text
 
+POSTGRESQL: Final = ("14", "15", "16", "17", "18")
+"""Major versions that nixpkgs has; their data directories are not compatible, so no other is put in one's place."""
+
 OPEN_TO_CONNECT: Final = "No password: only the VMs whose `connect` names this one reach it."
 
 
@@ -38,15 +41,18 @@ def _major(service: Service) -> str:
     return "".join(character if character.isdigit() else " " for character in version).split(" ")[0]
 
 
-def _versioned(service: Service, prefix: str, *, known: tuple[str, ...] = ()) -> tuple[Binding, ...]:
-    """`package = pkgs.<prefix><major>;` where a version is known; never silently another one."""
-    major = _major(service)
-    if not major or (known and major not in known) or service.version is None:
-        return ()
-    return (bind("package", Select(Var("pkgs"), (f"{prefix}{major}",)), comment=reason(service.version)),)
+def _asked(service: Service) -> str:
+    """A comment on the version that is asked for, where nixpkgs has one of its own."""
+    if service.version is None:
+        return ""
+    return f"{reason(service.version)} asks for {service.version.value}; this is what nixpkgs has."
 
 
 def _postgresql(service: Service, logins: tuple[Login, ...]) -> tuple[Binding, ...]:
+    package = None
+    if service.version is not None and _major(service) in POSTGRESQL:
+        attribute = Select(Var("pkgs"), (f"postgresql_{_major(service)}",))
+        package = bind("package", attribute, comment=reason(service.version))
     owners = {login.database: login.user for login in logins}
     users = sorted({login.user for login in logins} - {"postgres"})
     ensured: list[Node] = []
@@ -56,8 +62,8 @@ def _postgresql(service: Service, logins: tuple[Login, ...]) -> tuple[Binding, .
             rights = bind("ensureDBOwnership", Var("true"))
         ensured.append(AttrSet((bind("name", text(user)), rights)))
     return (
-        bind("enable", Var("true")),
-        *_versioned(service, "postgresql_"),
+        bind("enable", Var("true"), comment="" if package else _asked(service)),
+        *((package,) if package else ()),
         bind("enableTCPIP", Var("true")),
         bind("authentication", Lines("host all all 0.0.0.0/0 trust\n"), comment=OPEN_TO_CONNECT),
         *((bind("ensureDatabases", literal(sorted(owners))),) if owners else ()),
@@ -74,16 +80,16 @@ def _redis(service: Service, _logins: tuple[Login, ...]) -> tuple[Binding, ...]:
             bind("settings.protected-mode", text("no"), comment=OPEN_TO_CONNECT),
         )
     )
-    package = (bind("package", names("pkgs.valkey")),) if service.kind.value == "valkey" else ()
-    return (*package, Binding(("servers", ""), server))
+    package = names("pkgs.valkey" if service.kind.value == "valkey" else "pkgs.redis")
+    return (bind("package", package, comment=_asked(service)), Binding(("servers", ""), server))
 
 
 def _mysql(package: str) -> Callable[[Service, tuple[Login, ...]], tuple[Binding, ...]]:
-    def options(_service: Service, logins: tuple[Login, ...]) -> tuple[Binding, ...]:
+    def options(service: Service, logins: tuple[Login, ...]) -> tuple[Binding, ...]:
         databases = sorted({login.database for login in logins})
         return (
             bind("enable", Var("true")),
-            bind("package", names(f"pkgs.{package}")),
+            bind("package", names(f"pkgs.{package}"), comment=_asked(service)),
             bind("settings.mysqld.bind-address", text("0.0.0.0")),  # noqa: S104 - of a VM that only `connect` opens
             *((bind("ensureDatabases", literal(databases)),) if databases else ()),
             *((bind("initialScript", _grants(logins), comment=OPEN_TO_CONNECT),) if logins else ()),
@@ -107,7 +113,7 @@ def _grants(logins: tuple[Login, ...]) -> Node:
 
 
 def _plain(*extra: Binding) -> Callable[[Service, tuple[Login, ...]], tuple[Binding, ...]]:
-    return lambda _service, _logins: (bind("enable", Var("true")), *extra)
+    return lambda service, _logins: (bind("enable", Var("true"), comment=_asked(service)), *extra)
 
 
 def _listening(option: str) -> Binding:

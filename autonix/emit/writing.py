@@ -4,6 +4,7 @@ Both texts are on disk under other names before the first takes its place; if th
 A crash between the two renames leaves two files of autonix' own, which the next run writes again.
 """
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -78,6 +79,8 @@ def _write(path: Path, text: str) -> None:
 def _backup(place: Path) -> Path | None:
     if not (place.exists() or place.is_symlink()):
         return None
+    if place.is_dir() and not place.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
     backup = place.with_name(f".{place.name}.{os.getpid()}.old")
     backup.unlink(missing_ok=True)
     os.link(place, backup, follow_symlinks=False)

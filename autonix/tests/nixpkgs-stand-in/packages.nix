@@ -188,6 +188,7 @@ leaves [
   "pdm"
   "pipenv"
   "hatch"
+  "redis"
   "valkey"
   "mysql84"
   "mariadb"

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 4ce1cd9e1f3f45f7f024e768cd2d98c4283dd37c6c5e42d3be454dcb817888be
+# autonix: sha256 9b6fbc3cc6ba226c58f1ffd4f3897c869cf706c03750f2b83014988f1adca0a4
 {
   nixpkgs,
   procurator,
@@ -94,6 +94,7 @@ in
         { pkgs, ... }: {
           services.mysql = {
             enable = true;
+            # compose.yaml:10 (compose.image.tag, certain) asks for 8; this is what nixpkgs has.
             package = pkgs.mysql84;
             settings.mysqld.bind-address = "0.0.0.0";
           };

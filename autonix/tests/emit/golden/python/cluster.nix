@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 05ad40b43a805a15f56987cc8f85f66c8460b878e768c315682941864360f2fc
+# autonix: sha256 7be54bce51c5beaa1d3e86ee256de9ea1a00a57e96dd90453f1e8bb15bcae522
 # Not in the cluster:
 # - files (compose.yaml:10 (compose.image, certain)): autonix knows no NixOS module for minio
 # - api: SECRET_KEY must be set by hand
@@ -106,6 +106,8 @@ in
       configuration = guest (
         { pkgs, ... }: {
           services.redis = {
+            # compose.yaml:10 (compose.image.tag, certain) asks for 7; this is what nixpkgs has.
+            package = pkgs.redis;
             servers."" = {
               enable = true;
               bind = "0.0.0.0";
