@@ -49,7 +49,7 @@ def with_container(project: Project, projects: Sequence[Project], containers: Se
         return replace(project, ports=project.ports or tuple(_framework_ports(project)))
     return replace(
         project,
-        ports=project.ports or container.ports or tuple(_framework_ports(project)),
+        ports=project.ports or container.ports or tuple(_probed_ports(container)) or tuple(_framework_ports(project)),
         env=project.env or container.env,
         health=project.health or container.health,
     )
@@ -68,6 +68,13 @@ def ecosystem_of(container: Container) -> Ecosystem | None:
             if repository in images:
                 return ecosystem
     return None
+
+
+def _probed_ports(container: Container) -> Iterator[Finding[Port]]:
+    """Where its own health check asks, it listens."""
+    for probe in container.health:
+        if probe.value.port is not None:
+            yield Finding(Port(probe.value.port), probe.file, probe.line, "links.health-port", Confidence.LIKELY)
 
 
 def _framework_ports(project: Project) -> Iterator[Finding[Port]]:

@@ -1,7 +1,8 @@
 """Which services the projects need: those that Compose runs, and those that libraries, URLs and CI speak of.
 
 What a file declares outweighs what a library suggests: a driver for another SQL database, or for an old name of the
-same protocol, makes no service of its own beside a declared one. A library counts only in a project that runs.
+same protocol, makes no service of its own beside a declared one. A library counts only in a project that runs, and
+where Compose runs the project itself, its list of services is whole: a further library is for an option that is off.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from autonix.containers.assembly import Assembly, default_ports, home_of, image_
 from autonix.environment import raw_variables
 from autonix.findings import Confidence, Container, Finding, Group, Project, Purpose, Service
 from autonix.mapping.libraries import kinds_of
-from autonix.mapping.services import SERVICES, kind_of_scheme
+from autonix.mapping.services import SERVICES, image_parts, kind_of_scheme
 from autonix.reader import Reader, folder
 
 _LIKELY = Confidence.LIKELY
@@ -21,12 +22,16 @@ _SAME_PROTOCOL = ({"mysql", "mariadb"}, {"redis", "valkey"}, {"elasticsearch", "
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One thing that speaks for a kind; `declared`: a file names the service itself. `project` is a path, or None."""
+    """One thing that speaks for a kind; `declared`: a file names the service itself. `project` is a path, or None.
+
+    `option`: it says who uses a service, and is not enough for one of its own.
+    """
 
     kind: str
     seen: Finding[str]
     project: str | None = None
     declared: bool = False
+    option: bool = False
     version: Finding[str] | None = None
 
 
@@ -43,10 +48,12 @@ def services(
     taken = {service.name for service in result} | {container.name for container in assembly.containers}
     for kind in sorted({evidence.kind for evidence in found}):
         of_kind = [evidence for evidence in found if evidence.kind == kind]
+        options = all(evidence.option for evidence in of_kind)
+        of_kind.sort(key=lambda evidence: evidence.option)
         index = next((i for i, service in enumerate(result) if _stands_for(service.kind.value, kind)), None)
         if index is not None:
             result[index] = _with(result[index], of_kind)
-        elif any(evidence.declared for evidence in of_kind) or not _is_answered(kind, named):
+        elif any(evidence.declared for evidence in of_kind) or not (options or _is_answered(kind, named)):
             result.append(_new(kind, of_kind, taken))
     return tuple(result)
 
@@ -77,10 +84,15 @@ def _new(kind: str, evidence: Sequence[Evidence], taken: set[str]) -> Service:
         kind=replace(strongest.seen, value=kind),
         evidence=tuple(item.seen for item in evidence),
         size=known.size,
-        version=next((item.version for item in evidence if item.version is not None), None),
+        version=_agreed([item.version for item in evidence if item.version is not None]),
         ports=default_ports(known, strongest.seen),
         used_by=tuple(sorted({item.project for item in evidence if item.project is not None})),
     )
+
+
+def _agreed(versions: Sequence[Finding[str]]) -> Finding[str] | None:
+    """The version that all name; of several (a test matrix) none is the one."""
+    return versions[0] if len({version.value for version in versions}) == 1 else None
 
 
 def _users(service: Service, projects: Sequence[Project], containers: Sequence[Container]) -> tuple[str, ...]:
@@ -118,13 +130,24 @@ def _from_libraries(projects: Sequence[Project], containers: Sequence[Container]
     for project in projects:
         if not runs(project, containers):
             continue
+        listed = any(_is_run_by_compose(project, item) for item in containers)
         for finding in project.dependencies:
             item = finding.value
             if item.group is not Group.RUNTIME:
                 continue
             for kind in kinds_of(project.ecosystem, item.name, item.features):
                 seen = Finding(f"the library {item.name}", finding.file, finding.line, "services.library", _LIKELY)
-                yield Evidence(kind, seen, project.path)
+                yield Evidence(kind, seen, project.path, option=listed)
+
+
+def _is_run_by_compose(project: Project, container: Container) -> bool:
+    """Whether a Compose file builds the project's directory, or runs an image that is named like the project."""
+    if container.file == container.dockerfile:
+        return False
+    if home_of(container, (project.path,)) is not None:
+        return True
+    image = image_parts(container.image.value).repository.rpartition("/")[2] if container.image else ""
+    return project.name is not None and image == project.name.value.rpartition("/")[2]
 
 
 def runs(project: Project, containers: Sequence[Container]) -> bool:
@@ -138,8 +161,6 @@ def runs(project: Project, containers: Sequence[Container]) -> bool:
 
 
 def image_evidence(image: Finding[str], kind: str) -> Evidence:
-    """An image that CI runs beside the tests."""
-    seen = replace(
-        image, value=f"the image {image.value} in CI", rule="services.ci-image", confidence=Confidence.LIKELY
-    )
-    return Evidence(kind, seen, declared=True, version=image_version(image))
+    """An image that CI runs beside the tests: it knows a version, but often it is one of several to test with."""
+    seen = replace(image, value=f"the image {image.value} in CI", rule="services.ci-image", confidence=_LIKELY)
+    return Evidence(kind, seen, option=True, version=image_version(image))

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from posixpath import basename
 
 from autonix import environment, tasks
+from autonix.ci import ci_evidence, ci_steps
 from autonix.containers import compose, dockerfiles
 from autonix.containers.assembly import assemble
 from autonix.ecosystems.elixir import elixir_projects
@@ -54,12 +55,12 @@ WANTED = (
     *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.work", "main.go"),
     *("pom.xml", "*.gradle", "*.gradle.kts", "libs.versions.toml", "gradle-wrapper.properties", ".java-version"),
     *("Gemfile", "gems.rb", "Gemfile.lock", "*.gemspec", ".ruby-version", "composer.json", "composer.lock"),
-    *("mix.exs", "mix.lock", "flake.nix", "flake.lock"),
+    *(".gitlab-ci.yml", "mix.exs", "mix.lock", "flake.nix", "flake.lock"),
     *(".tool-versions", *tasks.MAKEFILES, *tasks.JUSTFILES, *tasks.TASKFILES, "Procfile"),
     *(*environment.NAMES, *compose.PATTERNS, *dockerfiles.PATTERNS),
 )
 """Names of the files that are read, with `*`."""
-WANTED_BELOW: Mapping[str, str] = {"requirements": "*.txt"}
+WANTED_BELOW: Mapping[str, str] = {"requirements": "*.txt", "workflows": "*.y*ml"}
 """Further names by the directory that they lie in."""
 
 _EXACT = frozenset(name for name in WANTED if "*" not in name)
@@ -93,10 +94,11 @@ def understand(
     return Analysis(
         root_name=root_name,
         projects=projects,
-        services=services(reader, projects, assembly, tuple(schema_evidence(reader, projects))),
+        services=services(reader, projects, assembly, (*schema_evidence(reader, projects), *ci_evidence(reader))),
         containers=assembly.containers,
         tasks=tasks.tasks(reader),
         env=environment.environment(reader),
+        ci=ci_steps(reader),
         flakes=flakes(reader),
         skipped=tuple(sorted((*skipped, *reader.notes.values()), key=lambda item: item.file)),
     )

@@ -1,23 +1,18 @@
 """Compose files: which containers a developer runs together, with ports, environment, order, health and volumes.
 
-Of several files in a directory the base is read (`compose.yaml` before `docker-compose.yml`); overrides are not merged.
+Which of several files is the application's says `choice.py`; overrides are not merged.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from posixpath import basename
 from typing import Any
 
+from autonix.containers.choice import BASES, application_files
 from autonix.containers.words import expanded, port, probe, variable, words_of
 from autonix.findings import Confidence, Container, Finding, Mount, Port, Probe, Variable
 from autonix.formats.document import Document, Key
 from autonix.reader import Reader, beside, folder
 
-BASES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-AUXILIARY = frozenset(
-    ("test", "tests", "e2e", "cypress", ".devcontainer", "ci", ".ci", ".github", "benchmarks", "bench")
-)
-"""Directories whose Compose files are for tests and editors: they count only where there is no other."""
 PATTERNS = (*BASES, "docker-compose.*.yml", "docker-compose.*.yaml", "compose.*.yml", "compose.*.yaml")
 
 
@@ -32,24 +27,13 @@ class Composed:
 
 def compose_services(reader: Reader) -> Iterator[Composed]:
     """All services of all base files, in the order of paths and of the file."""
-    for path in _files(reader):
+    for path in application_files(reader.named(*PATTERNS)):
         document = reader.yaml(path)
         if document is None:
             continue
         for name, service in document.table("services").items():
             if isinstance(service, dict):
                 yield _service(document, name)
-
-
-def _files(reader: Reader) -> Iterator[str]:
-    by_directory: dict[str, list[str]] = {}
-    for path in reader.named(*PATTERNS):
-        by_directory.setdefault(folder(path), []).append(path)
-    main = [directory for directory in by_directory if AUXILIARY.isdisjoint(directory.split("/"))]
-    for directory in sorted(main or by_directory):
-        paths = by_directory[directory]
-        bases = [path for name in BASES for path in paths if basename(path) == name]
-        yield from bases[:1] or sorted(paths)[:1]
 
 
 def _service(document: Document, name: str) -> Composed:

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import basename
 
-from autonix.containers.compose import AUXILIARY
+from autonix.containers.choice import EDITOR, TESTING
 from autonix.containers.words import expanded, port, probe, variable, words_of
 from autonix.findings import Container, Finding, Mount, Port, Probe, Stage, Variable
 from autonix.formats.dockerfile import Instruction, parse_dockerfile
 from autonix.reader import Reader, folder
 
 PATTERNS = ("Dockerfile", "Dockerfile.*", "*.Dockerfile", "Containerfile", "*.dockerfile")
+SET_ASIDE = TESTING | {EDITOR}
+"""Directories whose Dockerfiles count only where a Compose file builds them."""
 _FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+as\s+(?P<name>\S+))?\s*", re.IGNORECASE)
 _HEALTH = re.compile(r"(?:--\S+\s+)*(?P<kind>NONE|CMD)\s*(?P<text>.*)", re.IGNORECASE)
 _NAMED = re.compile(r"^(?:Dockerfile|Containerfile)\.(?P<after>.+)|^(?P<before>.+)\.[Dd]ockerfile$")
@@ -37,7 +39,7 @@ def dockerfile_paths(reader: Reader) -> list[str]:
     return [
         path
         for path in reader.named(*PATTERNS)
-        if not path.endswith((".dockerignore", ".md", ".swp", ".j2")) and AUXILIARY.isdisjoint(path.split("/"))
+        if not path.endswith((".dockerignore", ".md", ".swp", ".j2")) and not SET_ASIDE.intersection(path.split("/"))
     ]
 
 

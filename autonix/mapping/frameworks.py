@@ -62,6 +62,7 @@ FRAMEWORKS: Mapping[Ecosystem, Mapping[str, Framework]] = {
     },
     Ecosystem.JAVA: {
         "org.springframework.boot:spring-boot-starter-web": Framework("spring-boot", 8080),
+        "org.springframework.boot:spring-boot-starter-webmvc": Framework("spring-boot", 8080),
         "org.springframework.boot:spring-boot-starter-webflux": Framework("spring-boot", 8080),
         "io.quarkus:quarkus-rest": Framework("quarkus", 8080),
         "io.micronaut:micronaut-http-server-netty": Framework("micronaut", 8080),

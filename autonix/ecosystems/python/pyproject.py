@@ -34,6 +34,7 @@ _BACKENDS = {
     "maturin": "maturin",
     "setuptools.build_meta": "setuptools",
 }
+_BODIES = ("cmd", "shell", "script", "sequence", "composite")
 _TASKS: tuple[tuple[str, tuple[Key, ...]], ...] = (
     ("pdm", ("tool", "pdm", "scripts")),
     ("poe", ("tool", "poe", "tasks")),
@@ -133,7 +134,7 @@ def _tasks(document: Document) -> Iterator[Finding[Command]]:
 
 def _task_text(value: Any) -> str | None:
     if isinstance(value, Mapping):
-        value = next((value[key] for key in ("cmd", "shell", "script", "sequence") if key in value), None)
+        value = next((value[key] for key in _BODIES if key in value), None)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = " && ".join(value)
     return value if isinstance(value, str) else None
