@@ -3,10 +3,12 @@
 import shlex
 from dataclasses import dataclass, field
 
+from autonix.containers.assembly import home_of
 from autonix.emit.recipes import Named
 from autonix.emit.words import distinct, dns_label
 from autonix.explain import reason
 from autonix.findings import Analysis, Command, Container, Ecosystem, Finding, Port, Probe, Purpose, Variable
+from autonix.links import ecosystem_of
 from autonix.nixast import Node, Select, Str, Var
 
 INTERPRETED = (Ecosystem.PYTHON, Ecosystem.JAVASCRIPT)
@@ -45,9 +47,15 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
     notes: list[str] = []
     claimed: set[str] = set()
     taken = {service.name for service in analysis.services}
+    homes = {each.project.path for each in projects}
     for named in projects:
+        alone = sum(each.project.path == named.project.path for each in projects) == 1
         containers: list[Container | None] = [
-            each for each in analysis.containers if _same(each.build, named.project.path) and each.name not in claimed
+            each
+            for each in analysis.containers
+            if each.name not in claimed
+            and home_of(each, homes) == named.project.path
+            and (ecosystem_of(each) is named.project.ecosystem or (alone and ecosystem_of(each) is None))
         ]
         for container in containers or NO_CONTAINER:
             start = _start(named, container, analysis)
@@ -60,7 +68,7 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
             vm = distinct(wanted, (*taken, *(each.vm for each in found)))
             found.append(_application(vm, named, container, start, analysis))
     for container in analysis.containers:
-        if container.name not in claimed and not any(_same(container.build, each.project.path) for each in projects):
+        if container.name not in claimed and home_of(container, homes) not in homes:
             what = container.image.value if container.image else f"built from {container.build}"
             notes.append(f"{container.name} ({container.file}): an image ({what}) that no project here makes")
     return tuple(found), tuple(dict.fromkeys(notes))
@@ -177,10 +185,6 @@ def _container_text(command: tuple[str, ...], named: Named) -> str | None:
         and words[0] not in ("yarn", "pnpm", "bun", "poetry", "uv", "pdm", "pipenv")
     )
     return shlex.join(words) if fits else None
-
-
-def _same(build: str | None, path: str) -> bool:
-    return build is not None and (build.removeprefix("./").strip("/") or ".") == (path or ".")
 
 
 def _why_not(named: Named) -> str:

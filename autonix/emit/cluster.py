@@ -14,7 +14,7 @@ from autonix.emit.services import Login, setup_of
 from autonix.emit.wiring import Peer, Setting, environment, login_in
 from autonix.emit.words import dns_label, reasons
 from autonix.explain import reason
-from autonix.findings import Analysis, Ecosystem
+from autonix.findings import Analysis, Confidence, Ecosystem
 from autonix.nixast import (
     AttrSet,
     Binding,
@@ -165,7 +165,7 @@ def _port(number: int, outside: int | None) -> dict[str, Value]:
 
 
 def _health(application: Application) -> Binding | None:
-    """The project's own HTTP probe where it names one, else that its first port takes connections."""
+    """The project's own HTTP probe where it names one, else that a port which a file names takes connections."""
     first = application.ports[0] if application.ports else None
     for probe in application.health:
         port = probe.value.port or (first.value.number if first else None)
@@ -173,8 +173,8 @@ def _health(application: Application) -> Binding | None:
         if probe.value.kind == "http" and port is not None and _PATH.fullmatch(path):
             check = literal([{"type": "http", "port": port, "path": path}])
             return bind("health.checks", check, comment=reason(probe))
-    if first is None:
-        return None
+    if first is None or first.confidence is not Confidence.CERTAIN:
+        return None  # a check of a port that nobody listens on would fail every rollout
     return bind("health.checks", literal([{"type": "tcp", "port": first.value.number}]), comment=reason(first))
 
 
