@@ -20,7 +20,7 @@ TASKFILES = (
 )
 
 _TARGET = re.compile(r"(?P<names>[A-Za-z0-9][A-Za-z0-9_./ -]*?)\s*::?(?![:=])(?P<rest>[^=]*)")
-_RECIPE = re.compile(r"@?(?P<name>[A-Za-z_][A-Za-z0-9_-]*)(?P<parameters>[^:=]*):(?!=)")
+_RECIPE = re.compile(r"@?(?P<name>[A-Za-z_][A-Za-z0-9_-]*)(?:\s+(?:[^:=]|=(?!=))*?)?\s*:(?!=)")
 _PROCESS = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<text>.+)")
 
 
@@ -59,7 +59,7 @@ def _just(reader: Reader, path: str) -> Iterator[Finding[Command]]:
     for index, (number, line) in enumerate(lines):
         if line.startswith(("set ", "alias ", "export ", "import ", "mod ", "#", "[")):
             continue
-        match = _RECIPE.match(line)
+        match = _RECIPE.match(line) if len(line) < 2000 else None
         if match is not None and not match["name"].startswith("_"):
             text = _body(lines, index + 1, strip="@-")
             yield _found(path, number, Command(match["name"], text, "just", purpose_of(match["name"], text)))

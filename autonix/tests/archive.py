@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORIES = Path(__file__).parent / "repositories"
+HELD_OUT = Path(__file__).parent / "held_out"
 _FILE = re.compile(r"^-- (\S.*) --$")
 
 
@@ -44,6 +45,10 @@ def load(path: Path) -> Repository:
 
 def repositories() -> list[Repository]:
     return [load(path) for path in sorted(REPOSITORIES.glob("*.txt"))]
+
+
+def held_out() -> list[Repository]:
+    return [load(path) for path in sorted(HELD_OUT.glob("*.txt"))]
 
 
 def repository(name: str) -> Repository:

@@ -7,11 +7,12 @@ import pytest
 from autonix.explain import findings_of
 from autonix.findings import Analysis
 from autonix.scan import analyse
-from autonix.tests.archive import Repository, repositories
+from autonix.tests.archive import Repository, held_out, repositories
 from autonix.tests.facts import facts
 
 RECALL = 0.95
 LABELLED = repositories()
+HELD_OUT = held_out()
 
 
 async def analysed(repository: Repository, directory: Path) -> Analysis:
@@ -33,10 +34,17 @@ async def test_every_finding_points_at_a_line_that_exists(labelled: Repository, 
         assert finding.rule
 
 
-async def test_nearly_everything_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("labelled", HELD_OUT, ids=lambda repository: repository.name)
+async def test_no_wrong_service_or_version_where_nothing_was_tuned(labelled: Repository, tmp_path: Path) -> None:
+    found = facts(await analysed(labelled, tmp_path))
+    assert sorted(fact for fact in found - labelled.labels if fact.startswith(("service", "version", "uses"))) == []
+
+
+@pytest.mark.parametrize("labelled_set", [LABELLED, HELD_OUT], ids=["tuned on", "held out"])
+async def test_nearly_everything_is_found(labelled_set: list[Repository], tmp_path: Path) -> None:
     missing: list[str] = []
-    for labelled in LABELLED:
+    for labelled in labelled_set:
         found = facts(await analysed(labelled, tmp_path / labelled.name))
         missing += [f"{labelled.name}: {fact}" for fact in sorted(labelled.labels - found)]
-    total = sum(len(labelled.labels) for labelled in LABELLED)
+    total = sum(len(labelled.labels) for labelled in labelled_set)
     assert (total - len(missing)) / total >= RECALL, missing
