@@ -15,6 +15,9 @@ INTERPRETED = (Ecosystem.PYTHON, Ecosystem.JAVASCRIPT)
 """Their commands name scripts and modules, which the package has; a container's paths of programs it has not."""
 
 
+NOTHING_STARTS_IT = (
+    "nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)"
+)
 _DJANGO_PORT = 8000
 NO_CONTAINER: tuple[Container | None, ...] = (None,)
 
@@ -45,6 +48,7 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
     """The applications, in the analysis' order, and a sentence on each project or container that is none."""
     found: list[Application] = []
     notes: list[str] = []
+    idle: list[str] = []
     claimed: set[str] = set()
     taken = {service.name for service in analysis.services}
     homes = {each.project.path for each in projects}
@@ -60,7 +64,10 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
         for container in containers or NO_CONTAINER:
             start = _start(named, container, analysis)
             if start is None:
-                notes.append(f"{named.name} ({named.project.manifest}): {_why_not(named)}")
+                if named.recipe.refusal:
+                    notes.append(f"{named.name} ({named.project.manifest}): {named.recipe.refusal}")
+                else:
+                    idle.append(named.name)
                 continue
             if container is not None:
                 claimed.add(container.name)
@@ -71,6 +78,8 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
         if container.name not in claimed and home_of(container, homes) not in homes:
             what = container.image.value if container.image else f"built from {container.build}"
             notes.append(f"{container.name} ({container.file}): an image ({what}) that no project here makes")
+    if idle:
+        notes.append(f"{', '.join(dict.fromkeys(idle))}: {NOTHING_STARTS_IT}")
     return tuple(found), tuple(dict.fromkeys(notes))
 
 
@@ -185,9 +194,3 @@ def _container_text(command: tuple[str, ...], named: Named) -> str | None:
         and words[0] not in ("yarn", "pnpm", "bun", "poetry", "uv", "pdm", "pipenv")
     )
     return shlex.join(words) if fits else None
-
-
-def _why_not(named: Named) -> str:
-    if named.recipe.refusal:
-        return named.recipe.refusal
-    return "nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)"

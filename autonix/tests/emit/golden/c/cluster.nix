@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 9f7ec8ddd6e514b8796275306a840e6e8181a8c1594c0f0940a07514c2f82a37
+# autonix: sha256 ae6639fe7f74acf8831725156a322ca371c5bdb20f7cf9c060ceca216d69578d
 # Not in the cluster:
-# - thing (CMakeLists.txt): nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
+# - thing: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
 {
   nixpkgs,
   procurator,

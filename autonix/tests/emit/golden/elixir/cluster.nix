@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 ed06f3a616060248cbf02ff4afb7f1bdd32b667fbce39e696b0ecb6263e1d52e
+# autonix: sha256 ae6639fe7f74acf8831725156a322ca371c5bdb20f7cf9c060ceca216d69578d
 # Not in the cluster:
-# - thing (mix.exs): nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
+# - thing: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
 {
   nixpkgs,
   procurator,

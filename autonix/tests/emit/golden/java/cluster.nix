@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 53e7f8715f1fb9afccc6d2ed42449e43ec43703c20dd3fb3d0b9153247d49516
+# autonix: sha256 ae6639fe7f74acf8831725156a322ca371c5bdb20f7cf9c060ceca216d69578d
 # Not in the cluster:
-# - thing (pom.xml): nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
+# - thing: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
 {
   nixpkgs,
   procurator,

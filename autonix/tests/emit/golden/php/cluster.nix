@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 cf8b285de99378037f54cb1f32ad4c06870d5e426d8535fe130a3ab9cb5d6cbc
+# autonix: sha256 ae6639fe7f74acf8831725156a322ca371c5bdb20f7cf9c060ceca216d69578d
 # Not in the cluster:
-# - thing (composer.json): nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
+# - thing: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
 {
   nixpkgs,
   procurator,

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 51d7f4e633aa8e46cdc5960c54dfc95e3bfe2a597255641c425213ca10953253
+# autonix: sha256 ae6639fe7f74acf8831725156a322ca371c5bdb20f7cf9c060ceca216d69578d
 # Not in the cluster:
-# - thing (build.zig.zon): nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
+# - thing: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
 {
   nixpkgs,
   procurator,
