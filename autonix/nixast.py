@@ -86,12 +86,14 @@ class Str:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A literal text that is printed between `''` where its form allows, and as a plain string elsewhere."""
+    """A string of several lines, printed between `''` where its form allows, and as a plain string elsewhere."""
 
-    text: str
+    parts: "tuple[str | Node, ...]"
 
     def __post_init__(self) -> None:
-        _check_text(self.text)
+        for part in self.parts:
+            if isinstance(part, str):
+                _check_text(part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Escapes are those of the Nix manual, "String literal". A text goes between `''` 
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, assert_never
 
 from autonix.nixast import (
@@ -105,7 +106,7 @@ def _broken(node: Node, indent: int) -> str:
         case Select():
             return _select(node, indent)
         case Lines():
-            return _lines(node.text, indent)
+            return _lines(node.parts, indent)
         case Var() | Int() | Str() | Path():
             return _atom(node)
         case _:
@@ -128,7 +129,7 @@ def _flat(node: Node) -> str | None:
         case Var() | Int() | Str() | Path():
             return _atom(node)
         case Lines():
-            return None if _fits_lines(node.text) else _quoted((node.text,))
+            return None if _fits_lines(node.parts) else _quoted(node.parts)
         case AttrSet():
             return _flat_set(node)
         case ListOf():
@@ -286,10 +287,11 @@ def _atom(node: Var | Int | Str | Path) -> str:
 
 def _quoted(parts: Sequence[str | Node]) -> str:
     shown = ""
+    parts = _merged(parts)
     for index, part in enumerate(parts):
         if isinstance(part, str):
             escaped = part.translate(_ESCAPES).replace("${", "\\${")
-            # A dollar right before an interpolation (or before a literal "{" of the next part) would join it.
+            # A dollar right before an interpolation would take its own away.
             joins = escaped.endswith("$") and index + 1 < len(parts)
             shown += escaped[:-1] + "\\$" if joins else escaped
         else:
@@ -297,10 +299,12 @@ def _quoted(parts: Sequence[str | Node]) -> str:
     return f'"{shown}"'
 
 
-def _fits_lines(text: str) -> bool:
-    """Whether `''` keeps `text`: several lines, no indentation to lose, and no quotes that meet ours or `${`."""
+def _fits_lines(parts: Sequence[str | Node]) -> bool:
+    """Whether `''` keeps the text: several lines, no indentation to lose, and no quotes that meet ours or `${`."""
+    text = "".join(part if isinstance(part, str) else "x" for part in parts)
     rows = text.split("\n")
     inner = [row for row in rows if row]
+    before = [part for part, after in pairwise(parts) if isinstance(part, str) and not isinstance(after, str)]
     return (
         len(rows) > 1
         and any(not row.startswith(" ") for row in inner)
@@ -309,14 +313,31 @@ def _fits_lines(text: str) -> bool:
         and printable(text) == text
         and not re.search(r"''|'\$\{|'\Z|\t", text)
         and "\u2028" not in text
+        and not any(part.endswith(("$", "'")) for part in before)
     )
 
 
-def _lines(text: str, indent: int) -> str:
-    if not _fits_lines(text):
-        return _quoted((text,))
+def _merged(parts: Sequence[str | Node]) -> list[str | Node]:
+    """The same pieces with neighbouring texts as one, so that nothing is made where two of them meet."""
+    merged: list[str | Node] = []
+    for part in parts:
+        last = merged[-1] if merged else None
+        if isinstance(part, str) and isinstance(last, str):
+            merged[-1] = last + part
+        else:
+            merged.append(part)
+    return merged
+
+
+def _lines(parts: Sequence[str | Node], indent: int) -> str:
+    parts = _merged(parts)
+    if not _fits_lines(parts):
+        return _quoted(parts)
     pad, inner = _pad(indent), _pad(indent + 2)
-    *rows, last = text.replace("${", "''${").split("\n")
+    shown = "".join(
+        part.replace("${", "''${") if isinstance(part, str) else f"${{{_block(part, indent + 2)}}}" for part in parts
+    )
+    *rows, last = shown.split("\n")
     body = "".join(f"{inner}{row}\n" if row else "\n" for row in rows)
     return f"''\n{body}{inner + last if last else pad}''"
 

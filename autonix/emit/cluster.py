@@ -212,11 +212,7 @@ def _application_module(application: Application, *, has_env: bool) -> Node:
 
 
 def _script(application: Application) -> Node:
-    parts = application.start.script.parts
-    head = f"export HOME=/var/lib/{application.vm}\n"
-    if len(parts) == 1 and isinstance(parts[0], str):
-        return Lines(head + parts[0])
-    return Str((head, *parts))
+    return Lines((f"export HOME=/var/lib/{application.vm}\n", *application.start.script.parts))
 
 
 def _service_vm(peer: Peer, logins: tuple[Login, ...]) -> Binding:

@@ -112,7 +112,7 @@ def _phases(locked: Locked, build: str) -> tuple[Binding, Binding]:
     there = f"(cd {shlex.quote('./' + locked.inside)} && {build})" if locked.inside else build
     built = f"runHook preBuild\n{there}\nrunHook postBuild\n" if build else "runHook preBuild\nrunHook postBuild\n"
     installed = "runHook preInstall\nmkdir -p $out/lib/app\ncp -r . $out/lib/app\nrunHook postInstall\n"
-    return bind("buildPhase", Lines(built)), bind("installPhase", Lines(installed))
+    return bind("buildPhase", Lines((built,))), bind("installPhase", Lines((installed,)))
 
 
 def _pnpm(locked: Locked, common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:

@@ -1,6 +1,6 @@
 """Python projects → buildPythonApplication, or an environment where there is nothing to build; no other ecosystem."""
 
-from autonix.emit.recipe import Recipe, Tree, because, identity, interpolated, meta, source
+from autonix.emit.recipe import Recipe, Tree, because, identity, meta, source
 from autonix.emit.toolchain import chosen
 from autonix.emit.words import python_name, reasons, requirement_name
 from autonix.explain import reason
@@ -12,6 +12,7 @@ from autonix.nixast import (
     Commented,
     Lambda,
     Let,
+    Lines,
     ListOf,
     Node,
     Select,
@@ -74,13 +75,14 @@ def _environment(
 ) -> Recipe:
     """No build: the dependencies beside the sources, as pip would have it."""
     environment = bind("environment", _environment_node(Var("python"), runtime), comment=reasons(runtime))
-    install = ("runHook preInstall; mkdir -p $out/bin; cp -r . $out/src; ln -s ", Var("environment"))
+    before, after = "runHook preInstall\nmkdir -p $out/bin\ncp -r . $out/src\n", "runHook postInstall\n"
+    install = Lines((f"{before}ln -s ", Var("environment"), f"/bin/* $out/bin/\n{after}"))
     arguments = (
         *identity(project, root_name=root_name),
         bind("src", source(project.path)),
         bind("nativeBuildInputs", ListOf((Var("environment"),))),
         bind("dontBuild", Var("true")),
-        bind("installPhase", interpolated(*install, "/bin/* $out/bin/; runHook postInstall")),
+        bind("installPhase", install),
     )
     package = Let((interpreter, environment), call("pkgs.stdenv.mkDerivation", AttrSet(arguments)))
     return Recipe(

@@ -65,7 +65,7 @@ def _postgresql(service: Service, logins: tuple[Login, ...]) -> tuple[Binding, .
         bind("enable", Var("true"), comment="" if package else _asked(service)),
         *((package,) if package else ()),
         bind("enableTCPIP", Var("true")),
-        bind("authentication", Lines("host all all 0.0.0.0/0 trust\n"), comment=OPEN_TO_CONNECT),
+        bind("authentication", Lines(("host all all 0.0.0.0/0 trust\n",)), comment=OPEN_TO_CONNECT),
         *((bind("ensureDatabases", literal(sorted(owners))),) if owners else ()),
         *((bind("ensureUsers", _list(ensured)),) if ensured else ()),
     )
@@ -109,7 +109,7 @@ def _grants(logins: tuple[Login, ...]) -> Node:
         for each in plain
         if each.user != "root"
     ]
-    return call("pkgs.writeText", text("logins.sql"), Lines("".join(rows)))
+    return call("pkgs.writeText", text("logins.sql"), Lines(("".join(rows),)))
 
 
 def _plain(*extra: Binding) -> Callable[[Service, tuple[Login, ...]], tuple[Binding, ...]]:

@@ -33,15 +33,30 @@ def test_any_value_comes_back_from_nix_as_it_was(many: list[Any]) -> None:
 @few
 @given(st.lists(st.lists(texts, max_size=6).map("\n".join), min_size=20, max_size=60))
 def test_any_text_between_indentation_quotes_comes_back_as_it_was(many: list[str]) -> None:
-    deep = n.ListOf(tuple(n.AttrSet((n.bind("a.b", n.Lines(text)),)) for text in many))
+    deep = n.ListOf(tuple(n.AttrSet((n.bind("a.b", n.Lines((text,))),)) for text in many))
     assert [each["a"]["b"] for each in evaluated(deep)] == many
 
 
 @few
 @given(st.lists(st.tuples(texts, texts, texts), min_size=20, max_size=60))
 def test_text_around_an_interpolation_comes_back_as_it_was(many: list[tuple[str, str, str]]) -> None:
-    tree = n.ListOf(tuple(n.Str((before, n.text(inside), after)) for before, inside, after in many))
-    assert evaluated(tree) == ["".join(each) for each in many]
+    plain = n.ListOf(tuple(n.Str((before, n.text(inside), after)) for before, inside, after in many))
+    assert evaluated(plain) == ["".join(each) for each in many]
+    lines = n.ListOf(tuple(n.Lines((before, n.text(inside), after)) for before, inside, after in many))
+    assert evaluated(lines) == ["".join(each) for each in many]
+
+
+async def test_nothing_is_made_where_two_texts_meet(tmp_path: Path) -> None:
+    pieces = [("a\n$", "{x}\n"), ("a\n'", "'b\n"), ("a\n'", "${x}\n"), ("a\n\\", "n\n"), ("a\n$", "", "{y}")]
+    tree = n.ListOf(tuple(kind(each) for each in pieces for kind in (n.Str, n.Lines)))
+    assert await evaluate(tmp_path, show(tree)) == ["".join(each) for each in pieces for _ in range(2)]
+
+
+@few
+@given(st.lists(st.lists(texts, min_size=2, max_size=5), min_size=20, max_size=60))
+def test_lines_with_interpolations_come_back_as_they_were(many: list[list[str]]) -> None:
+    trees = [n.Lines(tuple(part for text in each for part in ("a\n", n.text(text), text))) for each in many]
+    assert evaluated(n.ListOf(tuple(trees))) == ["".join(f"a\n{text}{text}" for text in each) for each in many]
 
 
 @few
@@ -161,7 +176,7 @@ async def test_it_reads_like_nixfmt(tmp_path: Path) -> None:
                 n.bind("pname", n.text("x"), comment="package.json: name"),
                 n.bind("src", n.Path("")),
                 n.bind("npmFlags", n.literal(["--legacy-peer-deps"])),
-                n.bind("script", n.Lines("make\nmake ${x}\n")),
+                n.bind("script", n.Lines(("make\nmake ${x}\n",))),
                 n.bind("meta", n.literal({})),
             )
         ),

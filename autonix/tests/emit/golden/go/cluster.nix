@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 9b6fbc3cc6ba226c58f1ffd4f3897c869cf706c03750f2b83014988f1adca0a4
+# autonix: sha256 b6e8cc526023db3aa2a3401f8ef7530467e237a77a7230136b27a43a77f089e2
 {
   nixpkgs,
   procurator,
@@ -58,7 +58,10 @@ in
               environment = env;
               path = [ packages.ledger ];
               # backend/main.go:1 (go.main, certain)
-              script = "export HOME=/var/lib/ledger\nexec ${packages.ledger}/bin/ledger\n";
+              script = ''
+                export HOME=/var/lib/ledger
+                exec ${packages.ledger}/bin/ledger
+              '';
               serviceConfig = {
                 DynamicUser = true;
                 StateDirectory = "ledger";

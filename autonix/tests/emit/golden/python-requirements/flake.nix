@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 2ccf99c2ff52270e40454852ae331710e3f94b3e47a77736098d94ba05390c16
+# autonix: sha256 a73b3e70aa05369991c3d87817fb45a284bba1b2eeae7583a80267b4b4fcf7e0
 {
   description = "guestbook, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -52,7 +52,13 @@
             src = ./.;
             nativeBuildInputs = [ environment ];
             dontBuild = true;
-            installPhase = "runHook preInstall; mkdir -p $out/bin; cp -r . $out/src; ln -s ${environment}/bin/* $out/bin/; runHook postInstall";
+            installPhase = ''
+              runHook preInstall
+              mkdir -p $out/bin
+              cp -r . $out/src
+              ln -s ${environment}/bin/* $out/bin/
+              runHook postInstall
+            '';
           };
       };
       # What start commands find in PATH besides their own package.

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 fc858b2c6acf152af06cac131f2c32b467ff21016cfef3d7feb30c8fb5f59157
+# autonix: sha256 99d26c50c400a2b88d0ef8a5d8f1f636b2e1e72ab9cfc8dae9fee0ed3eb70d18
 {
   nixpkgs,
   procurator,
@@ -30,7 +30,10 @@ in
             after = [ "network-online.target" ];
             path = [ packages.server ];
             # crates/server/Cargo.toml:1 (rust.bin, certain)
-            script = "export HOME=/var/lib/server\nexec ${packages.server}/bin/server\n";
+            script = ''
+              export HOME=/var/lib/server
+              exec ${packages.server}/bin/server
+            '';
             serviceConfig = {
               DynamicUser = true;
               StateDirectory = "server";
