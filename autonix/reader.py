@@ -1,5 +1,6 @@
 """The texts of a tree, parsed once each and on demand; a file that cannot be parsed is noted, and never raises."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -27,10 +28,11 @@ class Reader:
     _parsed: dict[str, Document | None] = field(default_factory=dict)
     _all: frozenset[str] = frozenset()
     _named: dict[str, list[str]] = field(default_factory=dict)
+    _found: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._all = frozenset(self.paths)
-        for path in self.paths:
+        for path in sorted(self.texts):
             self._named.setdefault(basename(path), []).append(path)
 
     def has(self, path: str) -> bool:
@@ -38,9 +40,18 @@ class Reader:
         return path in self._all
 
     def named(self, *patterns: str) -> list[str]:
-        """Paths whose last part is one of `patterns` (with `*`), sorted."""
-        names = [name for name in self._named if any(fnmatchcase(name, pattern) for pattern in patterns)]
-        return sorted(path for name in names for path in self._named[name])
+        """Paths of files that were read whose last part is one of `patterns` (with `*`), sorted."""
+        if patterns not in self._found:
+            exact = {name for name in patterns if name in self._named}
+            globs = [pattern for pattern in patterns if "*" in pattern]
+            names = exact | {name for name in self._named for glob in globs if fnmatchcase(name, glob)}
+            self._found[patterns] = sorted(path for name in names for path in self._named[name])
+        return self._found[patterns]
+
+    def below(self, directory: str) -> tuple[str, ...]:
+        """All paths of the tree under a directory."""
+        start = f"{directory}/"
+        return self.paths[bisect_left(self.paths, start) : bisect_left(self.paths, f"{directory}0")]  # "0" follows "/"
 
     def text(self, path: str) -> str | None:
         """The text of `path`, if it was read."""

@@ -5,6 +5,7 @@ two settings by which a repository could make `git ls-files` start a program are
 """
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ MAX_FILE = 8 * 1024 * 1024
 MAX_TOTAL = 96 * 1024 * 1024
 """Bytes read of one file, and of all together."""
 
+_UNSAFE = re.compile(r"/(?:\.\.?|\.git)?/")
 _GIT_ENV = {
     "HOME": "/nonexistent",
     "LANG": "C.UTF-8",
@@ -103,10 +105,9 @@ def _safe(name: bytes) -> str | None:
         path = name.decode()
     except UnicodeDecodeError:
         return None
-    parts = path.split("/")
-    if len(parts) > MAX_DEPTH or any(part in ("", "..", ".", ".git") for part in parts):
+    if not path or not path.isprintable() or path.count("/") >= MAX_DEPTH:
         return None
-    return path if all(character.isprintable() for character in path) else None
+    return None if _UNSAFE.search(f"/{path}/") else path
 
 
 def _read_all(root: Path, paths: Iterable[str]) -> Contents:

@@ -1,13 +1,14 @@
 """Paths and texts in, their analysis out: the order in which the rules work together; it reads and emits nothing."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
-from posixpath import basename
+from fnmatch import fnmatchcase, translate
 
 from autonix import environment, tasks
 from autonix.ci import ci_evidence, ci_steps
 from autonix.containers import compose, dockerfiles
 from autonix.containers.assembly import assemble
+from autonix.ecosystems.c import c_projects
 from autonix.ecosystems.elixir import elixir_projects
 from autonix.ecosystems.go.projects import go_projects
 from autonix.ecosystems.java.projects import java_projects
@@ -33,6 +34,7 @@ ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (
     ruby_projects,
     php_projects,
     elixir_projects,
+    c_projects,
 )
 """Each finds all projects of one ecosystem."""
 
@@ -49,13 +51,22 @@ ASIDE = frozenset(
 WANTED = (
     *("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "Pipfile.lock", "requirements*.txt", "*requirements.txt"),
     *("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", ".python-version", "runtime.txt", "manage.py"),
-    *("__init__.py", "__about__.py", "_version.py", "version.py", "__version__.py", "VERSION", "version.txt"),
+    *(
+        "__init__.py",
+        "__main__.py",
+        "__about__.py",
+        "_version.py",
+        "version.py",
+        "__version__.py",
+        "VERSION",
+        "version.txt",
+    ),
     *("package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock"),
     *("pnpm-workspace.yaml", ".nvmrc", ".node-version", "*.prisma", "database.yml"),
     *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.work", "main.go"),
     *("pom.xml", "*.gradle", "*.gradle.kts", "libs.versions.toml", "gradle-wrapper.properties", ".java-version"),
     *("Gemfile", "gems.rb", "Gemfile.lock", "*.gemspec", ".ruby-version", "composer.json", "composer.lock"),
-    *(".gitlab-ci.yml", "mix.exs", "mix.lock", "flake.nix", "flake.lock"),
+    *(".gitlab-ci.yml", "CMakeLists.txt", "meson.build", "mix.exs", "mix.lock", "flake.nix", "flake.lock"),
     *(".tool-versions", *tasks.MAKEFILES, *tasks.JUSTFILES, *tasks.TASKFILES, "Procfile"),
     *(*environment.NAMES, *compose.PATTERNS, *dockerfiles.PATTERNS),
 )
@@ -64,7 +75,7 @@ WANTED_BELOW: Mapping[str, str] = {"requirements": "*.txt", "workflows": "*.y*ml
 """Further names by the directory that they lie in."""
 
 _EXACT = frozenset(name for name in WANTED if "*" not in name)
-_GLOBS = tuple(name for name in WANTED if "*" in name)
+_GLOBS = re.compile("|".join(translate(name) for name in WANTED if "*" in name))
 
 
 def counted(paths: Sequence[str]) -> tuple[str, ...]:
@@ -74,11 +85,11 @@ def counted(paths: Sequence[str]) -> tuple[str, ...]:
 
 def wanted(path: str) -> bool:
     """Whether the text of `path` is needed; it asks only for the name."""
-    name = basename(path)
-    if name in _EXACT or any(fnmatchcase(name, glob) for glob in _GLOBS):
+    parent, _, name = path.rpartition("/")
+    if name in _EXACT or _GLOBS.match(name):
         return True
-    parent = path.split("/")[-2:-1]
-    return bool(parent) and parent[0] in WANTED_BELOW and fnmatchcase(name, WANTED_BELOW[parent[0]])
+    below = WANTED_BELOW.get(parent.rpartition("/")[2])
+    return below is not None and fnmatchcase(name, below)
 
 
 def understand(

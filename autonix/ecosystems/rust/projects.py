@@ -100,10 +100,10 @@ def _entry_points(reader: Reader, document: Document, name: Finding[str] | None)
     main = beside(directory, "src/main.rs")
     if reader.has(main) and "src/main.rs" not in declared:
         yield Finding(EntryPoint(name.value, "src/main.rs"), document.path, name.line, "rust.main")
-    binaries = beside(directory, "src/bin") + "/"
-    for path in reader.paths:
-        if path.startswith(binaries) and path.endswith(".rs"):
-            inside = path[len(binaries) - len("src/bin/") :]
+    binaries = beside(directory, "src/bin")
+    for path in reader.below(binaries):
+        if path.endswith(".rs"):
+            inside = path[len(binaries) - len("src/bin") :]
             stem = inside.removeprefix("src/bin/").removesuffix(".rs").removesuffix("/main")
             if "/" not in stem and inside not in declared:
                 yield Finding(EntryPoint(stem, inside), path, 1, "rust.src-bin")
