@@ -47,6 +47,8 @@ ASIDE = frozenset(
     )
 )
 """Directories that hold other people's code, output, or code about the application rather than of it."""
+ASIDE_AT_ROOT = ("docs/", "doc/")
+"""The same, where a deeper directory of the name may well be an application."""
 
 WANTED = (
     *("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "Pipfile.lock", "requirements*.txt", "*requirements.txt"),
@@ -80,7 +82,9 @@ _GLOBS = re.compile("|".join(translate(name) for name in WANTED if "*" in name))
 
 def counted(paths: Sequence[str]) -> tuple[str, ...]:
     """The paths that speak for the application, without those in directories that are set aside."""
-    return tuple(path for path in paths if ASIDE.isdisjoint(path.split("/")[:-1]))
+    return tuple(
+        path for path in paths if not path.startswith(ASIDE_AT_ROOT) and ASIDE.isdisjoint(path.split("/")[:-1])
+    )
 
 
 def wanted(path: str) -> bool:
