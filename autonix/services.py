@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from autonix.containers.assembly import Assembly, default_ports, home_of, image_version, unique
 from autonix.environment import raw_variables
 from autonix.findings import Confidence, Container, Finding, Group, Project, Purpose, Service
+from autonix.links import ecosystem_of
 from autonix.mapping.libraries import kinds_of
 from autonix.mapping.services import SERVICES, image_parts, kind_of_scheme
 from autonix.reader import Reader, folder
@@ -141,10 +142,15 @@ def _from_libraries(projects: Sequence[Project], containers: Sequence[Container]
 
 
 def _is_run_by_compose(project: Project, container: Container) -> bool:
-    """Whether a Compose file builds the project's directory, or runs an image that is named like the project."""
+    """Whether a Compose file builds the project, or its workspace, or runs an image that is named like it.
+
+    A Compose file beside the manifest may keep its Dockerfile elsewhere: then the base image has to fit.
+    """
     if container.file == container.dockerfile:
         return False
-    if home_of(container, (project.path,)) is not None:
+    if home_of(container, (project.path, project.workspace or project.path)) is not None:
+        return True
+    if folder(container.file) == project.path and ecosystem_of(container) is project.ecosystem:
         return True
     image = image_parts(container.image.value).repository.rpartition("/")[2] if container.image else ""
     return project.name is not None and image == project.name.value.rpartition("/")[2]

@@ -23,16 +23,15 @@ _MIDDLE = re.compile(r"(?:docker-)?compose\.(?P<variant>.+)\.ya?ml")
 
 
 def application_files(paths: Iterable[str]) -> tuple[str, ...]:
-    """Those to read: the root's alone where there is one, else one of each directory, and one of sibling variants."""
+    """Those to read: one of each directory that lies in no other such directory, and one of sibling variants."""
     counted = [path for path in paths if TESTING.isdisjoint(path.split("/")[:-1])]
     plain = [path for path in counted if EDITOR not in path.split("/")]
     by_directory: dict[str, list[str]] = {}
     for path in sorted(plain or counted):
         by_directory.setdefault(folder(path), []).append(path)
     chosen = {directory: file for directory, paths in by_directory.items() if (file := _one(paths)) is not None}
-    if "." in chosen:
-        return (chosen["."],)
-    return tuple(chosen[directory] for directory in sorted(chosen) if _is_first(directory, chosen))
+    outermost = [directory for directory in sorted(chosen) if not any(_holds(other, directory) for other in chosen)]
+    return tuple(chosen[directory] for directory in outermost if _is_first(directory, chosen))
 
 
 def _one(paths: Sequence[str]) -> str | None:
@@ -47,6 +46,10 @@ def _one(paths: Sequence[str]) -> str | None:
             return variants[name]
     rest = [path for name, path in variants.items() if TESTING.isdisjoint(re.split(r"[-._]", name))]
     return rest[0] if len(rest) == 1 else None
+
+
+def _holds(outer: str, inner: str) -> bool:
+    return outer != inner and (outer == "." or inner.startswith(f"{outer}/"))
 
 
 def _is_first(directory: str, chosen: Iterable[str]) -> bool:

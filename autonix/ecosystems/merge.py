@@ -24,6 +24,8 @@ def merged(parts: Sequence[Project]) -> Project:
             if name in _JOINED:
                 known = {_key(finding) for finding in value}
                 value = (*value, *(finding for finding in theirs if _key(finding) not in known))
+            elif name == "dependencies" and not any(item.value.group is Group.RUNTIME for item in value):
+                value = (*value, *theirs)
             elif not value:
                 value = theirs
         changes[name] = value

@@ -39,6 +39,7 @@ SERVICES: Mapping[str, ServiceKind] = {
             (
                 *("postgres", "bitnami/postgresql", "postgis/postgis", "pgvector/pgvector", "timescale/timescaledb"),
                 *(
+                    "pgautoupgrade/pgautoupgrade",
                     "ankane/pgvector",
                     "cimg/postgres",
                     "circleci/postgres",

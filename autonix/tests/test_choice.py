@@ -10,6 +10,7 @@ from autonix.containers.choice import application_files
     [
         (("compose.yaml", "docker-compose.yml", "docker-compose.override.yml"), ("compose.yaml",)),
         (("docker-compose.yml", "deploy/docker-compose.yml"), ("docker-compose.yml",)),
+        (("docker/compose.yml", "docker/federation/compose.yml"), ("docker/compose.yml",)),
         (("a/compose.yml", "b/compose.yml"), ("a/compose.yml", "b/compose.yml")),
         (("e2e/compose.yml", "docker/testing/compose.yml"), ()),
         ((".devcontainer/docker-compose.yml",), (".devcontainer/docker-compose.yml",)),
