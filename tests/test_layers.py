@@ -4,6 +4,7 @@ import ast
 import fnmatch
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,20 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield node.module
 
 
-def pure_patterns() -> list[str]:
+@cache
+def layers(kind: str) -> list[str]:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    patterns: list[str] = document["tool"]["procurator"]["layers"]["pure"]
+    patterns: list[str] = document["tool"]["procurator"]["layers"][kind]
     return patterns
+
+
+def pure_patterns() -> list[str]:
+    return layers("pure")
+
+
+def pure_modules(pattern: str) -> list[str]:
+    """The modules that a pattern names, without those that are said to act."""
+    return [name for name in fnmatch.filter(SHIPPED, pattern) if name not in layers("acting")]
 
 
 SOURCES = {module_name(path): (path, ast.parse(path.read_text())) for path in sources()}
@@ -74,7 +85,7 @@ def test_services_meet_only_through_schema(package: str) -> None:
 
 @pytest.mark.parametrize("pattern", pure_patterns())
 def test_pure_modules_do_not_act(pattern: str) -> None:
-    matched = fnmatch.filter(SHIPPED, pattern)
+    matched = pure_modules(pattern)
     assert matched, f"pyproject's layers name {pattern}, and no such module exists"
     breaches = [
         f"{name} imports {wanted}"
@@ -87,10 +98,10 @@ def test_pure_modules_do_not_act(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", pure_patterns())
 def test_pure_modules_import_pure_modules_of_ours(pattern: str) -> None:
-    pure = {name for known in pure_patterns() for name in fnmatch.filter(SHIPPED, known)}
+    pure = {name for known in pure_patterns() for name in pure_modules(known)}
     breaches = [
         f"{name} imports {wanted}"
-        for name in fnmatch.filter(SHIPPED, pattern)
+        for name in pure_modules(pattern)
         for wanted in imports(SHIPPED[name][1])
         if wanted in SHIPPED and wanted not in pure and SHIPPED[wanted][0].name != "__init__.py"
     ]
