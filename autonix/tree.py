@@ -18,7 +18,7 @@ from autonix.findings import Skipped
 from nix.run import run
 from schema.errors import CommandFailed, DeadlineExceeded, NotFound, TooLarge
 
-GIT_DEADLINE = 60.0
+GIT_DEADLINE = 30.0
 MAX_LISTING = 256 * 1024 * 1024
 """Bytes of `git ls-files`, some three million paths."""
 MAX_FILES = 2_000_000
@@ -55,12 +55,16 @@ class Contents:
     skipped: tuple[Skipped, ...]
 
 
-async def list_tree(root: Path) -> Listing:
-    """The tree under `root`. Raises NotFound where it is no directory."""
+async def list_tree(root: Path, *, git_deadline: float = GIT_DEADLINE) -> Listing:
+    """The tree under `root`. Raises NotFound where it is no directory.
+
+    A git that is not done within `git_deadline` seconds (a FIFO as .gitignore stops it for good) is not asked again:
+    then every file counts.
+    """
     root = Path(os.path.realpath(root))
     if not root.is_dir():
         raise NotFound(f"{root} is not a directory")
-    names = await _listed_by_git(root)
+    names = await _listed_by_git(root, git_deadline)
     if names is None:
         names = await trio.to_thread.run_sync(partial(_walked, root))
     return Listing(root, tuple(sorted({path for name in names if (path := _safe(name))})))
@@ -71,10 +75,10 @@ async def read_files(listing: Listing, paths: Collection[str]) -> Contents:
     return await trio.to_thread.run_sync(partial(_read_all, listing.root, paths))
 
 
-async def _listed_by_git(root: Path) -> list[bytes] | None:
+async def _listed_by_git(root: Path, deadline: float) -> list[bytes] | None:
     argv = (*_GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     try:
-        done = await run(argv, deadline=GIT_DEADLINE, env=_GIT_ENV, cwd=root, max_output=MAX_LISTING)
+        done = await run(argv, deadline=deadline, env=_GIT_ENV, cwd=root, max_output=MAX_LISTING)
     except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
         return None  # no repository, or one that git cannot read: then every file counts
     return done.stdout.split(b"\0")

@@ -64,6 +64,13 @@ async def test_a_repository_cannot_make_the_listing_run_a_program(tmp_path: Path
     assert not trace.exists()
 
 
+async def test_a_tree_that_stops_git_is_listed_without_it(tmp_path: Path) -> None:
+    await git(tmp_path, "init", "-q")
+    write(tmp_path, "a/b")
+    os.mkfifo(tmp_path / "a/.gitignore")
+    assert (await list_tree(tmp_path, git_deadline=0.5)).paths == ("a/.gitignore", "a/b")
+
+
 async def test_what_is_not_a_directory_is_said(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="is not a directory"):
         await list_tree(tmp_path / "absent")
