@@ -430,6 +430,8 @@ struct PushReply {
   # When to report next at the latest. Default: 10000.
   directives @2 :List(Directive);
   # Unknown ones are ignored. Default: none.
+  leaseMs @3 :UInt64;
+  # How long after sending the report the worker may keep its fenced singletons. Default: 0, no lease is given.
 }
 
 # ---- What people see ------------------------------------------------------------------------------------------------

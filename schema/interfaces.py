@@ -6,11 +6,23 @@ from typing import Protocol
 
 from schema.assignment import Seen, SignedAssignment
 from schema.generation import Publish, PublishReceipt
+from schema.operations import (
+    AuditEntry,
+    AuditVerdict,
+    Explanation,
+    GenerationContent,
+    Hold,
+    JoinAnswer,
+    RolloutStatus,
+    TokenInfo,
+    WorkerAdmission,
+)
 from schema.status import (
     ClusterStatus,
     ConnectionInfo,
     Cursor,
     Event,
+    GenerationStatus,
     LiveClosures,
     PushReply,
     RunningVm,
@@ -49,12 +61,30 @@ class TokenCredential:
         return "TokenCredential(…)"
 
 
-Credential = PeerCredential | TokenCredential
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a worker signs to log in: a nonce that is good once, and the server's time (Unix milliseconds)."""
+
+    nonce: str
+    server_time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProof:
+    """A worker's key and its signature over `schema.signing.login_message`. `public_key` is `name:base64`."""
+
+    public_key: str
+    nonce: str
+    time_ms: int
+    signature: str
+
+
+Credential = PeerCredential | TokenCredential | WorkerProof
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is behind a session, as the server found out: `subject` is `uid:0` or `token:<name>`."""
+    """Who is behind a session, as the server found out: `subject` is `uid:0`, `token:<name>` or `worker:<id>`."""
 
     subject: str
     role: Role
@@ -169,6 +199,78 @@ class Master(Protocol):
     async def live_closures(self) -> LiveClosures:
         """What must be kept by caches and workers."""
 
+    async def explain(self, vm_id: str) -> Explanation:
+        """Why an instance is where it is, or nowhere. Raises NotFound."""
+
+    async def list_generations(self, *, limit: int, before: int) -> tuple[GenerationStatus, ...]:
+        """The newest first; at most `limit` (0: 100), only numbers below `before` (0: all)."""
+
+    async def get_generation(self, number: int) -> GenerationContent:
+        """One generation as it was published. Raises NotFound."""
+
+    async def list_rollouts(self, *, limit: int, before: int) -> tuple[RolloutStatus, ...]:
+        """The newest first, as `list_generations`."""
+
+    async def pause_rollout(self, generation: int, *, reason: str) -> None:
+        """Begin nothing more of it. Raises NotFound, and Conflict when it has ended."""
+
+    async def resume_rollout(self, generation: int) -> None:
+        """Go on with a paused one; what had failed gets another start deadline. Raises NotFound, Conflict."""
+
+    async def promote_rollout(self, generation: int) -> None:
+        """Open the next wave that waits for approval. Raises NotFound, and Conflict when none waits."""
+
+    async def abort_rollout(self, generation: int, *, reason: str) -> None:
+        """End it where it is: nothing goes on and nothing goes back. Raises NotFound, Conflict."""
+
+    async def hold(self, vms: tuple[str, ...], generation: int, *, reason: str) -> Hold:
+        """Pin VMs (none: all) to an earlier generation. Raises NotFound, and Conflict when its closures are gone."""
+
+    async def lift_hold(self, hold_id: str) -> None:
+        """End a hold: its VMs follow the newest generation again. Raises NotFound."""
+
+    async def list_holds(self) -> tuple[Hold, ...]:
+        """Those in force."""
+
+    async def cordon_worker(self, worker_id: str, *, cordoned: bool, reason: str) -> None:
+        """Whether it takes new VMs; `cordoned=False` ends a drain too. Raises NotFound."""
+
+    async def drain_worker(self, worker_id: str, *, deadline_ms: int, reason: str) -> None:
+        """Move its VMs elsewhere. `deadline_ms`: how long that may take, 0 for as long as it needs. Raises NotFound."""
+
+    async def release_volume(self, instance: str, *, volume: str) -> None:
+        """Give up a volume that is bound to its worker (empty: all of the instance). Raises NotFound, Conflict."""
+
+    async def list_workers(self) -> tuple[WorkerAdmission, ...]:
+        """All that ever asked to join, pending ones first."""
+
+    async def approve_worker(self, worker_id: str) -> None:
+        """Let a pending or rejected worker in. Raises NotFound, and Conflict for a retired one."""
+
+    async def reject_worker(self, worker_id: str, *, reason: str) -> None:
+        """Refuse a pending worker. Raises NotFound, Conflict."""
+
+    async def retire_worker(self, worker_id: str, *, reason: str) -> None:
+        """Take a worker out for good: its key is worth nothing any more. Raises NotFound, Conflict while it has VMs."""
+
+    async def create_join_token(self, *, worker_id: str) -> str:
+        """A one-use secret, good for 15 minutes, that lets a worker in (empty id: any). It is shown only here."""
+
+    async def create_token(self, name: str, *, role: Role, lasts_ms: int) -> str:
+        """A new token's secret, shown only here. `lasts_ms` 0: until revoked. Raises Conflict, InvalidInput."""
+
+    async def list_tokens(self) -> tuple[TokenInfo, ...]:
+        """All tokens, the revoked ones too, without their secrets."""
+
+    async def revoke_token(self, name: str) -> None:
+        """End a token and every session that it holds. Raises NotFound, and Conflict for a configured one."""
+
+    async def list_audit(self, *, limit: int, before: int) -> tuple[AuditEntry, ...]:
+        """The newest first; at most `limit` (0: 100), only sequences below `before` (0: all)."""
+
+    async def verify_audit(self) -> AuditVerdict:
+        """Follow the chain from its first row to its last."""
+
 
 class WorkerSession(Protocol):
     """`Master` attenuated to one worker: it cannot name another."""
@@ -188,6 +290,19 @@ class Backend(Protocol):
 
     def master(self, identity: Identity) -> Master:
         """The operations on behalf of `identity`; the server attenuates them by its role."""
+
+    async def challenge(self, worker_id: str) -> Challenge:
+        """A nonce for a worker's login or join."""
+
+    async def verify_worker(self, worker_id: str, proof: WorkerProof) -> Identity:
+        """Who a worker's proof belongs to.
+
+        Raises Unauthenticated, each told apart: unknown or retired worker, another key, bad signature, a nonce that was
+        used or never given, a clock that is too far off; and PermissionDenied while it is pending or when rejected.
+        """
+
+    async def join(self, hello: WorkerHello, proof: WorkerProof, *, token: str, peer: str) -> JoinAnswer:
+        """A worker asks to be let in; asking again is harmless. Raises as `verify_worker`, Conflict for another key."""
 
     async def attach_worker(self, identity: Identity, hello: WorkerHello, worker: Worker) -> WorkerSession:
         """A worker has logged in; `worker` is its own capability, valid while its connection lives."""

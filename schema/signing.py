@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from schema.canonical import canonical_bytes
 from schema.errors import BadSignature, InvalidInput
 
 
@@ -110,3 +111,9 @@ def check_signature(*, message: bytes, signature: str, keys: Sequence[PublicKey]
 def parse_public_keys(texts: Iterable[str]) -> tuple[PublicKey, ...]:
     """Pinned keys from a config. Raises InvalidInput for the first wrong one."""
     return tuple(PublicKey.parse(text) for text in texts)
+
+
+def login_message(*, purpose: str, realm: str, worker_id: str, nonce: str, time_ms: int) -> bytes:
+    """What a worker signs to log in (`purpose` login) or to ask to be let in (`purpose` join)."""
+    what = {"nonce": nonce, "realm": realm, "timeMs": time_ms, "workerId": worker_id}
+    return f"procurator-{purpose}-v1\n".encode() + canonical_bytes(what)

@@ -110,11 +110,15 @@ class Directive(StrEnum):
 
 
 class PushReply(WireModel):
-    """The answer to a report: the server's time (Unix milliseconds), when to report next at the latest, directives."""
+    """The answer to a report: the server's time (Unix milliseconds), when to report next at the latest, directives.
+
+    `lease_ms`: how long after it sent the report the worker may keep its fenced singletons; 0: no lease is given.
+    """
 
     server_time_ms: int
     interval_ms: int = 10_000
     directives: tuple[Directive, ...] = ()
+    lease_ms: int = 0
 
 
 class Convergence(StrEnum):
