@@ -14,15 +14,24 @@ from cli.settings import Options
 from schema.errors import ProcuratorError
 
 COMMANDS = {
+    "audit": ("cli.commands.audit:command", "Show who did what, and whether that record is whole."),
     "completion": ("cli.commands.completion:command", "Print the completion script of a shell."),
     "down": ("cli.commands.down:command", "Stop the services that `pcr up` runs, and the VMs."),
+    "events": ("cli.commands.events:command", "Show what happens in the cluster."),
+    "explain": ("cli.commands.explain:command", "Say why an instance is where it is."),
+    "generation": ("cli.commands.generation:command", "Look at generations."),
     "graph": ("cli.commands.graph:command", "Show how repositories depend on each other and on services."),
+    "hold": ("cli.commands.hold:command", "Look at holds and lift them."),
     "init": ("cli.commands.init:command", "Write flake.nix and cluster.nix for a repository."),
-    "rollout": ("cli.commands.rollout:command", "Follow rollouts."),
+    "rollback": ("cli.commands.rollback:command", "Go back to an earlier generation by hand."),
+    "rollout": ("cli.commands.rollout:command", "Look at rollouts and steer them."),
     "scan": ("cli.commands.scan:command", "Show what is in a repository."),
     "status": ("cli.commands.status:command", "Show whether the cluster has converged, its VMs and workers."),
+    "token": ("cli.commands.token:command", "Make, list and revoke tokens."),
     "up": ("cli.commands.up:command", "Run all services of a cluster on this machine."),
     "vm": ("cli.commands.vm:command", "Look at VMs."),
+    "volume": ("cli.commands.volume:command", "Act on volumes."),
+    "worker": ("cli.commands.worker:command", "Look at workers, let them in, and take them out of service."),
 }
 
 

@@ -37,7 +37,10 @@ class EventStream:
         self._bell.ring()
 
     async def feed(self, sink: EventSink, cursor: Cursor | None) -> None:
-        """Feed `sink` until the caller cancels. Raises DeadlineExceeded when a call of it takes over 5 s."""
+        """Feed `sink` until the caller cancels. Raises DeadlineExceeded when a call of it takes over 5 s.
+
+        A cursor without an epoch stands for the oldest event that is still kept.
+        """
         position = self._position(cursor)
         while True:
             news = self._bell.next
@@ -56,6 +59,8 @@ class EventStream:
         return self._next - len(self._ring)
 
     def _position(self, cursor: Cursor | None) -> int | None:
+        if cursor is not None and not cursor.epoch:
+            return self._oldest
         if cursor is None or cursor.epoch != self._epoch or not self._oldest <= cursor.sequence <= self._next:
             return None
         return cursor.sequence

@@ -1,4 +1,4 @@
-"""`pcr rollout`: wait for one to end; what its end means is `cli.waiting`."""
+"""`pcr rollout`: see a rollout, steer it, wait for its end; what its end means is `cli.waiting`."""
 
 import sys
 from functools import partial
@@ -11,7 +11,109 @@ from schema.errors import DeadlineExceeded, InvalidInput
 
 @click.group("rollout")
 def command() -> None:
-    """Follow rollouts."""
+    """Look at rollouts and steer them."""
+
+
+_GENERATION = click.argument("generation", type=click.IntRange(1), required=False)
+_REASON = click.option("--reason", default="", metavar="TEXT", help="Kept in the audit and shown.")
+
+
+@command.command("ls")
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("--before", type=click.IntRange(1), default=None, help="Only generations below this number.")
+@output_option
+@click.pass_context
+def list_rollouts(context: click.Context, *, limit: int, before: int | None, output: OutputFormat) -> None:
+    """List rollouts, the newest first."""
+    from cli.calling import ask, show
+    from cli.render.operations import rollout_table
+    from schema.interfaces import Role
+
+    found = ask(context, Role.VIEWER, lambda master: master.list_rollouts(limit=limit, before=before or 0))
+    show(found, lambda: rollout_table(found), output=output)
+
+
+@command.command("status")
+@_GENERATION
+@output_option
+@click.pass_context
+def status(context: click.Context, *, generation: int | None, output: OutputFormat) -> None:
+    """Show the rollout of GENERATION (default: the newest): its waves, and what did not get healthy."""
+    from cli.calling import ask, show
+    from cli.render.operations import rollout_text
+    from schema.errors import NotFound
+    from schema.interfaces import Role
+
+    before = generation + 1 if generation else 0
+    found = ask(context, Role.VIEWER, lambda master: master.list_rollouts(limit=1, before=before))
+    if not found or generation not in (None, found[0].generation):
+        raise NotFound(f"there is no rollout of generation {generation}" if generation else "nothing is published yet")
+    show(found[0], lambda: rollout_text(found[0]), output=output)
+
+
+@command.command("pause")
+@_GENERATION
+@_REASON
+@output_option
+@click.pass_context
+def pause(context: click.Context, *, generation: int | None, reason: str, output: OutputFormat) -> None:
+    """Begin nothing more of a rollout; what has begun goes on."""
+    _steer(context, "pause", generation, reason=reason, output=output)
+
+
+@command.command("resume")
+@_GENERATION
+@output_option
+@click.pass_context
+def resume(context: click.Context, *, generation: int | None, output: OutputFormat) -> None:
+    """Go on with a paused rollout."""
+    _steer(context, "resume", generation, reason="", output=output)
+
+
+@command.command("promote")
+@_GENERATION
+@output_option
+@click.pass_context
+def promote(context: click.Context, *, generation: int | None, output: OutputFormat) -> None:
+    """Open the next wave, which waits for approval."""
+    _steer(context, "promote", generation, reason="", output=output)
+
+
+@command.command("abort")
+@_GENERATION
+@_REASON
+@output_option
+@click.pass_context
+def abort(context: click.Context, *, generation: int | None, reason: str, output: OutputFormat) -> None:
+    """End a rollout where it is: nothing goes on, and nothing goes back."""
+    _steer(context, "abort", generation, reason=reason, output=output)
+
+
+def _steer(context: click.Context, verb: str, generation: int | None, *, reason: str, output: OutputFormat) -> None:
+    """Carry out one operation on a rollout, by default on the newest, and say so."""
+    from cli.calling import ask, done
+    from schema.errors import NotFound
+    from schema.interfaces import Master, Role
+
+    async def call(master: Master) -> int:
+        newest = await master.list_rollouts(limit=1, before=0)
+        if not newest:
+            raise NotFound("nothing is published yet")
+        number = generation or newest[0].generation
+        match verb:
+            case "pause":
+                await master.pause_rollout(number, reason=reason)
+            case "resume":
+                await master.resume_rollout(number)
+            case "promote":
+                await master.promote_rollout(number)
+            case _:
+                await master.abort_rollout(number, reason=reason)
+        return number
+
+    number = ask(context, Role.OPERATOR, call)
+    words = {"pause": "paused", "resume": "resumed", "promote": "promoted", "abort": "aborted"}[verb]
+    done(f"the rollout of generation {number} is {words}", output=output, generation=number, done=words)
 
 
 EXIT_CODES = """\b
