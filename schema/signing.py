@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -39,6 +40,11 @@ class PublicKey:
 
     def __str__(self) -> str:
         return f"{self.name}:{base64.b64encode(self.raw).decode()}"
+
+    @property
+    def fingerprint(self) -> str:
+        """The hexadecimal SHA-256 of the 32 bytes, by which people compare keys; the name is not in it."""
+        return hashlib.sha256(self.raw).hexdigest()
 
     def verifies(self, *, message: bytes, signature: bytes) -> bool:
         """Whether `signature` (64 bytes) is this key's over `message`."""
