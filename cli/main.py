@@ -28,6 +28,7 @@ COMMANDS = {
     "scan": ("cli.commands.scan:command", "Show what is in a repository."),
     "status": ("cli.commands.status:command", "Show whether the cluster has converged, its VMs and workers."),
     "token": ("cli.commands.token:command", "Make, list and revoke tokens."),
+    "tui": ("cli.commands.tui:command", "Show the cluster live in a terminal."),
     "up": ("cli.commands.up:command", "Run all services of a cluster on this machine."),
     "vm": ("cli.commands.vm:command", "Look at VMs."),
     "volume": ("cli.commands.volume:command", "Act on volumes."),
