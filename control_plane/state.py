@@ -6,6 +6,7 @@ All of it is on disk. What workers report is not in it (`observations.py`): repo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, TypeVar
 
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
@@ -13,6 +14,8 @@ from schema.generation import Intent, PublishHeader
 from schema.origin import Origin
 from schema.status import RolloutState, WorkerFacts
 from schema.vmspec import VmSpec
+
+T = TypeVar("T")
 
 NOWHERE = ""
 """The worker of a placement that has none."""
@@ -22,22 +25,25 @@ NOTHING = 0
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a VM takes of a worker: whole vCPUs, MiB of memory, and named extras in the order of their names."""
+    """What a VM takes of a worker: whole vCPUs, MiB of memory and disk, and named extras in the order of their names."""
 
     cpu: int = 0
     memory_mb: int = 0
     extras: tuple[tuple[str, int], ...] = ()
+    disk_mb: int = 0
 
     @classmethod
     def of(cls, spec: VmSpec) -> "Resources":
         """What one instance of `spec` takes."""
-        return cls(spec.cpu, spec.memory_mb, tuple(sorted(spec.extras.items())))
+        disk_mb = sum(volume.size_mb for volume in spec.volumes.values())
+        return cls(spec.cpu, spec.memory_mb, tuple(sorted(spec.extras.items())), disk_mb)
 
     def at_least(self, other: "Resources") -> "Resources":
         """The larger of both in each dimension: room for either."""
         mine, theirs = dict(self.extras), dict(other.extras)
         extras = tuple((name, max(mine.get(name, 0), theirs.get(name, 0))) for name in sorted({*mine, *theirs}))
-        return Resources(max(self.cpu, other.cpu), max(self.memory_mb, other.memory_mb), extras)
+        disk_mb = max(self.disk_mb, other.disk_mb)
+        return Resources(max(self.cpu, other.cpu), max(self.memory_mb, other.memory_mb), extras, disk_mb)
 
 
 NO_RESOURCES = Resources()
@@ -93,20 +99,35 @@ class ReasonCode(StrEnum):
     MOVING = "moving"
     REMOVED = "removed"
     REFUSED = "refused"
+    WAITING = "waiting"
+    PREEMPTED = "preempted"
+    DRAINED = "drained"
+    MISPLACED = "misplaced"
+
+    @property
+    def clears_worker(self) -> bool:
+        """Whether an instance that leaves for this must be gone before it may be anywhere again."""
+        return self in (ReasonCode.PREEMPTED, ReasonCode.DRAINED, ReasonCode.MISPLACED)
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What one worker lacked for an instance. Amounts are of `what`: vCPUs, MiB, addresses or extras."""
+    """What one worker lacked for an instance. Amounts are of `what`: vCPUs, MiB, addresses or extras.
+
+    `workers` above 1: as many lack the same, and the one that is named has the most of it.
+    """
 
     worker_id: str
     what: str
     needed: int = 0
     free: int = 0
+    workers: int = 1
 
     def __str__(self) -> str:
         amount = f" needs {self.needed}, free {self.free}" if self.needed else ""
-        return f"{self.worker_id}: {self.what}{amount}"
+        if self.workers == 1:
+            return f"{self.worker_id}: {self.what}{amount}"
+        return f"{self.workers} workers such as {self.worker_id}: {self.what}{amount}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +212,27 @@ class Rollout:
     placed_ms: int = 0
 
 
+class Memo:
+    """What was derived from a recent snapshot of one line of them, by its type; without it only time is lost.
+
+    A snapshot and those that were made from it share one. Whoever keeps a value here checks that it is of the maps
+    (by identity) that it asks about.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[type[Any], Any] = {}
+
+    def get(self, kind: type[T]) -> T | None:
+        """The value of `kind` that was kept last."""
+        return self._kept.get(kind)
+
+    def keep(self, value: object) -> None:
+        """Keep `value` in place of the last one of its type."""
+        self._kept[type(value)] = value
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All durable state of one realm at one moment.
@@ -208,6 +250,7 @@ class Snapshot:
     workers: Mapping[str, WorkerRecord] = field(default_factory=dict)
     last_good: Mapping[str, int] = field(default_factory=dict)
     volume_bindings: Mapping[str, str] = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
     @property
     def newest(self) -> Generation | None:

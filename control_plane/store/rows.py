@@ -64,7 +64,9 @@ def _changed(
 ) -> TableChange:
     if old is new:
         return TableChange(table, (), ())
-    put = {name: value for name, value in new.items() if old.get(name) != value}
+    # By identity first: of thousands of rows that are compared, few are other objects than before.
+    others = {name: value for name, value in new.items() if old.get(name) is not value}
+    put = {name: value for name, value in others.items() if old.get(name) != value}
     gone = [name for name in old if name not in new or name in put]
     rows = tuple({key: name, **row(name, value)} for name, value in put.items())
     return TableChange(table, tuple({key: name} for name in gone), rows)
@@ -118,12 +120,13 @@ def _rollout_row(_number: int, rollout: Rollout) -> Row:
 
 def _placement_row(_instance: str, placement: Placement) -> Row:
     reserved, reason = placement.reserved, placement.reason
-    missing = [[one.worker_id, one.what, one.needed, one.free] for one in reason.missing]
+    missing = [[one.worker_id, one.what, one.needed, one.free, one.workers] for one in reason.missing]
+    amounts = {"cpu": reserved.cpu, "memoryMb": reserved.memory_mb, "diskMb": reserved.disk_mb}
     return {
         "generation": placement.generation,
         "worker_id": placement.worker_id,
         "address": placement.address,
-        "reserved": _json({"cpu": reserved.cpu, "memoryMb": reserved.memory_mb, "extras": dict(reserved.extras)}),
+        "reserved": _json({**amounts, "extras": dict(reserved.extras)}),
         "leaving": placement.leaving,
         "revision": placement.revision,
         "reason": _json({"code": reason.code.value, "text": reason.text, "missing": missing}),
@@ -203,13 +206,18 @@ def _placement(row: Mapping[str, Any]) -> Placement:
         generation=row["generation"],
         worker_id=row["worker_id"],
         address=row["address"],
-        reserved=Resources(reserved["cpu"], reserved["memoryMb"], tuple(sorted(reserved["extras"].items()))),
+        reserved=_resources(reserved),
         leaving=bool(row["leaving"]),
         revision=row["revision"],
         reason=PlacementReason(
             ReasonCode(reason["code"]), reason["text"], tuple(Missing(*missing) for missing in reason["missing"])
         ),
     )
+
+
+def _resources(reserved: Mapping[str, Any]) -> Resources:
+    extras = tuple(sorted(reserved["extras"].items()))
+    return Resources(reserved["cpu"], reserved["memoryMb"], extras, reserved.get("diskMb", 0))
 
 
 def _worker(row: Mapping[str, Any]) -> WorkerRecord:
