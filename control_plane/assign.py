@@ -4,10 +4,10 @@ An outline is the part of an assignment that can differ between two snapshots, w
 comparing outlines (`revisions.py`), and texts are only put together for a worker that asks.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from control_plane.index import index_of
 from control_plane.scheduler.addresses import mac_of
 from control_plane.state import NOTHING, Generation, Placement, Snapshot, Spec, natural
 from schema.assignment import Assignment, Entry, Fallback, GenerationProof, Peer
@@ -34,12 +34,36 @@ class Outline:
 
 def outlines(snapshot: Snapshot) -> Mapping[str, Outline]:
     """The outline of each worker."""
-    assigned = [placement for placement in snapshot.placements.values() if placement.is_assigned]
-    reach = _Reach(snapshot, assigned)
-    by_worker: dict[str, list[Placement]] = {worker_id: [] for worker_id in snapshot.workers}
-    for placement in assigned:
-        by_worker[placement.worker_id].append(placement)
-    return {worker_id: _outline(snapshot, reach, placements) for worker_id, placements in by_worker.items()}
+    return {worker_id: outline(snapshot, worker_id) for worker_id in snapshot.workers}
+
+
+def outline(snapshot: Snapshot, worker_id: str) -> Outline:
+    """The outline of one worker; an empty one for a worker that is not there."""
+    lines, peers = [], {}
+    for placement in index_of(snapshot).on.get(worker_id, {}).values():
+        if not placement.is_assigned or worker_id not in snapshot.workers:
+            continue
+        fallback = fallback_of(snapshot, placement)
+        lines.append(Line(placement.instance, placement.generation, placement.address, fallback))
+        for peer in peers_of(snapshot, placement):
+            if peer.instance not in peers:
+                peers[peer.instance] = _peer(snapshot, peer)
+    return Outline(
+        tuple(sorted(lines, key=lambda line: natural(line.instance))),
+        tuple(peers[instance] for instance in sorted(peers, key=natural)),
+    )
+
+
+def peers_of(snapshot: Snapshot, placement: Placement) -> Iterator[Placement]:
+    """The assigned ones that an assigned `placement` may reach or be reached by, by what each may connect to."""
+    index = index_of(snapshot)
+    for vm in index.targets.get(placement.instance, ()):
+        for peer in index.of_vm.get(vm, {}).values():
+            if peer.is_assigned and peer.instance != placement.instance:
+                yield peer
+    for peer in index.reaching.get(placement.vm, {}).values():
+        if peer.instance != placement.instance:
+            yield peer
 
 
 def assignment_for(snapshot: Snapshot, worker_id: str) -> Assignment:
@@ -47,17 +71,15 @@ def assignment_for(snapshot: Snapshot, worker_id: str) -> Assignment:
     worker = snapshot.workers.get(worker_id)
     if worker is None:
         raise NotFound(f"there is no worker {worker_id!r}")
-    assigned = [placement for placement in snapshot.placements.values() if placement.is_assigned]
-    mine = [placement for placement in assigned if placement.worker_id == worker_id]
-    outline = _outline(snapshot, _Reach(snapshot, assigned), mine)
-    numbers = {number for line in outline.lines for number in (line.generation, line.fallback) if number != NOTHING}
+    found = outline(snapshot, worker_id)
+    numbers = {number for line in found.lines for number in (line.generation, line.fallback) if number != NOTHING}
     return Assignment(
         realm=snapshot.realm,
         worker_id=worker_id,
         epoch=snapshot.epoch,
         revision=worker.revision,
-        entries=tuple(_entry(snapshot, line) for line in outline.lines),
-        peers=outline.peers,
+        entries=tuple(_entry(snapshot, line) for line in found.lines),
+        peers=found.peers,
         generations=tuple(_proof(snapshot.generations[number]) for number in sorted(numbers)),
     )
 
@@ -68,43 +90,6 @@ def fallback_of(snapshot: Snapshot, placement: Placement) -> int:
     if wanted is None or good is None or wanted.content_hash == good.content_hash:
         return NOTHING
     return snapshot.last_good[placement.instance] if wanted.value.update.auto_rollback else NOTHING
-
-
-class _Reach:
-    """Who may reach whom among the assigned instances, by `connect` of what each shall run now."""
-
-    def __init__(self, snapshot: Snapshot, assigned: Iterable[Placement]) -> None:
-        self._snapshot = snapshot
-        self._of_vm: dict[str, list[Placement]] = defaultdict(list)
-        self._reaching: dict[str, list[Placement]] = defaultdict(list)
-        for placement in assigned:
-            self._of_vm[placement.vm].append(placement)
-            for vm in self._targets(placement):
-                self._reaching[vm].append(placement)
-
-    def _targets(self, placement: Placement) -> set[str]:
-        spec = self._snapshot.wanted_spec(placement.instance)
-        return {target.partition(":")[0] for target in spec.value.network.connect} if spec else set()
-
-    def peers(self, placement: Placement) -> Iterable[Placement]:
-        """What `placement` may reach or be reached by."""
-        found = [peer for vm in self._targets(placement) for peer in self._of_vm.get(vm, ())]
-        found += self._reaching.get(placement.vm, ())
-        return (peer for peer in found if peer.instance != placement.instance)
-
-
-def _outline(snapshot: Snapshot, reach: _Reach, placements: Iterable[Placement]) -> Outline:
-    lines, peers = [], {}
-    for placement in placements:
-        fallback = fallback_of(snapshot, placement)
-        lines.append(Line(placement.instance, placement.generation, placement.address, fallback))
-        for peer in reach.peers(placement):
-            if peer.instance not in peers:
-                peers[peer.instance] = _peer(snapshot, peer)
-    return Outline(
-        tuple(sorted(lines, key=lambda line: natural(line.instance))),
-        tuple(peers[instance] for instance in sorted(peers, key=natural)),
-    )
 
 
 def _peer(snapshot: Snapshot, placement: Placement) -> Peer:

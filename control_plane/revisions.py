@@ -1,9 +1,13 @@
-"""Raise the revision of each worker whose assignment a change of state alters; it decides no such change."""
+"""Raise the revision of each worker whose assignment a change of state alters; it decides no such change.
 
-from collections.abc import Mapping
+Only workers that a change can reach are compared: those of the changed instances and of their peers, before and after.
+"""
+
+from collections.abc import Iterable
 from dataclasses import replace
 
-from control_plane.assign import Outline, outlines
+from control_plane.assign import outline, peers_of
+from control_plane.index import difference, index_of
 from control_plane.state import Placement, Snapshot, WorkerRecord
 
 
@@ -16,20 +20,60 @@ def revise(before: Snapshot, after: Snapshot) -> Snapshot:
     )
     if same_maps:
         return after
-    old, new = outlines(before), outlines(after)
-    workers = {worker_id: _raised(worker, old=old, new=new) for worker_id, worker in after.workers.items()}
-    placements = dict(after.placements)
-    for instance, placement in after.placements.items():
-        if placement.worker_id in workers and not _same_target(before.placements.get(instance), placement):
+    changed = difference(before.placements, after.placements)
+    touched = _around(before, changed) | _around(after, changed) | _of_last_good(before, after)
+    touched |= _of_moved_workers(before, after)
+    altered = [worker_id for worker_id in touched & set(after.workers) if _is_altered(before, after, worker_id)]
+    workers = {**after.workers}
+    for worker_id in altered:
+        workers[worker_id] = replace(workers[worker_id], revision=workers[worker_id].revision + 1)
+    placements = {**after.placements}
+    for instance in changed:
+        placement = placements.get(instance)
+        if (
+            placement
+            and placement.worker_id in workers
+            and not _same_target(before.placements.get(instance), placement)
+        ):
             placements[instance] = replace(placement, revision=workers[placement.worker_id].revision)
     return replace(after, workers=workers, placements=placements)
 
 
-def _raised(worker: WorkerRecord, *, old: Mapping[str, Outline], new: Mapping[str, Outline]) -> WorkerRecord:
-    worker_id = worker.worker_id
-    if new[worker_id] == old.get(worker_id, Outline()):
-        return worker
-    return replace(worker, revision=worker.revision + 1)
+def _is_altered(before: Snapshot, after: Snapshot, worker_id: str) -> bool:
+    return outline(before, worker_id) != outline(after, worker_id)
+
+
+def _around(snapshot: Snapshot, instances: Iterable[str]) -> set[str]:
+    """The workers whose outline has something of `instances`: their own, and those of their peers."""
+    found = set()
+    for instance in instances:
+        placement = snapshot.placements.get(instance)
+        if placement and placement.is_assigned:
+            found.add(placement.worker_id)
+            found.update(peer.worker_id for peer in peers_of(snapshot, placement))
+    return found
+
+
+def _of_last_good(before: Snapshot, after: Snapshot) -> set[str]:
+    """The workers of instances whose fallback may be another."""
+    if before.last_good is after.last_good:
+        return set()
+    names = {*before.last_good, *after.last_good}
+    changed = [name for name in names if before.last_good.get(name) != after.last_good.get(name)]
+    return {after.placements[name].worker_id for name in changed if name in after.placements}
+
+
+def _of_moved_workers(before: Snapshot, after: Snapshot) -> set[str]:
+    """The workers that can see another worker's place in the network, where it has changed."""
+    if before.workers is after.workers:
+        return set()
+    changed = [name for name, worker in after.workers.items() if not _same_place(before.workers.get(name), worker)]
+    there = index_of(after).on
+    return _around(after, [instance for name in changed for instance in there.get(name, {})])
+
+
+def _same_place(old: WorkerRecord | None, new: WorkerRecord) -> bool:
+    return old is new or (old is not None and (old.subnet, old.facts.address) == (new.subnet, new.facts.address))
 
 
 def _same_target(old: Placement | None, new: Placement) -> bool:

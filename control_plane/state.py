@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from control_plane.identity.records import NO_IDENTITIES, IdentityState
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
 from schema.generation import Intent, PublishHeader
@@ -25,7 +26,7 @@ NOTHING = 0
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a VM takes of a worker: whole vCPUs, MiB of memory and disk, and named extras in the order of their names."""
+    """What a VM takes of a worker: whole vCPUs, MiB of memory and disk, and named extras in order of their names."""
 
     cpu: int = 0
     memory_mb: int = 0
@@ -238,7 +239,7 @@ class Snapshot:
     """All durable state of one realm at one moment.
 
     `last_good` maps instances to the generation that a rollout last succeeded with; `volume_bindings` instances to the
-    worker that holds their volumes.
+    worker that holds their volumes; `identity` is who may come in.
     """
 
     epoch: str
@@ -250,6 +251,7 @@ class Snapshot:
     workers: Mapping[str, WorkerRecord] = field(default_factory=dict)
     last_good: Mapping[str, int] = field(default_factory=dict)
     volume_bindings: Mapping[str, str] = field(default_factory=dict)
+    identity: IdentityState = NO_IDENTITIES
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
     @property
