@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from control_plane.identity.records import NO_IDENTITIES, IdentityState
-from schema.blueprint import RolloutPolicy
+from schema.blueprint import Gate, RolloutPolicy
 from schema.canonical import Sealed
 from schema.generation import Intent, PublishHeader
 from schema.origin import Origin
@@ -149,7 +149,8 @@ class Placement:
 
     `generation` is NOTHING when it shall go away; `worker_id` is NOWHERE when it is not placed. `leaving`: its entry
     is withdrawn, and what it reserves stays reserved until its worker reports it gone. `address` carries the prefix
-    length of the worker's subnet. `revision` is the worker's revision that first carried this target.
+    length of the worker's subnet. `revision` is the worker's revision that first carried this target. `attempt` counts
+    how often an operator asked for another try of it: a worker tries again what it went back from with each revision.
     """
 
     instance: str
@@ -160,6 +161,7 @@ class Placement:
     leaving: bool = False
     revision: int = 0
     reason: PlacementReason = PlacementReason(ReasonCode.REFUSED, "not placed yet")
+    attempt: int = 0
 
     @property
     def is_assigned(self) -> bool:
@@ -190,27 +192,75 @@ class ChangeKind(StrEnum):
     LIVE = "live"
     SAME = "same"
     REMOVED = "removed"
+    HELD = "held"
 
     @property
     def is_gated(self) -> bool:
         """Whether the rollout waits for its health."""
-        return self not in (ChangeKind.SAME, ChangeKind.REMOVED)
+        return self in (ChangeKind.NEW, ChangeKind.CHANGED, ChangeKind.LIVE)
 
     @property
     def at_once(self) -> bool:
-        """Whether all of this kind are set to the new generation in the first step."""
-        return self not in (ChangeKind.CHANGED, ChangeKind.REMOVED)
+        """Whether all of this kind in a wave are set to the new generation as soon as it opens."""
+        return self in (ChangeKind.NEW, ChangeKind.LIVE, ChangeKind.SAME)
+
+
+@dataclass(frozen=True, slots=True)
+class WaveProgress:
+    """A part of what a rollout changes, in the order in which it changes, and how far it is.
+
+    `opened_ms` and `finished_ms` are Unix milliseconds, None before that; `delay_ms` counts from when the wave before it
+    finished (the first: from the rollout's start). `promoted_by` is who approved it.
+    """
+
+    instances: tuple[str, ...]
+    delay_ms: int = 0
+    gate: Gate = Gate.AUTO
+    opened_ms: int | None = None
+    finished_ms: int | None = None
+    promoted_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """The walk to one generation. `placed_ms`: from publish until all that is new had a worker, 0 before that."""
+    """The walk to one generation.
+
+    `placed_ms`: from publish until all that is new had a worker, 0 before that. `failed` maps the instances that did
+    not get healthy to the reason. `actor` is who paused or aborted it. `started_ms` and `ended_ms` are Unix
+    milliseconds, 0 before that.
+    """
 
     generation: int
     state: RolloutState
     reason: str = ""
     kinds: Mapping[str, ChangeKind] = field(default_factory=dict)
     placed_ms: int = 0
+    waves: tuple[WaveProgress, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    actor: str = ""
+    started_ms: int = 0
+    ended_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRecord:
+    """An operator's pin of VMs to an earlier generation.
+
+    `against` maps each pinned VM to the contentHash that the newest generation had for it at that time, empty where it
+    had none: another one than this replaces the hold once it is healthy. `created_at_ms` is Unix milliseconds.
+    """
+
+    id: str
+    generation: int
+    against: Mapping[str, str]
+    reason: str = ""
+    actor: str = ""
+    created_at_ms: int = 0
+
+    @property
+    def vms(self) -> tuple[str, ...]:
+        """The pinned VMs, in the order of their names."""
+        return tuple(sorted(self.against))
 
 
 class Memo:
@@ -238,7 +288,7 @@ class Memo:
 class Snapshot:
     """All durable state of one realm at one moment.
 
-    `last_good` maps instances to the generation that a rollout last succeeded with; `volume_bindings` instances to the
+    `last_good` maps instances to the generation that a rollout last succeeded with; `holds` are by id; `volume_bindings` instances to the
     worker that holds their volumes; `identity` is who may come in.
     """
 
@@ -251,6 +301,7 @@ class Snapshot:
     workers: Mapping[str, WorkerRecord] = field(default_factory=dict)
     last_good: Mapping[str, int] = field(default_factory=dict)
     volume_bindings: Mapping[str, str] = field(default_factory=dict)
+    holds: Mapping[str, HoldRecord] = field(default_factory=dict)
     identity: IdentityState = NO_IDENTITIES
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
@@ -278,9 +329,21 @@ class Snapshot:
         """The spec that `instance` shall run now."""
         return self.spec(instance, self.wanted(instance))
 
+    def hold_of(self, instance: str) -> HoldRecord | None:
+        """The hold on the VM of `instance`; a VM is in one at most."""
+        vm = instance.rpartition("-")[0]
+        return next((hold for hold in self.holds.values() if vm in hold.against), None)
+
+    def home(self, instance: str) -> int:
+        """The generation that `instance` goes back to: the one that it is held at, else its last good one, or NOTHING."""
+        hold = self.hold_of(instance) if self.holds else None
+        if hold is None:
+            return self.last_good.get(instance, NOTHING)
+        return hold.generation if self.spec(instance, hold.generation) else NOTHING
+
     def good_spec(self, instance: str) -> Spec | None:
-        """The spec that `instance` last succeeded with."""
-        return self.spec(instance, self.last_good.get(instance, NOTHING))
+        """The spec that `instance` goes back to."""
+        return self.spec(instance, self.home(instance))
 
     def placed_on(self, worker_id: str) -> Iterator[Placement]:
         """The placements that reserve something on a worker, the leaving ones too."""

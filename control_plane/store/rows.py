@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from control_plane.state import (
     ChangeKind,
     Generation,
+    HoldRecord,
     Missing,
     Placement,
     PlacementReason,
@@ -19,9 +20,10 @@ from control_plane.state import (
     Rollout,
     Snapshot,
     Spec,
+    WaveProgress,
     WorkerRecord,
 )
-from schema.blueprint import RolloutPolicy
+from schema.blueprint import Gate, RolloutPolicy
 from schema.canonical import Sealed, canonical_bytes
 from schema.generation import Publish, PublishHeader
 from schema.origin import Origin
@@ -53,6 +55,7 @@ def changes(before: Snapshot | None, after: Snapshot) -> tuple[TableChange, ...]
         _changed("workers", old.workers, after.workers, key="worker_id", row=_worker_row),
         _changed("last_good", old.last_good, after.last_good, key="instance", row=_number_row),
         _changed("volume_bindings", old.volume_bindings, after.volume_bindings, key="instance", row=_binding_row),
+        _changed("holds", old.holds, after.holds, key="id", row=_hold_row),
         _spec_changes(old, after),
     ]
     realm = after.realm
@@ -115,6 +118,32 @@ def _rollout_row(_number: int, rollout: Rollout) -> Row:
         "reason": rollout.reason,
         "kinds": _json(kinds),
         "placed_ms": rollout.placed_ms,
+        "waves": _json([_wave_json(wave) for wave in rollout.waves]),
+        "failed": _json(dict(rollout.failed)),
+        "actor": rollout.actor,
+        "started_ms": rollout.started_ms,
+        "ended_ms": rollout.ended_ms,
+    }
+
+
+def _wave_json(wave: WaveProgress) -> dict[str, Any]:
+    return {
+        "instances": list(wave.instances),
+        "delayMs": wave.delay_ms,
+        "gate": wave.gate.value,
+        "openedMs": wave.opened_ms,
+        "finishedMs": wave.finished_ms,
+        "promotedBy": wave.promoted_by,
+    }
+
+
+def _hold_row(_id: str, hold: HoldRecord) -> Row:
+    return {
+        "generation": hold.generation,
+        "against": _json(dict(hold.against)),
+        "reason": hold.reason,
+        "actor": hold.actor,
+        "created_at_ms": hold.created_at_ms,
     }
 
 
@@ -130,6 +159,7 @@ def _placement_row(_instance: str, placement: Placement) -> Row:
         "leaving": placement.leaving,
         "revision": placement.revision,
         "reason": _json({"code": reason.code.value, "text": reason.text, "missing": missing}),
+        "attempt": placement.attempt,
     }
 
 
@@ -171,6 +201,7 @@ def snapshot_of(*, epoch: str, realm: str, rows: Mapping[str, Sequence[Mapping[s
         workers={row["worker_id"]: _worker(row) for row in rows["workers"]},
         last_good={row["instance"]: row["generation"] for row in rows["last_good"]},
         volume_bindings={row["instance"]: row["worker_id"] for row in rows["volume_bindings"]},
+        holds={row["id"]: _hold(row) for row in rows["holds"]},
     )
 
 
@@ -196,6 +227,33 @@ def _rollout(row: Mapping[str, Any]) -> Rollout:
         reason=row["reason"],
         kinds={instance: ChangeKind(kind) for instance, kind in json.loads(row["kinds"]).items()},
         placed_ms=row["placed_ms"],
+        waves=tuple(_wave(wave) for wave in json.loads(row["waves"])),
+        failed=json.loads(row["failed"]),
+        actor=row["actor"],
+        started_ms=row["started_ms"],
+        ended_ms=row["ended_ms"],
+    )
+
+
+def _wave(wave: Mapping[str, Any]) -> WaveProgress:
+    return WaveProgress(
+        instances=tuple(wave["instances"]),
+        delay_ms=wave["delayMs"],
+        gate=Gate(wave["gate"]),
+        opened_ms=wave["openedMs"],
+        finished_ms=wave["finishedMs"],
+        promoted_by=wave["promotedBy"],
+    )
+
+
+def _hold(row: Mapping[str, Any]) -> HoldRecord:
+    return HoldRecord(
+        id=row["id"],
+        generation=row["generation"],
+        against=json.loads(row["against"]),
+        reason=row["reason"],
+        actor=row["actor"],
+        created_at_ms=row["created_at_ms"],
     )
 
 
@@ -212,6 +270,7 @@ def _placement(row: Mapping[str, Any]) -> Placement:
         reason=PlacementReason(
             ReasonCode(reason["code"]), reason["text"], tuple(Missing(*missing) for missing in reason["missing"])
         ),
+        attempt=row["attempt"],
     )
 
 

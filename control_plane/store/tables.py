@@ -1,11 +1,17 @@
 """The tables of the control plane's database; it opens none and writes no row.
 
-Every table of a realm's state carries the realm. A change of the tables raises SCHEMA_VERSION.
+Every table of a realm's state carries the realm, and is part of the snapshot unless it is set APART. A change of the
+tables needs a migration (`migrations/versions`); a test compares both and prints what is missing.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the column `database.schema_version`: what programs from before the migrations look at, and refuse."""
+REVISION = "0002"
+"""The newest of the migrations: what databases have that were made from the tables below."""
+APART = {"apart": True}
+"""A table's `info`: its rows are not loaded with the snapshot, but asked for."""
 
 metadata = MetaData()
 
@@ -16,6 +22,7 @@ database = Table(
     Column("schema_version", Integer, nullable=False),
     Column("epoch", String(32), nullable=False),
     Column("starts", Integer, nullable=False),
+    Column("commits", BigInteger, nullable=False),
 )
 realms = Table(
     "realms",
@@ -49,6 +56,11 @@ rollouts = Table(
     Column("reason", Text, nullable=False),
     Column("kinds", Text, nullable=False),
     Column("placed_ms", BigInteger, nullable=False),
+    Column("waves", Text, nullable=False),
+    Column("failed", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
 )
 placements = Table(
     "placements",
@@ -62,6 +74,7 @@ placements = Table(
     Column("leaving", Boolean, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
 )
 workers = Table(
     "workers",
@@ -85,4 +98,39 @@ volume_bindings = Table(
     Column("realm", String(63), primary_key=True),
     Column("instance", String(70), primary_key=True),
     Column("worker_id", String(63), nullable=False),
+)
+holds = Table(
+    "holds",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("id", String(63), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("against", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+audit = Table(
+    "audit",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("old", Text, nullable=False),
+    Column("new", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    info=APART,
+)
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    info=APART,
 )
