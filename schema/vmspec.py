@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from schema.blueprint import BlueprintVm
+from schema.blueprint import BlueprintVm, OnLoss
 from schema.canonical import canonical_bytes, sha256_hex
 from schema.names import MAX_CMDLINE, DnsLabel, StoreFile, StorePath
 
@@ -42,6 +42,16 @@ class VmSpec(BlueprintVm):
                 }
             )
         )
+
+    @property
+    def keeps_volume(self) -> bool:
+        """Whether it is bound to the worker that holds its volume, even when that is lost."""
+        return any(volume.on_loss is OnLoss.KEEP for volume in self.volumes.values())
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether at most one process of it may run anywhere, although it may be placed elsewhere (DESIGN §6)."""
+        return (self.singleton or bool(self.volumes)) and not self.keeps_volume
 
     @property
     def closure_paths(self) -> tuple[str, ...]:

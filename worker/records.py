@@ -1,10 +1,11 @@
-"""What the worker keeps on disk across its own end: the signed assignment, each VM's memory and what it booted.
+"""What the worker keeps on disk across its own end: the assignment, the lease, each VM's memory and what it booted.
 
 A reader sees all of one version of a file or all of another, also after a power cut. It decides nothing.
 """
 
 import base64
 import binascii
+import json
 import os
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,7 @@ from schema.assignment import SignedAssignment
 from schema.errors import ProcuratorError
 from schema.names import WireModel
 from worker.vm_state import Attachment, Content, GivenUp, Memory
+from worker.vmm.fence import boot_id, read_deadline
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -71,6 +73,7 @@ class Records:
         self._assignment = state / "assignment.json"
         self._memory = state / "memory"
         self._booted = state / "booted"
+        self.lease_file = state / "lease.json"
 
     def keep_assignment(self, signed: SignedAssignment) -> None:
         """Keep the last assignment as it was signed: after a power cut it is checked and obeyed again."""
@@ -86,6 +89,19 @@ class Records:
             return SignedAssignment(base64.b64decode(kept.data, validate=True), kept.signature)
         except binascii.Error:
             return None
+
+    def keep_lease(self, deadline_ns: int) -> None:
+        """Write until when fenced singletons may run: their shims go by this file. CLOCK_BOOTTIME, ns.
+
+        Not synced: after a power cut no VM is there that it could speak of. Raises OSError, having changed nothing.
+        """
+        fresh = self.lease_file.with_name(f".{self.lease_file.name}.new")
+        fresh.write_text(json.dumps({"bootId": boot_id(), "deadlineNs": deadline_ns}), encoding="ascii")
+        fresh.replace(self.lease_file)
+
+    def kept_lease(self) -> int:
+        """The deadline that was written last, 0 where there is none of this run of the machine."""
+        return read_deadline(str(self.lease_file)) or 0
 
     def keep_memory(self, instance: str, memory: Memory) -> None:
         """Keep what is known of an instance's contents."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from schema.errors import CommandFailed, DeadlineExceeded, Internal, Unavailable
-from worker.vmm import shim
+from worker.vmm import fence, shim
 from worker.vmm.runtime_dir import RuntimeDir
 
 START_SECONDS = 20.0
@@ -29,37 +29,52 @@ class Live:
     """A hypervisor that runs: the process is named for good by `pid` and `start_time` (clock ticks after boot).
 
     `started_at` is in seconds since 1970. `shim_pid` is None where the shim has died: the VM runs on without log.
+    `is_fenced`: it is ended when the worker's lease is over, whoever is alive then.
     """
 
     pid: int
     start_time: int
     started_at: float
     shim_pid: int | None
+    is_fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A hypervisor that ended by itself or was ended; exactly one of `code` and `signal` is set when it is known."""
+    """A hypervisor that ended by itself or was ended; exactly one of `code` and `signal` is set when it is known.
+
+    `by_fence`: its worker's lease had run out.
+    """
 
     code: int | None
     signal: int | None
     at: float
+    by_fence: bool = False
 
     def __str__(self) -> str:
+        if self.by_fence:
+            return "ended, as the worker's lease had run out"
         if self.signal is not None:
             return f"killed by signal {self.signal}"
         return "ended, how is not known" if self.code is None else f"exited with {self.code}"
 
 
 async def start_shim(
-    directory: RuntimeDir, *, command: Sequence[str], log_bytes: int, environment: Mapping[str, str] | None = None
+    directory: RuntimeDir,
+    *,
+    command: Sequence[str],
+    log_bytes: int,
+    lease: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Live:
     """Start a hypervisor (`command`, without `--api-socket`) under a new shim; it may not serve its API yet.
 
-    Both live on when this process ends. `log_bytes` caps the serial log. Raises CommandFailed (the program cannot be
-    started; exit code 3: a shim already holds the directory), DeadlineExceeded.
+    Both live on when this process ends. `log_bytes` caps the serial log; `lease` is the lease file of a fenced VM,
+    which is ended when that has run out. Raises CommandFailed (the program cannot be started, or the lease is over;
+    exit code 3: a shim already holds the directory), DeadlineExceeded.
     """
     argv = [sys.executable, "-I", "-S", shim.__file__, str(directory.path), str(log_bytes)]
+    argv.append(fence.NONE if lease is None else str(lease))
     argv += [_program(command[0]), *command[1:]]
     process = await trio.lowlevel.open_process(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
@@ -113,8 +128,8 @@ def find(directory: RuntimeDir) -> Live | Ended | None:
             return None
     match record.get("exit"):
         case {"code": int() | None as code, "signal": int() | None as number, "at": int() | float() as ended}:
-            return Ended(code=code, signal=number, at=ended)
-    if boot != shim.boot_id() or not _is_running(pid, started):
+            return Ended(code=code, signal=number, at=ended, by_fence=record["exit"].get("fenced") is True)
+    if boot != fence.boot_id() or not _is_running(pid, started):
         return Ended(code=None, signal=None, at=at)
     shim_pid, shim_started = record.get("shimPid"), record.get("shimStartTime")
     return Live(
@@ -122,6 +137,7 @@ def find(directory: RuntimeDir) -> Live | Ended | None:
         start_time=started,
         started_at=at,
         shim_pid=shim_pid if _is_running(shim_pid, shim_started) else None,
+        is_fenced=record.get("lease", fence.NONE) != fence.NONE,
     )
 
 

@@ -1,13 +1,14 @@
 """Holds one VM's hypervisor: starts it, keeps its exit and its output, answers on a control socket; it decides nothing.
 
-A program of its own with nothing but the standard library, run as `python -I -S shim.py`: one stays beside every VM and
-outlives the worker. It forks once and reports through its parent's exit code: 0 when the hypervisor has been started
-and the control socket listens, 1 with a line on stderr when not, 3 when a shim or a hypervisor without one already
-holds the directory.
+A program of its own with nothing but the standard library and `fence.py`, run as `python -I -S shim.py`: one stays
+beside every VM and outlives the worker. It forks once and reports through its parent's exit code: 0 when the hypervisor
+has been started and the control socket listens, 1 with a line on stderr when not, 3 when a shim or a hypervisor without
+one already holds the directory.
 
 Control socket: one JSON object a line, answered by one. `{"op": "status"}`; `{"op": "kill", "signal": "TERM" | "KILL"}`
 signals the hypervisor's whole session; `{"op": "attach"}` answers when the serial socket is connected, so that a boot
-after it loses no output. Room is left for `fence` (a deadline beside `_next_wake`) and `console`.
+after it loses no output; `{"op": "fence", "lease": PATH | "-"}` puts the VM under a lease from now on, or under none.
+Room is left for `console`.
 """
 
 import contextlib
@@ -20,6 +21,10 @@ import signal
 import socket
 import sys
 import time
+
+if __name__ == "__main__":  # isolated (-I), so that our own package is not on the path
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # noqa: PTH100, PTH120 - pathlib costs memory beside every VM
+from worker.vmm.fence import NONE, Fence, boot_id, fork_guard
 
 READ_BYTES = 65_536
 LINE_BYTES = 4_096
@@ -61,8 +66,10 @@ class RingLog:
 class Shim:
     """One hypervisor, one selector loop, until it has ended."""
 
-    def __init__(self, directory: str, *, command: list[str], log_bytes: int) -> None:
+    def __init__(self, directory: str, *, command: list[str], log_bytes: int, lease: str = NONE) -> None:
         self._directory = directory
+        self._fence = None if lease == NONE else Fence(lease)
+        self._guard = 0
         self._command = [*command, "--api-socket", f"path={directory}/api.sock"]
         self._selector = selectors.DefaultSelector()
         self._serial_log = RingLog(f"{directory}/serial.log", log_bytes)
@@ -75,7 +82,9 @@ class Shim:
         self._status: dict[str, object] = {}
 
     def start(self) -> None:
-        """Listen for control, start the hypervisor, record it; raises OSError."""
+        """Listen for control, start the hypervisor, record it; raises OSError. A lease that is over starts nothing."""
+        if self._fence and self._fence.has_passed():
+            raise OSError(errno.ETIME, "the lease of this worker has run out")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(f"{self._directory}/control.sock")
         os.chmod(f"{self._directory}/control.sock", 0o600)  # noqa: PTH101 - as above
@@ -99,8 +108,10 @@ class Shim:
             "shimStartTime": start_time(os.getpid()),
             "bootId": boot_id(),
             "startedAt": now(),
+            "lease": self._fence.path if self._fence else NONE,
             "exit": None,
         }
+        self._keep_fence()
         self._record()
 
     def _spawn(self, output: int) -> int:
@@ -121,10 +132,39 @@ class Shim:
         """Serve until the hypervisor has ended and its exit is recorded."""
         while self._status["exit"] is None:
             wait = None if self._serial else max(0.0, self._next_wake - time.monotonic())
+            if self._fence:
+                wait = self._fence.wait_seconds() if wait is None else min(wait, self._fence.wait_seconds())
             for key, _ in self._selector.select(wait):
                 key.data(key.fileobj)
             if self._serial is None:
                 self._connect_serial()
+            self._keep_fence()
+
+    # The fence
+
+    def _keep_fence(self) -> None:
+        """End the hypervisor when its lease is over; until then have a guard that would, were we killed or stopped."""
+        if self._fence is None or self._status["exit"] is not None:
+            return
+        if self._fence.has_passed():
+            self._signal(signal.SIGKILL)
+        if self._guard and os.waitpid(self._guard, os.WNOHANG)[0]:
+            self._guard = 0
+        if not self._guard:
+            self._guard = fork_guard(self._fence, pid=self._pid, pidfd=self._pidfd)
+
+    def _end_guard(self) -> None:
+        if self._guard:
+            os.kill(self._guard, signal.SIGKILL)
+            os.waitpid(self._guard, 0)
+            self._guard = 0
+
+    def _set_fence(self, lease: str) -> None:
+        self._end_guard()
+        self._fence = None if lease == NONE else Fence(lease)
+        self._status["lease"] = lease
+        self._record()
+        self._keep_fence()
 
     # The hypervisor
 
@@ -142,7 +182,9 @@ class Shim:
             "code": code if code >= 0 else None,
             "signal": -code if code < 0 else None,
             "at": now(),
+            "fenced": code == -signal.SIGKILL and self._fence is not None and self._fence.has_passed(),
         }
+        self._end_guard()
         self._record()
         os.unlink(f"{self._directory}/control.sock")  # noqa: PTH108 - as above
 
@@ -249,6 +291,9 @@ class Shim:
             self._tries, self._next_wake = 0, 0.0
             if self._serial is not None:
                 self._answer(self._attaching.pop(), {"ok": True})
+        elif operation == "fence" and isinstance(asked.get("lease"), str):
+            self._set_fence(asked["lease"])
+            self._answer(client, {"ok": True})
         else:
             self._answer(client, {"ok": False, "error": f"unknown request {line[:200].decode(errors='replace')}"})
 
@@ -269,12 +314,6 @@ def start_time(pid: int) -> int:
     """Clock ticks after the machine's start at which process `pid` began: with the id, it names a process for good."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - as above
         return int(stat.read().rpartition(")")[2].split()[19])
-
-
-def boot_id() -> str:
-    """The running kernel's own id: start times compare only within one run."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - as above
-        return file.read().strip()
 
 
 def now() -> float:
@@ -333,11 +372,14 @@ def detach(directory: str) -> int:
 
 
 def main() -> int:
-    """Run a shim: `RUNTIME_DIR LOG_BYTES COMMAND...`: an absolute path, the serial log's cap, the hypervisor's argv."""
-    if len(sys.argv) < 4:
-        os.write(2, b"usage: shim.py RUNTIME_DIR LOG_BYTES COMMAND...\n")
+    """Run a shim: `RUNTIME_DIR LOG_BYTES LEASE COMMAND...`.
+
+    An absolute path, the serial log's cap, the lease file of a fenced VM (else `-`), the hypervisor's argv.
+    """
+    if len(sys.argv) < 5:
+        os.write(2, b"usage: shim.py RUNTIME_DIR LOG_BYTES LEASE COMMAND...\n")
         return 2
-    directory, log_bytes, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    directory, log_bytes, lease, command = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     os.umask(0o077)
     os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
     lock = hold(directory)
@@ -349,11 +391,11 @@ def main() -> int:
         return ALREADY_HELD
     clear(directory)
     report = detach(directory)
-    shim = Shim(directory, command=command, log_bytes=log_bytes)
+    shim = Shim(directory, command=command, log_bytes=log_bytes, lease=lease)
     try:
         shim.start()
     except OSError as error:
-        os.write(report, f"cannot start {command[0]}: {error}\n".encode())
+        os.write(report, f"cannot start {command[0]}: {error.strerror or error}\n".encode())
         return 1
     os.write(report, b"started\n")
     os.close(report)
