@@ -19,6 +19,7 @@ from control_plane.events import StateEvent
 from control_plane.joining import join
 from control_plane.narrate import connection_event, liveness_events, report_events, state_events
 from control_plane.observations import Observations
+from control_plane.operations import Operations
 from control_plane.plan import Limits, Plan, plan
 from control_plane.publish import accept, check_publish, receipt
 from control_plane.rollout.clocks import take_report, tick
@@ -79,7 +80,8 @@ class ControlPlane:
         self._observations = Observations(started_ms=clock.monotonic_ms())
         self._lost: frozenset[str] = frozenset()
         self._signed: dict[str, tuple[int, SignedAssignment]] = {}
-        self.authority = Authority(database, realm=realm, on_change=self._changed)
+        self.authority = Authority(database, realm=realm, on_change=self._changed, wall_ms=clock.wall_ms)
+        self.operations = Operations(self.authority, wall_ms=clock.wall_ms)
         self.events = EventStream(epoch=database.epoch, starts=database.starts, status=self.status)
 
     @property

@@ -1,150 +1,164 @@
-"""The database on disk: open it, load one realm's snapshot, write the next one in one transaction; no decisions.
+"""One realm's durable state: load the snapshot, write the next one with its audit in one transaction; no decisions.
 
-Everything here blocks and is called from one thread at a time (`authority.py`). SQLite in WAL mode with
-synchronous=FULL: a commit that has returned survives a crash of the machine. Writers begin IMMEDIATE.
+Everything here blocks and is called from one thread at a time (`authority.py`).
 """
 
-import fcntl
-from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import cache, partial
+from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, create_engine, event, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, Delete, Insert, and_, bindparam, insert, select
+from sqlalchemy.exc import DBAPIError
 
+from control_plane.audit import Head, genesis, head_after
 from control_plane.state import Snapshot
 from control_plane.store import tables
+from control_plane.store.migrate import migrated
+from control_plane.store.places import place_of
 from control_plane.store.rows import TableChange, changes, snapshot_of
-from schema.errors import Conflict, InvalidInput, Unavailable
+from control_plane.store.writer import Opened, Writer
+from schema.errors import InvalidInput
+from schema.operations import AuditEntry
 
-BUSY_MS = 5000
-"""How long a transaction waits for another process that has the file, for example a backup."""
+MOST_AUDIT_ROWS = 1000
+"""Rows of the audit that one question is answered with at most."""
+USUAL_AUDIT_ROWS = 100
 
 
 class Database:
     """One open database. `epoch` is its 128 random bits in hexadecimal, `starts` how often it has been opened."""
 
-    def __init__(self, engine: Engine, lock: IO[str], *, epoch: str, starts: int) -> None:
-        self._engine = engine
-        self._lock = lock
-        self.epoch = epoch
-        self.starts = starts
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.epoch = writer.opened.epoch
+        self.starts = writer.opened.starts
 
     def load(self, realm: str) -> Snapshot:
         """All durable state of `realm`. Raises InvalidInput or HashMismatch when it is damaged."""
-        with self._engine.begin() as connection:
-            rows = {
+
+        def rows(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+            return {
                 name: [dict(row) for row in connection.execute(select(table).where(table.c.realm == realm)).mappings()]
                 for name, table in tables.metadata.tables.items()
-                if "realm" in table.c
+                if "realm" in table.c and not table.info.get("apart")
             }
-        return snapshot_of(epoch=self.epoch, realm=realm, rows=rows)
 
-    def write(self, before: Snapshot | None, after: Snapshot) -> None:
-        """Put `after` in the place of `before`, whole or not at all; it is on disk when this returns.
+        return snapshot_of(epoch=self.epoch, realm=realm, rows=self._writer.read(rows))
 
-        Raises Unavailable when the disk is full or the file is locked: then nothing was written.
+    def write(self, before: Snapshot | None, after: Snapshot, *, audit: Sequence[AuditEntry] = ()) -> None:
+        """Put `after` in the place of `before`, and `audit` behind its chain; it is on disk when this returns.
+
+        Raises Unavailable (nothing was written: the disk is full, the database away), Doubtful (`settle` then tells)
+        and Superseded (this process must end).
         """
         found = changes(before, after)
-        try:
-            with self._engine.begin() as connection:
-                for change in found:
-                    _write(connection, change)
-        except OperationalError as error:
-            reason = str(error.orig)
-            if "full" in reason or "locked" in reason:
-                raise Unavailable(f"the database cannot be written now: {reason}") from error
-            raise
+
+        def body(connection: Connection) -> None:
+            for change in found:
+                _write(connection, change)
+            if audit:
+                _append(connection, after.realm, audit)
+
+        self._writer.write(body)
+
+    def settle(self) -> bool:
+        """Whether the commit in doubt was written. Raises Unavailable while that cannot be told."""
+        return self._writer.settle()
+
+    def audit_start(self, realm: str) -> Head:
+        """The head of the realm's empty chain."""
+        return genesis(epoch=self.epoch, realm=realm)
+
+    def audit_head(self, realm: str) -> Head:
+        """The head that is kept beside the chain."""
+        return self._writer.read(partial(_head, realm=realm)) or self.audit_start(realm)
+
+    def audit_entries(self, realm: str, *, limit: int, before: int) -> tuple[AuditEntry, ...]:
+        """The newest first; at most `limit` (0: 100), only sequences below `before` (0: all)."""
+        table = tables.audit
+        query = select(table).where(table.c.realm == realm).order_by(table.c.sequence.desc())
+        if before:
+            query = query.where(table.c.sequence < before)
+        query = query.limit(min(limit or USUAL_AUDIT_ROWS, MOST_AUDIT_ROWS))
+        return self._writer.read(lambda connection: _entries(connection, query))
+
+    def audit_chain(self, realm: str, *, after: int, most: int) -> tuple[tuple[AuditEntry, ...], Head]:
+        """Up to `most` rows behind row `after` in their order, and the head as it was at the same moment."""
+        table = tables.audit
+        query = select(table).where(table.c.realm == realm, table.c.sequence > after)
+        query = query.order_by(table.c.sequence).limit(most)
+
+        def body(connection: Connection) -> tuple[tuple[AuditEntry, ...], Head]:
+            return _entries(connection, query), _head(connection, realm=realm) or self.audit_start(realm)
+
+        return self._writer.read(body)
 
     def close(self) -> None:
-        """Give the file back."""
-        self._engine.dispose()
-        self._lock.close()
+        """Give the database back."""
+        self._writer.close()
 
 
-def open_database(url: str, *, new_epoch: Callable[[], str]) -> Database:
-    """Open the database at `url` (`sqlite:////path`), made if it is not there; `new_epoch` then names it.
+def open_database(url: str, *, new_epoch: Callable[[], str], password: str = "") -> Database:
+    """Open the database at `url`, made or brought up to date if need be; `new_epoch` names a new one.
 
-    Raises InvalidInput (not SQLite, or damaged), Conflict (another version's) and Unavailable (in use, or no such
-    directory).
+    `sqlite:////path` or `postgresql://user@host/name` (`password` is for the latter). Raises InvalidInput (no such kind
+    of URL, or damaged), Conflict (a newer program's) and Unavailable (in use, away, or no such directory).
     """
-    path = _path_of(url)
-    lock = _lock(path)
-    engine = _engine(url)
+    place = place_of(url, password=password)
     try:
-        epoch, starts = _prepare(engine, new_epoch)
-    except DatabaseError as error:
-        engine.dispose()
-        lock.close()
-        raise InvalidInput(f"the database {path} cannot be used: {error.orig}") from error
-    return Database(engine, lock, epoch=epoch, starts=starts)
+        return Database(Writer(place, prepare=partial(_prepare, new_epoch=new_epoch)))
+    except DBAPIError as error:
+        place.close()
+        raise InvalidInput(f"the database {place.name} cannot be used: {error.orig}") from error
+    except BaseException:
+        place.close()
+        raise
 
 
-def _path_of(url: str) -> Path:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise InvalidInput(f"[database] url {url!r} is not a database URL") from error
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        raise InvalidInput(f"[database] url {url!r}: only SQLite files are supported yet (sqlite:////path)")
-    return Path(parsed.database)
-
-
-def _lock(path: Path) -> IO[str]:
-    """Keep a second control plane away from the file, until this process ends. The file becomes 0600."""
-    try:
-        path.touch(mode=0o600)
-        lock = path.with_name(path.name + ".lock").open("w")
-    except OSError as error:
-        raise Unavailable(f"cannot open the database {path}: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise Unavailable(f"another control plane has the database {path} open") from error
-    return lock
-
-
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own, late BEGIN would be a DEFERRED one
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _prepare(engine: Engine, new_epoch: Callable[[], str]) -> tuple[str, int]:
+def _prepare(connection: Connection, *, new_epoch: Callable[[], str]) -> Opened:
+    migrated(connection)
     database = tables.database
-    with engine.begin() as connection:
-        tables.metadata.create_all(connection)
-        row = connection.execute(select(database)).mappings().one_or_none()
-        if row is None:
-            epoch = new_epoch()
-            first = {"id": 1, "schema_version": tables.SCHEMA_VERSION, "epoch": epoch, "starts": 1}
-            connection.execute(database.insert().values(first))
-            return epoch, 1
-        if row["schema_version"] != tables.SCHEMA_VERSION:
-            raise Conflict(f"the database has schema {row['schema_version']}; this program has {tables.SCHEMA_VERSION}")
-        connection.execute(database.update().values(starts=row["starts"] + 1))
-        return str(row["epoch"]), int(row["starts"]) + 1
+    row = connection.execute(select(database)).mappings().one_or_none()
+    if row is None:
+        opened = Opened(new_epoch(), starts=1, commits=0)
+        connection.execute(database.insert().values(id=1, schema_version=tables.SCHEMA_VERSION, **asdict(opened)))
+        return opened
+    connection.execute(database.update().values(starts=row["starts"] + 1))
+    return Opened(row["epoch"], row["starts"] + 1, row["commits"])
 
 
 def _write(connection: Connection, change: TableChange) -> None:
-    table = tables.metadata.tables[change.table]
     if change.gone:
-        names = change.gone[0].keys()
-        known = and_(*(table.c[name] == bindparam(f"key_{name}") for name in names))
         keys = [{f"key_{name}": value for name, value in row.items()} for row in change.gone]
-        connection.execute(table.delete().where(known), keys)
+        connection.execute(_delete(change.table, tuple(change.gone[0])), keys)
     if change.rows:
-        connection.execute(table.insert(), list(change.rows))
+        connection.execute(_insert(change.table), list(change.rows))
+
+
+@cache
+def _delete(table_name: str, names: tuple[str, ...]) -> Delete:
+    table = tables.metadata.tables[table_name]
+    return table.delete().where(and_(*(table.c[name] == bindparam(f"key_{name}") for name in names)))
+
+
+@cache
+def _insert(table_name: str) -> Insert:
+    return insert(tables.metadata.tables[table_name])
+
+
+def _append(connection: Connection, realm: str, entries: Sequence[AuditEntry]) -> None:
+    connection.execute(_insert("audit"), [{"realm": realm, **entry.model_dump()} for entry in entries])
+    head = head_after(entries[-1])
+    connection.execute(_delete("audit_heads", ("realm",)), {"key_realm": realm})
+    connection.execute(_insert("audit_heads"), {"realm": realm, "rows": head.rows, "hash": head.hash})
+
+
+def _entries(connection: Connection, query: Any) -> tuple[AuditEntry, ...]:
+    return tuple(AuditEntry.model_validate(dict(row)) for row in connection.execute(query).mappings())
+
+
+def _head(connection: Connection, *, realm: str) -> Head | None:
+    heads = tables.audit_heads
+    row = connection.execute(select(heads.c.rows, heads.c.hash).where(heads.c.realm == realm)).one_or_none()
+    return Head(row.rows, row.hash) if row else None
