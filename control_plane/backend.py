@@ -2,13 +2,34 @@
 
 import logging
 
-from control_plane.identity import Tokens
 from control_plane.service import ControlPlane
 from schema.assignment import Seen, SignedAssignment
 from schema.errors import PermissionDenied
 from schema.generation import Publish, PublishReceipt
-from schema.interfaces import EventSink, Identity, Master, Vm, Worker, WorkerHello, WorkerSession
-from schema.status import ClusterStatus, Cursor, LiveClosures, PushReply, WorkerReport
+from schema.interfaces import (
+    Challenge,
+    EventSink,
+    Identity,
+    Master,
+    Role,
+    Vm,
+    Worker,
+    WorkerHello,
+    WorkerProof,
+    WorkerSession,
+)
+from schema.operations import (
+    AuditEntry,
+    AuditVerdict,
+    Explanation,
+    GenerationContent,
+    Hold,
+    JoinAnswer,
+    RolloutStatus,
+    TokenInfo,
+    WorkerAdmission,
+)
+from schema.status import ClusterStatus, Cursor, GenerationStatus, LiveClosures, PushReply, WorkerReport
 
 log = logging.getLogger(__name__)
 
@@ -16,13 +37,24 @@ log = logging.getLogger(__name__)
 class ControlPlaneBackend:
     """`schema.interfaces.Backend`."""
 
-    def __init__(self, control_plane: ControlPlane, tokens: Tokens) -> None:
+    def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
-        self._tokens = tokens
 
     def master(self, identity: Identity) -> Master:
         """As Backend.master."""
         return MasterOperations(self._control_plane, identity)
+
+    async def challenge(self, worker_id: str) -> Challenge:
+        """As Backend.challenge."""
+        return await self._control_plane.operations.challenge(worker_id)
+
+    async def verify_worker(self, worker_id: str, proof: WorkerProof) -> Identity:
+        """As Backend.verify_worker."""
+        return await self._control_plane.operations.verify_worker(worker_id, proof)
+
+    async def join(self, hello: WorkerHello, proof: WorkerProof, *, token: str, peer: str) -> JoinAnswer:
+        """As Backend.join."""
+        return await self._control_plane.operations.join(hello, proof, token=token, peer=peer)
 
     async def attach_worker(self, identity: Identity, hello: WorkerHello, worker: Worker) -> WorkerSession:
         """As Backend.attach_worker. Raises InvalidInput for an id that is no DNS label."""
@@ -36,11 +68,11 @@ class ControlPlaneBackend:
 
     async def verify_token(self, token: str) -> Identity | None:
         """As Backend.verify_token."""
-        return self._tokens.identity(token, wall_ms=self._control_plane.wall_ms())
+        return self._control_plane.gate.token_identity(token)
 
     def is_valid(self, identity: Identity) -> bool:
         """As Backend.is_valid."""
-        return self._tokens.holds(identity, wall_ms=self._control_plane.wall_ms())
+        return self._control_plane.gate.is_valid(identity)
 
 
 class MasterOperations:
@@ -83,6 +115,104 @@ class MasterOperations:
     async def live_closures(self) -> LiveClosures:
         """As Master.live_closures."""
         return self._control_plane.closures()
+
+    async def explain(self, vm_id: str) -> Explanation:
+        """As Master.explain."""
+        return await self._control_plane.operations.explain(vm_id)
+
+    async def list_generations(self, *, limit: int, before: int) -> tuple[GenerationStatus, ...]:
+        """As Master.list_generations."""
+        return await self._control_plane.operations.list_generations(limit=limit, before=before)
+
+    async def get_generation(self, number: int) -> GenerationContent:
+        """As Master.get_generation."""
+        return await self._control_plane.operations.get_generation(number)
+
+    async def list_rollouts(self, *, limit: int, before: int) -> tuple[RolloutStatus, ...]:
+        """As Master.list_rollouts."""
+        return await self._control_plane.operations.list_rollouts(limit=limit, before=before)
+
+    async def pause_rollout(self, generation: int, *, reason: str) -> None:
+        """As Master.pause_rollout."""
+        await self._control_plane.operations.pause_rollout(self._identity, generation, reason=reason)
+
+    async def resume_rollout(self, generation: int) -> None:
+        """As Master.resume_rollout."""
+        await self._control_plane.operations.resume_rollout(self._identity, generation)
+
+    async def promote_rollout(self, generation: int) -> None:
+        """As Master.promote_rollout."""
+        await self._control_plane.operations.promote_rollout(self._identity, generation)
+
+    async def abort_rollout(self, generation: int, *, reason: str) -> None:
+        """As Master.abort_rollout."""
+        await self._control_plane.operations.abort_rollout(self._identity, generation, reason=reason)
+
+    async def hold(self, vms: tuple[str, ...], generation: int, *, reason: str) -> Hold:
+        """As Master.hold."""
+        return await self._control_plane.operations.hold(self._identity, vms, generation, reason=reason)
+
+    async def lift_hold(self, hold_id: str) -> None:
+        """As Master.lift_hold."""
+        await self._control_plane.operations.lift_hold(self._identity, hold_id)
+
+    async def list_holds(self) -> tuple[Hold, ...]:
+        """As Master.list_holds."""
+        return await self._control_plane.operations.list_holds()
+
+    async def cordon_worker(self, worker_id: str, *, cordoned: bool, reason: str) -> None:
+        """As Master.cordon_worker."""
+        await self._control_plane.operations.cordon_worker(self._identity, worker_id, cordoned=cordoned, reason=reason)
+
+    async def drain_worker(self, worker_id: str, *, deadline_ms: int, reason: str) -> None:
+        """As Master.drain_worker."""
+        await self._control_plane.operations.drain_worker(
+            self._identity, worker_id, deadline_ms=deadline_ms, reason=reason
+        )
+
+    async def release_volume(self, instance: str, *, volume: str) -> None:
+        """As Master.release_volume."""
+        await self._control_plane.operations.release_volume(self._identity, instance, volume=volume)
+
+    async def list_workers(self) -> tuple[WorkerAdmission, ...]:
+        """As Master.list_workers."""
+        return await self._control_plane.operations.list_workers()
+
+    async def approve_worker(self, worker_id: str) -> None:
+        """As Master.approve_worker."""
+        await self._control_plane.operations.approve_worker(self._identity, worker_id)
+
+    async def reject_worker(self, worker_id: str, *, reason: str) -> None:
+        """As Master.reject_worker."""
+        await self._control_plane.operations.reject_worker(self._identity, worker_id, reason=reason)
+
+    async def retire_worker(self, worker_id: str, *, reason: str) -> None:
+        """As Master.retire_worker."""
+        await self._control_plane.operations.retire_worker(self._identity, worker_id, reason=reason)
+
+    async def create_join_token(self, *, worker_id: str) -> str:
+        """As Master.create_join_token."""
+        return await self._control_plane.operations.create_join_token(self._identity, worker_id=worker_id)
+
+    async def create_token(self, name: str, *, role: Role, lasts_ms: int) -> str:
+        """As Master.create_token."""
+        return await self._control_plane.operations.create_token(self._identity, name, role=role, lasts_ms=lasts_ms)
+
+    async def list_tokens(self) -> tuple[TokenInfo, ...]:
+        """As Master.list_tokens."""
+        return await self._control_plane.operations.list_tokens()
+
+    async def revoke_token(self, name: str) -> None:
+        """As Master.revoke_token."""
+        await self._control_plane.operations.revoke_token(self._identity, name)
+
+    async def list_audit(self, *, limit: int, before: int) -> tuple[AuditEntry, ...]:
+        """As Master.list_audit."""
+        return await self._control_plane.operations.list_audit(limit=limit, before=before)
+
+    async def verify_audit(self) -> AuditVerdict:
+        """As Master.verify_audit."""
+        return await self._control_plane.operations.verify_audit()
 
 
 class WorkerOperations:

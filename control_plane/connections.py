@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from schema.errors import Unavailable
-from schema.interfaces import ExecResult, LogSink, Vm, Worker
+from schema.interfaces import Console, ExecResult, LogSink, Vm, Worker
 from schema.status import ConnectionInfo, RunningVm, WorkerReport
 
 Connected = Callable[[], Worker]
@@ -98,9 +98,15 @@ class ForwardedVm:
         """As Vm.get_logs."""
         await (await self._vm()).get_logs(follow=follow, tail_lines=tail_lines, sink=sink)
 
-    async def exec(self, command: str, args: tuple[str, ...]) -> ExecResult:
+    async def exec(
+        self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0
+    ) -> ExecResult:
         """As Vm.exec."""
-        return await (await self._vm()).exec(command, args)
+        return await (await self._vm()).exec(command, args, stdin=stdin, deadline_ms=deadline_ms)
+
+    async def console(self, output: LogSink, *, columns: int, rows: int) -> Console:
+        """As Vm.console; what it answers ends with the worker's connection."""
+        return await (await self._vm()).console(output, columns=columns, rows=rows)
 
     async def get_connection_info(self) -> ConnectionInfo:
         """As Vm.get_connection_info."""

@@ -359,6 +359,20 @@ struct RunningVm {
   # Null: it was not reverted.
   volumes @15 :List(Text);
   # Names of its volumes on this worker. Default: none.
+  pull @16 :PullProgress;
+  # How far the pull of its closure is. Null: nothing is being pulled.
+}
+
+struct PullProgress {
+  # How much of a closure has come.
+  pathsDone @0 :UInt32;
+  # Store paths that are there, of those that were missing. Default: 0.
+  pathsTotal @1 :UInt32;
+  # Store paths that were missing. Default: 0, not known yet.
+  bytesDone @2 :UInt64;
+  # Bytes that came over the network. Default: 0.
+  bytesTotal @3 :UInt64;
+  # Bytes to come in all. Default: 0, not known.
 }
 
 struct WorkerFacts {
@@ -381,6 +395,8 @@ struct WorkerFacts {
   # Of the worker program. Default: empty.
   address @8 :Text;
   # By which other workers reach it. Default: empty.
+  location @9 :Text;
+  # Where it stands, for people: a site, a rack. Default: empty, not told.
 }
 
 struct WorkerMetrics {
@@ -393,6 +409,12 @@ struct WorkerMetrics {
   # The one-minute load average. Default: 0.
   uptimeMs @3 :UInt64;
   # Since boot. Default: 0.
+  cpuPressure @4 :Float64;
+  # Percent of the last 10 s in which something waited for a CPU (PSI `some avg10`), 0 to 100. Default: 0.
+  memoryPressure @5 :Float64;
+  # The same for memory. Default: 0.
+  ioPressure @6 :Float64;
+  # The same for disks. Default: 0.
 }
 
 struct WorkerReport {
@@ -571,6 +593,8 @@ struct VmStatus {
   # Milliseconds that each phase which it has left lasted. Default: none.
   ports @21 :List(Text);
   # `name:port`. Default: none.
+  pull @22 :PullProgress;
+  # How far the pull of its closure is. Null: nothing is being pulled.
 }
 
 struct ClusterStatus {
@@ -608,6 +632,12 @@ enum EventKind {
   # A VM's state changed.
   worker @4;
   # A worker's state changed.
+  hold @5;
+  # A hold was made, lifted, or lifted itself.
+  audit @6;
+  # Somebody did something that the audit keeps.
+  join @7;
+  # A worker asked to join, or was decided on.
 }
 
 struct Event {

@@ -36,6 +36,10 @@ SINK_DEADLINE_SECONDS = 5.0
 """How long one call of a sink may take before its stream is ended."""
 
 
+MAX_STDIN_BYTES = 1024 * 1024
+"""What a command inside a guest can be fed with."""
+
+
 class Role(StrEnum):
     """What a session may do; each is attenuated in one table (`schema.rpc.rights`)."""
 
@@ -125,6 +129,19 @@ class ExecResult:
     stderr: bytes
 
 
+class Console(Protocol):
+    """The keyboard side of an attached console. Calls raise Unavailable once it is closed or its VM is gone."""
+
+    async def write(self, data: bytes) -> None:
+        """Type `data` (at most 64 KiB)."""
+
+    async def resize(self, *, columns: int, rows: int) -> None:
+        """The terminal has another size; both at least 1."""
+
+    async def close(self) -> None:
+        """Detach; twice is harmless. A caller that drops it or its connection detaches too."""
+
+
 class Vm(Protocol):
     """One instance on its worker."""
 
@@ -134,8 +151,19 @@ class Vm(Protocol):
     async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
         """Feed the last `tail_lines` lines (0: all that is kept) and, with `follow`, what comes; ends with the VM."""
 
-    async def exec(self, command: str, args: tuple[str, ...]) -> ExecResult:
-        """Run a command in the guest. Raises Unimplemented where there is no guest channel."""
+    async def exec(
+        self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0
+    ) -> ExecResult:
+        """Run a command in the guest, fed with `stdin` (at most MAX_STDIN_BYTES).
+
+        `deadline_ms` 0: the worker's own limit. Raises Unimplemented where there is no guest channel, DeadlineExceeded.
+        """
+
+    async def console(self, output: LogSink, *, columns: int, rows: int) -> Console:
+        """Attach to the serial console: `output` gets what it shows until the answer is closed or the VM is gone.
+
+        `columns` and `rows` of the terminal; 0: unknown. Raises Unimplemented where there is no console.
+        """
 
     async def get_connection_info(self) -> ConnectionInfo:
         """How to reach it."""
@@ -194,7 +222,10 @@ class Master(Protocol):
         """An instance on its connected worker. Raises NotFound, Unavailable."""
 
     async def watch(self, sink: EventSink, cursor: Cursor | None) -> None:
-        """Feed `sink` until the caller cancels or the sink fails."""
+        """Feed `sink` until the caller cancels or the sink fails.
+
+        `cursor`: where to go on; None: from a snapshot of now; one without an epoch: from the oldest event still kept.
+        """
 
     async def live_closures(self) -> LiveClosures:
         """What must be kept by caches and workers."""

@@ -3,6 +3,7 @@
 
 using Common = import "common.capnp";
 using Work = import "worker.capnp";
+using Op = import "operations.capnp";
 
 enum Role {
   viewer @0;
@@ -24,7 +25,22 @@ struct Credential {
     # The uid of the process at the other end of a unix socket, which the server reads for itself.
     token @1 :Text;
     # A secret that the server knows the hash of.
+    proof @2 :WorkerProof;
+    # A worker's signature, with role worker only. Never null when chosen.
   }
+}
+
+struct WorkerProof {
+  # A worker's key and its signature over a nonce of the server.
+  publicKey @0 :Text;
+  # `name:base64`. Default: empty.
+  nonce @1 :Text;
+  # From Gateway.challenge, good once. Default: empty.
+  timeMs @2 :UInt64;
+  # The worker's clock when it signed, Unix milliseconds. Default: 0.
+  signature @3 :Text;
+  # `name:base64` of the key over `procurator-login-v1\n` (join: `procurator-join-v1\n`) and the canonical JSON of
+  # {nonce, realm, timeMs, workerId}. Default: empty.
 }
 
 struct WorkerHello {
@@ -34,7 +50,7 @@ struct WorkerHello {
   facts @1 :Common.WorkerFacts;
   # Never null.
   worker @2 :Work.Worker;
-  # The worker's own capability. Never null.
+  # The worker's own capability. Never null at login, null with join.
 }
 
 interface Gateway {
@@ -43,6 +59,13 @@ interface Gateway {
   login @0 (credential :Credential, role :Role, hello :WorkerHello) -> (master :Master, workerSession :WorkerSession);
   # hello: with role worker only, else null. The result is workerSession for role worker and master for all others;
   # the other one is null. Errors: unauthenticated, permission-denied, invalid-input.
+
+  challenge @1 (workerId :Text) -> (nonce :Text, serverTimeMs :UInt64);
+  # What a worker signs next. nonce: good once, for a short time. serverTimeMs: Unix milliseconds.
+
+  join @2 (hello :WorkerHello, proof :WorkerProof, token :Text) -> (answer :Op.JoinAnswer);
+  # A worker asks to be let in; asking again is harmless. hello, proof: never null. token: a join token, default empty,
+  # none. Errors: unauthenticated, permission-denied, invalid-input, conflict when the id has another key.
 }
 
 struct Publish {
@@ -94,20 +117,6 @@ struct SignedAssignment {
   # `name:base64` of the control plane's key over `procurator-assignment-v1\n` and data. Default: empty.
 }
 
-struct Hold {
-  # An operator's pin of VMs to an earlier generation.
-  id @0 :Text;
-  # Default: empty.
-  vms @1 :List(Text);
-  # Names of VmSpecs. Default: none.
-  generation @2 :UInt64;
-  # The generation that they are pinned to. Default: 0.
-  reason @3 :Text;
-  # For people. Default: empty.
-  createdAtMs @4 :UInt64;
-  # Unix milliseconds. Default: 0.
-}
-
 interface Master {
   # The control plane, as far as the session's role reaches.
 
@@ -136,14 +145,16 @@ interface Master {
   liveClosures @7 () -> (closures :Common.LiveClosures);
   # What must be kept.
 
-  explain @8 (vmId :Text) -> (reasons :List(Text));
-  # Why an instance is where it is, or nowhere; the deciding reason first.
+  explain @8 (vmId :Text) -> Op.Explanation;
+  # Why an instance is where it is, or nowhere; the deciding reason first. Errors: not-found.
 
   listGenerations @9 (limit :UInt32, before :UInt64) -> (generations :List(Common.GenerationStatus));
   # The newest first. limit: default 0, 100. before: only lower numbers, default 0, all.
 
-  getGeneration @10 (number :UInt64) -> (publish :Publish, status :Common.GenerationStatus);
-  # One generation as it was published. Errors: not-found.
+  getGeneration @10 (number :UInt64) -> (publish :Publish, status :Common.GenerationStatus,
+                                         content :Op.GenerationContent);
+  # One generation as it was published. publish and status: null, what they would say is in content, which is never
+  # null. Errors: not-found.
 
   pauseRollout @11 (generation :UInt64, reason :Text) -> ();
   # Errors: not-found, conflict when it has ended.
@@ -157,13 +168,13 @@ interface Master {
   abortRollout @14 (generation :UInt64, reason :Text) -> ();
   # End it where it is. Errors: not-found, conflict.
 
-  hold @15 (vms :List(Text), generation :UInt64, reason :Text) -> (hold :Hold);
-  # Pin VMs to an earlier generation whose closures are kept. Errors: not-found, conflict.
+  hold @15 (vms :List(Text), generation :UInt64, reason :Text) -> (hold :Op.Hold);
+  # Pin VMs (none: all) to an earlier generation whose closures are kept. Errors: not-found, conflict.
 
   liftHold @16 (id :Text) -> ();
   # Errors: not-found.
 
-  listHolds @17 () -> (holds :List(Hold));
+  listHolds @17 () -> (holds :List(Op.Hold));
   # Those in force.
 
   cordonWorker @18 (workerId :Text, cordoned :Bool, reason :Text) -> ();
@@ -173,7 +184,41 @@ interface Master {
   # Move its VMs elsewhere. deadlineMs: default 0, as long as it needs. Errors: not-found.
 
   releaseVolume @20 (instance :Text, volume :Text) -> ();
-  # Give up a volume that is bound to its worker. Errors: not-found, conflict.
+  # Give up a volume that is bound to its worker. volume: default empty, all of the instance. Errors: not-found,
+  # conflict.
+
+  listRollouts @21 (limit :UInt32, before :UInt64) -> (rollouts :List(Op.RolloutStatus));
+  # The newest first. limit: default 0, 100. before: only lower numbers, default 0, all.
+
+  listWorkers @22 () -> (workers :List(Op.WorkerAdmission));
+  # All that ever asked to join, pending ones first.
+
+  approveWorker @23 (workerId :Text) -> ();
+  # Let a pending or rejected worker in. Errors: not-found, conflict for a retired one.
+
+  rejectWorker @24 (workerId :Text, reason :Text) -> ();
+  # Refuse a pending worker. Errors: not-found, conflict.
+
+  retireWorker @25 (workerId :Text, reason :Text) -> ();
+  # Take a worker out for good. Errors: not-found, conflict while it has VMs.
+
+  createJoinToken @26 (workerId :Text) -> (secret :Text);
+  # A secret, good once and for 15 minutes, that lets a worker in. workerId: default empty, any.
+
+  createToken @27 (name :Text, role :Role, lastsMs :UInt64) -> (secret :Text);
+  # A new token; its secret is shown only here. lastsMs: default 0, until revoked. Errors: conflict, invalid-input.
+
+  listTokens @28 () -> (tokens :List(Op.TokenInfo));
+  # All tokens, the revoked ones too.
+
+  revokeToken @29 (name :Text) -> ();
+  # End a token and every session that it holds. Errors: not-found, conflict for a configured one.
+
+  listAudit @30 (limit :UInt32, before :UInt64) -> (entries :List(Op.AuditEntry));
+  # The newest first. limit: default 0, 100. before: only lower sequences, default 0, all.
+
+  verifyAudit @31 () -> (verdict :Op.AuditVerdict);
+  # Follow the chain from its first row to its last.
 }
 
 interface WorkerSession {

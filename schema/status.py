@@ -41,11 +41,21 @@ class Reverted(WireModel):
     reason: str
 
 
+class PullProgress(WireModel):
+    """How much of a closure has come, of what was missing; a total of 0 is not known yet."""
+
+    paths_done: int = 0
+    paths_total: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+
+
 class RunningVm(WireModel):
     """One VM as its worker sees it.
 
     `phase_ms` says how long each phase that it has left lasted, in milliseconds; `running_ms` how long the current
-    process has run. `generation`, `content_hash` and `spec_hash` are of what runs (or is being brought up).
+    process has run. `generation`, `content_hash` and `spec_hash` are of what runs (or is being brought up). `pull` is
+    there while a closure is pulled for it.
     """
 
     instance: str
@@ -64,10 +74,11 @@ class RunningVm(WireModel):
     phase_ms: dict[str, int] = {}
     reverted: Reverted | None = None
     volumes: tuple[str, ...] = ()
+    pull: PullProgress | None = None
 
 
 class WorkerFacts(WireModel):
-    """What a machine is. Memory and disk are MiB."""
+    """What a machine is. Memory and disk are MiB; `location` is for people, placement goes by `labels`."""
 
     arch: str = "x86_64"
     cpu: int
@@ -78,15 +89,22 @@ class WorkerFacts(WireModel):
     extras: dict[str, int] = {}
     version: str = ""
     address: str = ""
+    location: str = ""
 
 
 class WorkerMetrics(WireModel):
-    """How a machine is doing now. Memory and disk are MiB; load is the one-minute average."""
+    """How a machine is doing now. Memory and disk are MiB; load is the one-minute average.
+
+    Pressure is the share of the last 10 s in which something waited (PSI `some avg10`), in percent from 0 to 100.
+    """
 
     memory_free_mb: int = 0
     disk_free_mb: int = 0
     load1: float = 0.0
     uptime_ms: int = 0
+    cpu_pressure: float = 0.0
+    memory_pressure: float = 0.0
+    io_pressure: float = 0.0
 
 
 class WorkerReport(WireModel):
@@ -216,6 +234,7 @@ class VmStatus(WireModel):
     restarts: int = 0
     phase_ms: dict[str, int] = {}
     ports: tuple[str, ...] = ()
+    pull: PullProgress | None = None
 
 
 class ClusterStatus(WireModel):
@@ -246,6 +265,9 @@ class EventKind(StrEnum):
     ROLLOUT = "rollout"
     VM = "vm"
     WORKER = "worker"
+    HOLD = "hold"
+    AUDIT = "audit"
+    JOIN = "join"
 
 
 class Event(WireModel):

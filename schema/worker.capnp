@@ -39,11 +39,14 @@ interface Vm {
   # Feed the sink with what is kept and, with follow (default false), with what comes, until the VM is gone or
   # the call is cancelled. tailLines: how many lines of what is kept, default 0, all.
 
-  exec @2 (command :Text, args :List(Text)) -> ExecResult;
-  # Run a command in the guest, no shell in between. Errors: unimplemented where there is no guest channel.
+  exec @2 (command :Text, args :List(Text), stdin :Data, deadlineMs :UInt64) -> ExecResult;
+  # Run a command in the guest, no shell in between. stdin: what it reads, at most 1 MiB, default empty. deadlineMs:
+  # when it is ended, default 0, the worker's own limit. Errors: unimplemented where there is no guest channel,
+  # deadline-exceeded, too-large.
 
   console @3 (output :LogSink, columns :UInt16, rows :UInt16) -> (input :Console);
-  # Attach to the serial console. columns and rows of the terminal: default 0, unknown.
+  # Attach to the serial console: output gets what it shows, input takes what is typed. columns and rows of the
+  # terminal: default 0, unknown. When the VM is gone or output fails, calls of input fail as unavailable.
 
   getConnectionInfo @4 () -> (info :Common.ConnectionInfo);
   # How to reach it.
@@ -77,4 +80,7 @@ interface Console {
 
   resize @1 (columns :UInt16, rows :UInt16) -> ();
   # The terminal has another size. Both at least 1.
+
+  close @2 () -> ();
+  # Detach; further calls fail.
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import trio
 
 from schema.errors import DeadlineExceeded, InvalidInput, NotFound, Unimplemented
-from schema.interfaces import SINK_DEADLINE_SECONDS, ExecResult, LogSink
+from schema.interfaces import SINK_DEADLINE_SECONDS, Console, ExecResult, LogSink
 from schema.status import ConnectionInfo, RunningVm, WorkerReport
 from worker.supervise import Supervisor
 from worker.vm_log import PIECE_BYTES, POLL_SECONDS, LogReader, last_lines
@@ -33,9 +33,15 @@ class VmService:
             await trio.sleep(POLL_SECONDS)
             await _feed(sink, reader.more())
 
-    async def exec(self, command: str, args: tuple[str, ...]) -> ExecResult:
+    async def exec(
+        self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0
+    ) -> ExecResult:
         """Not yet."""
         raise Unimplemented("this worker has no guest channel yet, so nothing can be run in a VM")
+
+    async def console(self, output: LogSink, *, columns: int, rows: int) -> Console:
+        """Not yet."""
+        raise Unimplemented("this worker cannot attach to a console yet")
 
     async def get_connection_info(self) -> ConnectionInfo:
         """See `Vm.get_connection_info`."""

@@ -12,8 +12,8 @@ from control_plane.settings import Settings
 from control_plane.tests.builders import CI_KEY, MASTER_KEY, some_facts
 from control_plane.tests.world import FakeWorker
 from schema.assignment import Seen, open_assignment
-from schema.errors import ProcuratorError
-from schema.interfaces import ExecResult, LogSink, Role, Vm, WorkerHello, WorkerSession
+from schema.errors import ProcuratorError, Unimplemented
+from schema.interfaces import Console, ExecResult, LogSink, Role, Vm, WorkerHello, WorkerSession
 from schema.rpc.client import RemoteMaster, open_session, open_worker_session
 from schema.rpc.transport.sockets import UnixAddress
 from schema.status import ClusterStatus, ConnectionInfo, RunningVm, WorkerReport
@@ -85,8 +85,13 @@ class LiveVm:
     async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
         await sink.write(f"log of {self._instance}, {tail_lines} lines, follow={follow}\n".encode())
 
-    async def exec(self, command: str, args: tuple[str, ...]) -> ExecResult:
-        return ExecResult(0, " ".join((command, *args)).encode(), b"")
+    async def exec(
+        self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0
+    ) -> ExecResult:
+        return ExecResult(0, " ".join((command, *args)).encode() + stdin, b"")
+
+    async def console(self, output: LogSink, *, columns: int, rows: int) -> Console:
+        raise Unimplemented("these VMs have no console")
 
     async def get_connection_info(self) -> ConnectionInfo:
         return ConnectionInfo(instance=self._instance, address="", worker_id=self._worker.fake.worker_id)

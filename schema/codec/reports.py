@@ -14,6 +14,7 @@ from schema.status import (
     EventKind,
     GenerationStatus,
     LiveClosures,
+    PullProgress,
     PushReply,
     Reverted,
     RolloutState,
@@ -30,9 +31,11 @@ from schema.status import (
 
 PHASE = Choice(VmPhase, unknown=VmPhase.WAITING)
 VIEW = Choice(View, unknown=View.UNKNOWN)
+ROLLOUT_STATE = Choice(RolloutState, unknown=RolloutState.RUNNING)
 
 ORIGIN = Struct(Origin, common.Origin)
 REVERTED = Struct(Reverted, common.Reverted)
+PULL_PROGRESS = Struct(PullProgress, common.PullProgress)
 RUNNING_VM = Struct(
     RunningVm,
     common.RunningVm,
@@ -42,6 +45,7 @@ RUNNING_VM = Struct(
     phase_ms=COUNTS,
     reverted=Nullable(Nested(REVERTED)),
     volumes=PlainList(),
+    pull=Nullable(Nested(PULL_PROGRESS)),
 )
 WORKER_FACTS = Struct(WorkerFacts, common.WorkerFacts, labels=LABELS, extras=COUNTS)
 WORKER_METRICS = Struct(WorkerMetrics, common.WorkerMetrics)
@@ -57,7 +61,7 @@ GENERATION_STATUS = Struct(
     GenerationStatus,
     common.GenerationStatus,
     origin=Nested(ORIGIN),
-    state=Choice(RolloutState, unknown=RolloutState.RUNNING),
+    state=ROLLOUT_STATE,
 )
 WORKER_STATUS = Struct(
     WorkerStatus,
@@ -75,6 +79,7 @@ VM_STATUS = Struct(
     control_plane_view=VIEW,
     phase_ms=COUNTS,
     ports=PlainList(),
+    pull=Nullable(Nested(PULL_PROGRESS)),
 )
 CLUSTER_STATUS = Struct(
     ClusterStatus,

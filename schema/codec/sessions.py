@@ -1,7 +1,7 @@
 """Publishes, assignments and logins: messages whose values are more than one model."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, assert_never
 
 from pydantic import ValidationError
 
@@ -13,7 +13,7 @@ from schema.codec.reports import ORIGIN
 from schema.codec.specs import SEALED_ROLLOUT, SEALED_VM_SPEC
 from schema.errors import InvalidInput
 from schema.generation import MAX_VMS, Publish, PublishHeader, PublishReceipt
-from schema.interfaces import Credential, PeerCredential, Role, TokenCredential
+from schema.interfaces import Challenge, Credential, PeerCredential, Role, TokenCredential, WorkerProof
 from schema.vmspec import VmSpec
 
 ROLE = Choice(Role, unknown=Role.VIEWER)
@@ -118,6 +118,27 @@ def write_credential(builder: Any, credential: Credential) -> None:
                 builder.token = token
             case PeerCredential():
                 builder.peer = None
+            case WorkerProof():
+                write_proof(builder.init("proof"), credential)
+            case _:
+                assert_never(credential)
+
+
+def write_proof(builder: Any, proof: WorkerProof) -> None:
+    """Fill a worker's proof. Raises InvalidInput."""
+    with writing("WorkerProof"):
+        builder.publicKey, builder.nonce = proof.public_key, proof.nonce
+        builder.timeMs, builder.signature = proof.time_ms, proof.signature
+
+
+def read_proof(reader: Any) -> WorkerProof:
+    """A worker's proof."""
+    return WorkerProof(reader.publicKey, reader.nonce, reader.timeMs, reader.signature)
+
+
+def read_challenge(reader: Any) -> Challenge:
+    """Gateway.challenge's answer."""
+    return Challenge(reader.nonce, reader.serverTimeMs)
 
 
 def read_credential(reader: Any) -> Credential:
@@ -127,5 +148,7 @@ def read_credential(reader: Any) -> Credential:
             return PeerCredential()
         case "token":
             return TokenCredential(reader.token)
+        case "proof":
+            return read_proof(reader.proof)
         case other:
             raise InvalidInput(f"credentials of kind {other!r} are not known here")

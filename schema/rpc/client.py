@@ -1,13 +1,14 @@
 """Sessions with a control plane: proxies that implement `Master` and `WorkerSession`; reconnecting is the caller's."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import trio
 
 from schema.assignment import Seen, SignedAssignment
 from schema.codec.fields import writing
+from schema.codec.operations import JOIN_ANSWER
 from schema.codec.reports import (
     CLUSTER_STATUS,
     CURSOR,
@@ -19,15 +20,29 @@ from schema.codec.reports import (
 from schema.codec.sessions import (
     ROLE,
     read_assignment,
+    read_challenge,
     read_receipt,
     write_credential,
+    write_proof,
     write_publish,
     write_seen,
 )
 from schema.codec.wire import master as wire
 from schema.errors import DeadlineExceeded
 from schema.generation import Publish, PublishReceipt
-from schema.interfaces import Credential, EventSink, PeerCredential, Role, Worker, WorkerHello
+from schema.interfaces import (
+    Challenge,
+    Credential,
+    EventSink,
+    PeerCredential,
+    Role,
+    Worker,
+    WorkerHello,
+    WorkerProof,
+)
+from schema.operations import JoinAnswer
+from schema.rpc.handlers import Release
+from schema.rpc.operations import RemoteOperations
 from schema.rpc.remote import Remote, ignore
 from schema.rpc.sinks import export_event_sink
 from schema.rpc.transport.connection import Connection
@@ -38,9 +53,11 @@ from schema.rpc.workers import RemoteVm, RemoteWorker, export_worker
 from schema.status import ClusterStatus, Cursor, LiveClosures, PushReply, WorkerReport
 
 LOGIN_SECONDS = 10.0
+Prove = Callable[[Challenge], WorkerProof]
+"""Signs a challenge with the worker's key (`schema.signing.login_message`)."""
 
 
-class RemoteMaster(Remote):
+class RemoteMaster(RemoteOperations):
     """A Master at the other side."""
 
     async def publish_state(self, publish: Publish) -> PublishReceipt:
@@ -127,14 +144,40 @@ async def _live_closures(remote: Remote) -> LiveClosures:
     return await remote._ask(remote._request("liveClosures"), lambda reply: LIVE_CLOSURES.read(reply.closures))
 
 
-class _Gateway(Remote):
+class RemoteGateway(Remote):
+    """What a connection that has not logged in may ask; it may stay for 10 s."""
+
+    async def challenge(self, worker_id: str) -> Challenge:
+        """A nonce to sign for `worker_id`."""
+        request = self._request("challenge")
+        with writing("challenge"):
+            request.workerId = worker_id
+        return await self._ask(request, read_challenge)
+
+    async def prove(self, worker_id: str, prove: Prove, deadline: float) -> WorkerProof:
+        """A fresh challenge, signed."""
+        with trio.move_on_after(deadline):
+            return prove(await self.challenge(worker_id))
+        raise DeadlineExceeded(f"no answer to the request for a challenge within {deadline:g} s")
+
+    async def join(self, hello: WorkerHello, proof: WorkerProof, *, token: str = "") -> JoinAnswer:
+        """As Backend.join."""
+        request = self._request("join")
+        _write_hello(request, hello)
+        write_proof(request.init("proof"), proof)
+        with writing("join"):
+            request.token = token
+        return await self._ask(request, lambda reply: JOIN_ANSWER.read(reply.answer))
+
     def login_request(self, credential: Credential, role: Role) -> Any:
+        """A login to be completed and sent by `log_in`."""
         request = self._request("login")
         write_credential(request.init("credential"), credential)
         request.role = ROLE.number(role)
         return request
 
     async def log_in(self, request: Any, deadline: float) -> Any:
+        """The answer to a login."""
         with trio.move_on_after(deadline):
             return await self._ask(request, lambda reply: reply)
         raise DeadlineExceeded(f"no answer to the login within {deadline:g} s")
@@ -156,7 +199,7 @@ async def open_session(
     lost later, calls raise Unavailable and `lost` is set; leave the context and open another.
     """
     async with connect(address, interface=wire.Gateway, deadline=deadline, limits=limits) as dialled:
-        gateway = _Gateway(dialled.bootstrap, dialled.connection)
+        gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
         reply = await gateway.log_in(gateway.login_request(credential or PeerCredential(), role), deadline)
         yield RemoteMaster(reply.master, dialled.connection)
 
@@ -167,28 +210,49 @@ class _Trusting:
     def check(self, method: str) -> None:
         pass
 
+    def hold(self, method: str, end: Callable[[], None]) -> Release:
+        return lambda: None
+
+    def holding(self, method: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+@asynccontextmanager
+async def open_gateway(
+    address: Address, *, deadline: float = LOGIN_SECONDS, limits: Limits | None = None
+) -> AsyncIterator[RemoteGateway]:
+    """A connection that does not log in, to ask for a challenge and to join. Raises Unavailable, DeadlineExceeded."""
+    async with connect(address, interface=wire.Gateway, deadline=deadline, limits=limits) as dialled:
+        yield RemoteGateway(dialled.bootstrap, dialled.connection)
+
+
+def _write_hello(request: Any, hello: WorkerHello) -> Any:
+    builder = request.init("hello")
+    with writing("WorkerHello"):
+        builder.workerId = hello.worker_id
+        WORKER_FACTS.fill(builder.init("facts"), hello.facts)
+    return builder
+
 
 @asynccontextmanager
 async def open_worker_session(
     address: Address,
     hello: WorkerHello,
     worker: Worker,
-    credential: Credential | None = None,
+    credential: Credential | Prove | None = None,
     *,
     deadline: float = LOGIN_SECONDS,
     limits: Limits | None = None,
 ) -> AsyncIterator[RemoteWorkerSession]:
     """A worker's session: `worker` is what the control plane may call for as long as the context is open.
 
-    Errors and deadlines as with `open_session`.
+    `credential` may be a function that signs the control plane's challenge. Errors and deadlines as with
+    `open_session`.
     """
     async with connect(address, interface=wire.Gateway, deadline=deadline, limits=limits) as dialled:
-        gateway = _Gateway(dialled.bootstrap, dialled.connection)
-        request = gateway.login_request(credential or PeerCredential(), Role.WORKER)
-        wire_hello = request.init("hello")
-        with writing("WorkerHello"):
-            wire_hello.workerId = hello.worker_id
-            WORKER_FACTS.fill(wire_hello.init("facts"), hello.facts)
-        wire_hello.worker = export_worker(dialled.connection, worker, _Trusting())
+        gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
+        known = await gateway.prove(hello.worker_id, credential, deadline) if callable(credential) else credential
+        request = gateway.login_request(known or PeerCredential(), Role.WORKER)
+        _write_hello(request, hello).worker = export_worker(dialled.connection, worker, _Trusting())
         reply = await gateway.log_in(request, deadline)
         yield RemoteWorkerSession(reply.workerSession, dialled.connection, hello.worker_id)

@@ -1,6 +1,7 @@
 """From a call on the wire to one of a Protocol and back: decode, check, call, encode; it grants no rights."""
 
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from schema.errors import Unimplemented
@@ -11,11 +12,21 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+Release = Callable[[], None]
+"""Says that what was held is over."""
+
+
 class Guard(Protocol):
     """Who is calling."""
 
     def check(self, method: str) -> None:
         """Raises PermissionDenied or Unauthenticated when `Interface.method` may not be called now."""
+
+    def hold(self, method: str, end: Callable[[], None]) -> Release:
+        """Have `end` called once `Interface.method` may not be called any more."""
+
+    def holding(self, method: str) -> AbstractContextManager[None]:
+        """End the body once `Interface.method` may not be called any more, with the error that says why."""
 
 
 def immediate(method: F) -> F:

@@ -12,6 +12,8 @@ ANYBODY = frozenset(Role)
 
 RIGHTS: dict[str, frozenset[Role]] = {
     "Gateway.login": ANYBODY,
+    "Gateway.challenge": ANYBODY,
+    "Gateway.join": ANYBODY,
     # Control plane.
     "Master.publishState": PUBLISHERS,
     "Master.getAssignment": ADMIN,
@@ -34,6 +36,17 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "Master.cordonWorker": OPERATORS,
     "Master.drainWorker": OPERATORS,
     "Master.releaseVolume": OPERATORS,
+    "Master.listRollouts": FOLLOWERS,
+    "Master.listWorkers": READERS,
+    "Master.approveWorker": ADMIN,
+    "Master.rejectWorker": ADMIN,
+    "Master.retireWorker": ADMIN,
+    "Master.createJoinToken": ADMIN,
+    "Master.createToken": ADMIN,
+    "Master.listTokens": ADMIN,
+    "Master.revokeToken": ADMIN,
+    "Master.listAudit": ADMIN,
+    "Master.verifyAudit": ADMIN,
     # One worker's own session.
     "WorkerSession.getAssignment": WORKERS,
     "WorkerSession.pushData": WORKERS,
@@ -55,6 +68,7 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "Vm.restart": OPERATORS,
     "Console.write": OPERATORS,
     "Console.resize": OPERATORS,
+    "Console.close": OPERATORS,
 }
 
 CALLBACKS = frozenset({"EventSink", "LogSink"})

@@ -6,7 +6,9 @@ from typing import Any
 from schema.codec.fields import writing
 from schema.codec.reports import CONNECTION_INFO, RUNNING_VM, WORKER_REPORT
 from schema.codec.wire import worker as wire
-from schema.interfaces import ExecResult, LogSink, Vm, Worker
+from schema.errors import TooLarge
+from schema.interfaces import MAX_STDIN_BYTES, Console, ExecResult, LogSink, Vm, Worker
+from schema.rpc.consoles import RemoteConsole, export_console
 from schema.rpc.handlers import Guard, guarded, method, no_results, nothing
 from schema.rpc.remote import Remote, ignore
 from schema.rpc.sinks import RemoteLogSink, export_log_sink
@@ -31,15 +33,27 @@ class RemoteVm(Remote):
         request.sink = export_log_sink(self._connection, sink)
         await self._ask(request, ignore)
 
-    async def exec(self, command: str, args: tuple[str, ...]) -> ExecResult:
+    async def exec(
+        self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0
+    ) -> ExecResult:
         """As the Protocol."""
         request = self._request("exec")
         with writing("exec"):
             request.command = command
             request.args = list(args)
+            request.stdin = stdin
+            request.deadlineMs = deadline_ms
         return await self._ask(
             request, lambda reply: ExecResult(reply.exitCode, bytes(reply.stdout), bytes(reply.stderr))
         )
+
+    async def console(self, output: LogSink, *, columns: int, rows: int) -> RemoteConsole:
+        """As the Protocol."""
+        request = self._request("console")
+        with writing("console"):
+            request.columns, request.rows = columns, rows
+        request.output = export_log_sink(self._connection, output)
+        return await self._ask(request, lambda reply: RemoteConsole(reply.input, self._connection))
 
     async def get_connection_info(self) -> ConnectionInfo:
         """As the Protocol."""
@@ -97,16 +111,29 @@ class RemoteWorker(Remote):
 def export_vm(connection: Connection, vm: Vm, guard: Guard) -> Any:
     """A capability for `vm` that asks `guard` before every call."""
 
-    def get_logs(arguments: tuple[bool, int, Any]) -> Coroutine[Any, Any, None]:
+    async def get_logs(arguments: tuple[bool, int, Any]) -> None:
         follow, tail_lines, capability = arguments
         sink = RemoteLogSink(capability, connection, check=lambda: guard.check("Vm.getLogs"))
-        return vm.get_logs(follow=follow, tail_lines=tail_lines, sink=sink)
+        with guard.holding("Vm.getLogs"):
+            await vm.get_logs(follow=follow, tail_lines=tail_lines, sink=sink)
 
     def write_exec(results: Any, result: ExecResult) -> None:
         results.exitCode, results.stdout, results.stderr = result.exit_code, result.stdout, result.stderr
 
-    def execute(arguments: tuple[str, tuple[str, ...]]) -> Coroutine[Any, Any, ExecResult]:
-        return vm.exec(*arguments)
+    async def execute(arguments: tuple[str, tuple[str, ...], bytes, int]) -> ExecResult:
+        command, args, stdin, deadline_ms = arguments
+        if len(stdin) > MAX_STDIN_BYTES:
+            raise TooLarge(f"{len(stdin)} bytes of input; a command in a guest takes at most {MAX_STDIN_BYTES}")
+        with guard.holding("Vm.exec"):
+            return await vm.exec(command, args, stdin=stdin, deadline_ms=deadline_ms)
+
+    def attach(arguments: tuple[Any, int, int]) -> Coroutine[Any, Any, Console]:
+        capability, columns, rows = arguments
+        output = RemoteLogSink(capability, connection, check=lambda: guard.check("Vm.console"))
+        return vm.console(output, columns=columns, rows=rows)
+
+    def write_console(results: Any, console: Console) -> None:
+        results.input = export_console(connection, console, guard)
 
     handlers: dict[str, Handler] = {
         "read": method(
@@ -117,7 +144,14 @@ def export_vm(connection: Connection, vm: Vm, guard: Guard) -> Any:
         "getLogs": method(
             read=lambda params: (params.follow, params.tailLines, params.sink), call=get_logs, write=no_results
         ),
-        "exec": method(read=lambda params: (params.command, tuple(params.args)), call=execute, write=write_exec),
+        "exec": method(
+            read=lambda params: (params.command, tuple(params.args), bytes(params.stdin), params.deadlineMs),
+            call=execute,
+            write=write_exec,
+        ),
+        "console": method(
+            read=lambda params: (params.output, params.columns, params.rows), call=attach, write=write_console
+        ),
         "getConnectionInfo": method(
             read=nothing,
             call=lambda _: vm.get_connection_info(),

@@ -199,21 +199,30 @@ class Call(Coroutine[Any, Any, None]):
 _servants: dict[int, type] = {}
 
 
-def servant(interface: Any, handlers: Mapping[str, Handler], host: Host) -> Any:
+def servant(
+    interface: Any, handlers: Mapping[str, Handler], host: Host, *, dropped: Callable[[], None] | None = None
+) -> Any:
     """A server of `interface` whose calls, all over one connection, go to `handlers` by the method's wire name.
 
-    A method without a handler answers `Unimplemented`.
+    A method without a handler answers `Unimplemented`. `dropped` is called when nobody refers to it any more.
     """
     key = interface.schema.node.id
     kind = _servants.get(key)
     if kind is None:
         names = sorted(interface.schema.method_names_inherited)
-        methods = {f"{name}_context": _method(name) for name in names}
+        methods: dict[str, Any] = {f"{name}_context": _method(name) for name in names}
+        methods["__del__"] = _tell
         kind = _servants[key] = type(interface.schema.node.displayName, (interface.Server,), methods)
     server = kind()
     server.handlers = handlers
     server.host = host
+    server.dropped = dropped
     return server
+
+
+def _tell(self: Any) -> None:
+    if self.dropped is not None:
+        self.dropped()
 
 
 def _method(name: str) -> Callable[[Any, Any], Call]:

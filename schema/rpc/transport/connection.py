@@ -58,9 +58,22 @@ class Connection:
         """Have `cleanup` awaited when the connection is over and its calls have ended, last one first."""
         self._cleanups.append(cleanup)
 
-    def export(self, interface: Any, handlers: Mapping[str, Handler]) -> Any:
-        """A capability for the peer of this connection: its calls count against its limits and end with it."""
-        return servant(interface, handlers, self)
+    def not_at_end(self, cleanup: Callable[[], Awaitable[None]]) -> None:
+        """Forget what `at_end` was asked for."""
+        if cleanup in self._cleanups:
+            self._cleanups.remove(cleanup)
+
+    def start(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run `task` for as long as the connection is there; nothing happens when it is over."""
+        if self._nursery is not None and not self.lost.is_set():
+            self._nursery.start_soon(task)
+
+    def export(self, interface: Any, handlers: Mapping[str, Handler], dropped: Callable[[], None] | None = None) -> Any:
+        """A capability for the peer of this connection: its calls count against its limits and end with it.
+
+        `dropped` is called when the peer has let go of it.
+        """
+        return servant(interface, handlers, self, dropped=dropped)
 
     def spawn(self, call: Call, pending: Coroutine[Any, Any, None]) -> None:
         """Run a call's coroutine as a task, or let it wait while 64 run. Raises `Unavailable` when it is over."""

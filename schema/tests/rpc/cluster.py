@@ -8,9 +8,11 @@ from typing import Any
 import trio
 
 from schema.assignment import Seen, SignedAssignment
-from schema.errors import NotFound, PermissionDenied, Stale, Unavailable, Unimplemented
+from schema.errors import NotFound, PermissionDenied, Stale, Unauthenticated, Unavailable, Unimplemented
 from schema.generation import Publish, PublishReceipt
 from schema.interfaces import (
+    Challenge,
+    Console,
     EventSink,
     ExecResult,
     Identity,
@@ -19,7 +21,9 @@ from schema.interfaces import (
     Vm,
     Worker,
     WorkerHello,
+    WorkerProof,
 )
+from schema.operations import Admission, JoinAnswer
 from schema.rpc.handlers import immediate
 from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import Address, TcpAddress, UnixAddress
@@ -39,6 +43,7 @@ from schema.status import (
     WorkerReport,
 )
 from schema.tests.builders import EPOCH
+from schema.tests.rpc.operating import MemoryOperations
 
 STATUS = ClusterStatus(time_ms=1, epoch=EPOCH, convergence=Convergence.CONVERGED, reason="all well")
 ASSIGNMENT = SignedAssignment(b"{}", "control-plane-1:c2ln")
@@ -68,10 +73,32 @@ def a_hello(worker_id: str = "worker-0") -> WorkerHello:
     return WorkerHello(worker_id, WorkerFacts(cpu=4, memory_mb=8192, labels={"zone": "a"}))
 
 
+class MemoryConsole:
+    """Echoes what is typed."""
+
+    def __init__(self, output: LogSink) -> None:
+        self.output = output
+        self.sizes: list[tuple[int, int]] = []
+        self.closed = trio.Event()
+
+    async def write(self, data: bytes) -> None:
+        if self.closed.is_set():
+            raise Unavailable("the console is closed")
+        await self.output.write(data)
+
+    async def resize(self, *, columns: int, rows: int) -> None:
+        self.sizes.append((columns, rows))
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
 class MemoryVm:
     def __init__(self, instance: str) -> None:
         self.instance = instance
         self.restarted = 0
+        self.deadlines: list[int] = []
+        self.consoles: list[MemoryConsole] = []
 
     async def read(self) -> RunningVm:
         return a_running_vm(self.instance)
@@ -84,10 +111,18 @@ class MemoryVm:
             await sink.write(b"more\n")
             await trio.sleep(0.005)
 
-    async def exec(self, command: str, args: tuple[str, ...]) -> ExecResult:
+    async def exec(
+        self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0
+    ) -> ExecResult:
         if command == "nope":
             raise Unimplemented("no guest channel")
-        return ExecResult(3, " ".join((command, *args)).encode(), b"\xff\x00")
+        self.deadlines.append(deadline_ms)
+        return ExecResult(3, " ".join((command, *args)).encode() + stdin, b"\xff\x00")
+
+    async def console(self, output: LogSink, *, columns: int, rows: int) -> Console:
+        await output.write(f"{columns}x{rows} login: ".encode())
+        self.consoles.append(MemoryConsole(output))
+        return self.consoles[-1]
 
     async def get_connection_info(self) -> ConnectionInfo:
         return ConnectionInfo(instance=self.instance, address="10.77.0.2", worker_id="worker-0", ports=("web:80",))
@@ -129,10 +164,11 @@ class MemoryWorker:
         self.stopped = True
 
 
-class MemoryMaster:
+class MemoryMaster(MemoryOperations):
     """Also a WorkerSession's other half."""
 
     def __init__(self, backend: "MemoryBackend", identity: Identity) -> None:
+        super().__init__(backend.did)
         self.backend = backend
         self.identity = identity
 
@@ -197,6 +233,7 @@ class MemoryWorkerSession:
 
 class MemoryBackend:
     def __init__(self) -> None:
+        self.did: list[tuple[Any, ...]] = []
         self.published: list[Publish] = []
         self.reports: list[WorkerReport] = []
         self.workers: dict[str, Worker] = {}
@@ -205,10 +242,24 @@ class MemoryBackend:
             f"{role}-token": Identity(subject=f"token:{role}", role=role) for role in Role if role is not Role.WORKER
         }
         self.revoked: set[str] = set()
+        self.joined: list[tuple[WorkerHello, WorkerProof, str]] = []
 
     def master(self, identity: Identity) -> MemoryMaster:
         self.identities.append(identity)
         return MemoryMaster(self, identity)
+
+    async def challenge(self, worker_id: str) -> Challenge:
+        return Challenge(f"nonce-of-{worker_id}", 5)
+
+    async def verify_worker(self, worker_id: str, proof: WorkerProof) -> Identity:
+        if proof.nonce != f"nonce-of-{worker_id}" or proof.signature != "good":
+            raise Unauthenticated("the signature does not match")
+        return Identity(subject=f"worker:{worker_id}", role=Role.WORKER)
+
+    async def join(self, hello: WorkerHello, proof: WorkerProof, *, token: str, peer: str) -> JoinAnswer:
+        await self.verify_worker(hello.worker_id, proof)
+        self.joined.append((hello, proof, peer))
+        return JoinAnswer(admission=Admission.APPROVED if token else Admission.PENDING, reason=token)
 
     async def attach_worker(self, identity: Identity, hello: WorkerHello, worker: Worker) -> MemoryWorkerSession:
         if hello.worker_id == "stranger":

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schema.canonical import Sealed
+from schema.codec import operations as operation_tables
 from schema.codec import reports, specs
 from schema.codec.fields import Choice, Struct, wire_name
 from schema.codec.sessions import ROLE, read_publish, write_publish
-from schema.codec.wire import common, master, worker
+from schema.codec.wire import common, master, operations, worker
 from schema.errors import InvalidInput, ProcuratorError
 from schema.generation import Publish
 from schema.status import PushReply, VmPhase
@@ -24,7 +25,7 @@ from schema.tests.rpc.values import same, values
 GOLDEN = Path(__file__).with_name("golden")
 TABLES: dict[str, Struct[Any]] = {
     table.model.__name__: table
-    for module in (specs, reports)
+    for module in (specs, reports, operation_tables)
     for table in vars(module).values()
     if isinstance(table, Struct)
 }
@@ -35,11 +36,12 @@ def structs(module: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if type(value).__name__ == "_StructModule"}
 
 
-def test_every_struct_of_the_common_words_has_a_table_with_all_its_fields() -> None:
-    assert set(structs(common)) == set(TABLES) | BY_HAND
+def test_every_struct_of_values_has_a_table_with_all_its_fields() -> None:
+    words = structs(common) | structs(operations)
+    assert set(words) == set(TABLES) | BY_HAND
     for name, table in TABLES.items():
         written = set(table.names.values()) | ({"data"} if name in ("VmSpec", "RolloutPolicy") else set())
-        assert written == set(structs(common)[name].schema.fieldnames), name
+        assert written == set(words[name].schema.fieldnames), name
 
 
 def enums() -> list[tuple[str, Any, Choice[Any]]]:
@@ -52,14 +54,14 @@ def enums() -> list[tuple[str, Any, Choice[Any]]]:
     } | {"Role": ROLE}
     return [
         (name, value, known[name])
-        for module in (common, master, worker)
+        for module in (common, operations, master, worker)
         for name, value in vars(module).items()
         if type(value).__name__ == "_EnumModule"
     ]
 
 
 def test_every_enum_has_its_members_in_the_order_of_the_wire() -> None:
-    assert len(enums()) >= 14
+    assert len(enums()) >= 16
     for name, wire, choice in enums():
         assert [wire_name(member.value) for member in choice.members] == list(wire.schema.enumerants), name
 
@@ -76,9 +78,14 @@ def test_every_message_comes_back_as_it_was(name: str) -> None:
     round_trip()
 
 
-@pytest.mark.parametrize("name", sorted(TABLES))
-def test_messages_of_the_first_version_are_still_read(name: str) -> None:
-    table = TABLES[name]
+def test_every_message_is_kept_in_each_of_its_versions() -> None:
+    kept = {path.stem.partition("-")[0] for path in GOLDEN.glob("*.bin")}
+    assert kept == {*TABLES, "Publish"}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.json")))
+def test_messages_of_every_version_are_still_read(name: str) -> None:
+    table = TABLES[name.partition("-")[0]]
     stored = (GOLDEN / f"{name}.bin").read_bytes()
     expected = table.model.model_validate(json.loads((GOLDEN / f"{name}.json").read_text()))
     assert same(table.from_bytes(stored), expected)

@@ -323,13 +323,6 @@ async def test_a_role_of_the_future_is_refused(socket: Path) -> None:
             await request.send()
 
 
-async def test_operations_of_later_issues_are_unimplemented(socket: Path) -> None:
-    async with a_control_plane(socket) as (_, address), open_session(address, Role.ADMIN) as master:
-        for operation in ("explain", "hold", "abortRollout", "releaseVolume"):
-            with pytest.raises(Unimplemented, match=f"Master.{operation}"):
-                await master._ask(master._request(operation), lambda reply: reply)
-
-
 async def test_a_session_whose_server_went_away_is_unavailable(socket: Path) -> None:
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
