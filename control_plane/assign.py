@@ -4,7 +4,7 @@ An outline is the part of an assignment that can differ between two snapshots, w
 comparing outlines (`revisions.py`), and texts are only put together for a worker that asks.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from control_plane.index import index_of
@@ -40,14 +40,16 @@ def outlines(snapshot: Snapshot) -> Mapping[str, Outline]:
 def outline(snapshot: Snapshot, worker_id: str) -> Outline:
     """The outline of one worker; an empty one for a worker that is not there."""
     lines, peers = [], {}
-    for placement in index_of(snapshot).on.get(worker_id, {}).values():
-        if not placement.is_assigned or worker_id not in snapshot.workers:
+    placed = index_of(snapshot).on.get(worker_id, {}) if worker_id in snapshot.workers else {}
+    here = {placement.vm for placement in placed.values() if placement.is_assigned}
+    for placement in placed.values():
+        if not placement.is_assigned:
             continue
         fallback = fallback_of(snapshot, placement)
         lines.append(Line(placement.instance, placement.generation, placement.address, fallback))
         for peer in peers_of(snapshot, placement):
             if peer.instance not in peers:
-                peers[peer.instance] = _peer(snapshot, peer)
+                peers[peer.instance] = _peer(snapshot, peer, here)
     return Outline(
         tuple(sorted(lines, key=lambda line: natural(line.instance))),
         tuple(peers[instance] for instance in sorted(peers, key=natural)),
@@ -92,14 +94,17 @@ def fallback_of(snapshot: Snapshot, placement: Placement) -> int:
     return snapshot.last_good[placement.instance] if wanted.value.update.auto_rollback else NOTHING
 
 
-def _peer(snapshot: Snapshot, placement: Placement) -> Peer:
+def _peer(snapshot: Snapshot, placement: Placement, here: Collection[str]) -> Peer:
     worker = snapshot.workers[placement.worker_id]
+    spec = snapshot.spec(placement.instance, placement.generation)
+    connect = spec.value.network.connect if spec else ()
     return Peer(
         instance=placement.instance,
         address=placement.address.partition("/")[0],
         worker_id=worker.worker_id,
         worker_address=worker.facts.address,
         subnet=worker.subnet,
+        ports=tuple(sorted(target for target in connect if target.partition(":")[0] in here)),
     )
 
 

@@ -79,13 +79,18 @@ class Entry(StrictModel):
 
 
 class Peer(StrictModel):
-    """An instance that an entry may reach or be reached by, and where it runs."""
+    """An instance that an entry may reach or be reached by, and where it runs.
+
+    `ports` are those of the entries here that it may reach, as its own `connect` names them: `vm:port`, sorted. What
+    entries here may reach of it is in their own `connect`.
+    """
 
     instance: InstanceName
     address: str
     worker_id: DnsLabel
     worker_address: str
     subnet: str
+    ports: tuple[str, ...] = ()
 
 
 class GenerationProof(StrictModel):
