@@ -1,5 +1,6 @@
 """The program `procurator-control-plane`: its clocks, keys and listeners, wired together; it decides nothing."""
 
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +13,9 @@ import trio
 from control_plane.backend import ControlPlaneBackend
 from control_plane.events import OriginPinned, StateEvent
 from control_plane.http import http_app
-from control_plane.identity import Tokens
+from control_plane.identity.admission import Policy
+from control_plane.identity.gate import GateRules
+from control_plane.identity.tokens import ConfiguredToken
 from control_plane.plan import Limits
 from control_plane.service import Clock, ControlPlane
 from control_plane.settings import Settings
@@ -73,6 +76,17 @@ def control_plane_of(settings: Settings, database: Database, *, key: SecretKey, 
         ),
         network=settings.network.range,
         interval_ms=settings.liveness.interval_ms,
+        gate=gate_rules(settings),
+    )
+
+
+def gate_rules(settings: Settings) -> GateRules:
+    """Who may come in, as the settings have it."""
+    workers = settings.workers
+    return GateRules(
+        draw=secrets.token_bytes,
+        policy=Policy(workers.policy, frozenset({0, os.geteuid()}), workers.auto_networks),
+        configured=tuple(ConfiguredToken(one.name, one.sha256, one.role, one.expires) for one in settings.tokens),
     )
 
 
@@ -113,7 +127,7 @@ async def run(settings: Settings, ready: Ready) -> None:
 
 async def listen(settings: Settings, control_plane: ControlPlane, nursery: trio.Nursery, ready: Ready) -> None:
     """Start each listener in `nursery`, and say that they are there."""
-    backend = ControlPlaneBackend(control_plane, Tokens(settings.tokens))
+    backend = ControlPlaneBackend(control_plane)
     roles = {int(uid): role for uid, role in settings.socket.roles.items()}
     addresses = {}
     for name, address in zip(("rpc", "socket"), rpc_addresses(settings), strict=True):

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
 
+from control_plane.identity.changes import IdentityEvent, changed
 from control_plane.revisions import revise
 from control_plane.rollout.kinds import kinds_of
 from control_plane.rollout.table import FIRST, Signal, after
@@ -44,6 +44,8 @@ class WorkerJoined:
     worker_id: str
     facts: WorkerFacts
     subnet: str
+    revision: int = 0
+    """Where its revisions begin: behind those of an earlier machine of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,13 @@ class WorkerChanged:
 
     worker_id: str
     facts: WorkerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerForgotten:
+    """A worker that has nothing any more is gone; its subnet is free."""
+
+    worker_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +106,13 @@ StateEvent = (
     | GenerationPublished
     | WorkerJoined
     | WorkerChanged
+    | WorkerForgotten
     | PlacementsChanged
     | PlacementsReleased
     | RolloutPlaced
     | RolloutMoved
     | GenerationsForgotten
+    | IdentityEvent
 )
 
 
@@ -116,10 +127,12 @@ def _apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
             return replace(snapshot, origin=origin)
         case GenerationPublished(generation=generation):
             return _published(snapshot, generation)
-        case WorkerJoined(worker_id=worker_id, facts=facts, subnet=subnet):
-            return _with_worker(snapshot, WorkerRecord(worker_id, facts, subnet))
+        case WorkerJoined(worker_id=worker_id, facts=facts, subnet=subnet, revision=revision):
+            return _with_worker(snapshot, WorkerRecord(worker_id, facts, subnet, revision))
         case WorkerChanged(worker_id=worker_id, facts=facts):
             return _with_worker(snapshot, replace(snapshot.workers[worker_id], facts=facts))
+        case WorkerForgotten(worker_id=worker_id):
+            return _without_worker(snapshot, worker_id)
         case PlacementsChanged(placements=placements):
             return _placed(snapshot, placements)
         case PlacementsReleased(instances=instances):
@@ -130,8 +143,8 @@ def _apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
             return _moved(snapshot, event)
         case GenerationsForgotten(numbers=numbers):
             return _forgotten(snapshot, frozenset(numbers))
-        case _:
-            assert_never(event)
+        case _:  # who may come in: `changed` knows them all
+            return replace(snapshot, identity=changed(snapshot.identity, event))
 
 
 def _published(snapshot: Snapshot, generation: Generation) -> Snapshot:
@@ -152,6 +165,10 @@ def _published(snapshot: Snapshot, generation: Generation) -> Snapshot:
 
 def _with_worker(snapshot: Snapshot, worker: WorkerRecord) -> Snapshot:
     return replace(snapshot, workers={**snapshot.workers, worker.worker_id: worker})
+
+
+def _without_worker(snapshot: Snapshot, worker_id: str) -> Snapshot:
+    return replace(snapshot, workers={name: kept for name, kept in snapshot.workers.items() if name != worker_id})
 
 
 def _with_rollout(snapshot: Snapshot, rollout: Rollout) -> Snapshot:

@@ -5,28 +5,48 @@ from pydantic import TypeAdapter, ValidationError
 from control_plane.events import StateEvent, WorkerChanged, WorkerJoined
 from control_plane.scheduler.addresses import free_subnet
 from control_plane.state import Snapshot
-from schema.canonical import explain_validation
-from schema.errors import InvalidInput
+from schema.canonical import canonical_bytes, explain_validation
+from schema.errors import InvalidInput, Unauthenticated
 from schema.interfaces import WorkerHello
 from schema.names import DnsLabel
+from schema.operations import Admission
 
+MOST_FACTS_BYTES = 8192
+"""Of the canonical JSON of a worker's facts: they are kept, and shown to everyone."""
 _worker_id: TypeAdapter[str] = TypeAdapter(DnsLabel)
 
 
-def join(snapshot: Snapshot, *, hello: WorkerHello, network: str) -> tuple[StateEvent, ...]:
-    """The event for a login; none when nothing about the worker is new. `network` is the range of subnets.
-
-    Raises InvalidInput (an id that is no DNS label, or facts that make no machine) and Unavailable (no /24 is left).
-    """
+def check_worker_id(worker_id: str) -> None:
+    """Raises InvalidInput for an id that is no DNS label."""
     try:
-        _worker_id.validate_python(hello.worker_id)
+        _worker_id.validate_python(worker_id)
     except ValidationError as error:
-        raise InvalidInput(f"worker id {hello.worker_id[:100]!r}: {explain_validation(error)}") from error
+        raise InvalidInput(f"worker id {worker_id[:100]!r}: {explain_validation(error)}") from error
+
+
+def check_hello(hello: WorkerHello) -> None:
+    """Raises InvalidInput for an id that is no DNS label, and for facts that make no machine or are endless."""
+    check_worker_id(hello.worker_id)
     facts = hello.facts
     if min(facts.cpu, facts.memory_mb, facts.disk_mb, *facts.extras.values(), 0) < 0:
         raise InvalidInput(f"worker {hello.worker_id!r} says it has less than nothing: {facts!r}")
+    size = len(canonical_bytes(facts.model_dump(mode="json", by_alias=True)))
+    if size > MOST_FACTS_BYTES:
+        raise InvalidInput(f"worker {hello.worker_id!r} says {size} bytes of itself; {MOST_FACTS_BYTES} are the most")
+
+
+def log_in(snapshot: Snapshot, *, hello: WorkerHello, network: str) -> tuple[StateEvent, ...]:
+    """The event for a login; none when nothing about the worker is new. `network` is the range of subnets.
+
+    Raises InvalidInput (as check_hello), Unauthenticated (it is not admitted, or not any more) and Unavailable (no /24
+    is left).
+    """
+    check_hello(hello)
+    if snapshot.identity.admission(hello.worker_id) is not Admission.APPROVED:
+        raise Unauthenticated(f"worker {hello.worker_id!r} is not admitted")
     known = snapshot.workers.get(hello.worker_id)
     if known is None:
         subnet = free_subnet(network, (worker.subnet for worker in snapshot.workers.values()))
-        return (WorkerJoined(hello.worker_id, facts, subnet),)
-    return () if known.facts == facts else (WorkerChanged(hello.worker_id, facts),)
+        revision = snapshot.identity.first_revision(hello.worker_id)
+        return (WorkerJoined(hello.worker_id, hello.facts, subnet, revision),)
+    return () if known.facts == hello.facts else (WorkerChanged(hello.worker_id, hello.facts),)

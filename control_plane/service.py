@@ -3,6 +3,7 @@
 It wires and waits; what shall happen is decided in `plan.py`, `publish.py` and below. `backend.py` hands it to callers.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -16,7 +17,8 @@ from control_plane.closures import live_closures
 from control_plane.connections import Connections, ForwardedVm, ForwardedWorker
 from control_plane.convergence import Moment, cluster_status, lost_workers
 from control_plane.events import StateEvent
-from control_plane.joining import join
+from control_plane.identity.gate import Gate, GateRules
+from control_plane.joining import log_in
 from control_plane.narrate import connection_event, liveness_events, report_events, state_events
 from control_plane.observations import Observations
 from control_plane.operations import Operations
@@ -67,6 +69,7 @@ class ControlPlane:
         limits: Limits,
         network: str,
         interval_ms: int,
+        gate: GateRules,
     ) -> None:
         self._realm = realm
         self._key = key
@@ -81,7 +84,10 @@ class ControlPlane:
         self._lost: frozenset[str] = frozenset()
         self._signed: dict[str, tuple[int, SignedAssignment]] = {}
         self.authority = Authority(database, realm=realm, on_change=self._changed, wall_ms=clock.wall_ms)
-        self.operations = Operations(self.authority, wall_ms=clock.wall_ms)
+        self.gate = Gate(
+            self.authority, realm=realm, rules=gate, clock=clock, starts=database.starts, forget=self._forget
+        )
+        self.operations = Operations(self.authority, gate=self.gate, wall_ms=clock.wall_ms)
         self.events = EventStream(epoch=database.epoch, starts=database.starts, status=self.status)
 
     @property
@@ -242,8 +248,8 @@ class ControlPlane:
     # Connections of workers.
 
     async def attach(self, hello: WorkerHello, worker: Worker) -> None:
-        """A worker has logged in. Raises InvalidInput for an id that is no DNS label."""
-        await self.authority.change(partial(join, hello=hello, network=self._network))
+        """A worker has logged in. Raises InvalidInput for an id that is no DNS label, Unauthenticated when not admitted."""
+        await self.authority.change(partial(log_in, hello=hello, network=self._network))
         self._connections.attach(hello.worker_id, worker)
         self._observations = self._observations.with_connection(hello.worker_id, connected=True)
         self._tell((connection_event(hello.worker_id, "connected", wall_ms=self._clock.wall_ms()),))
@@ -255,6 +261,11 @@ class ControlPlane:
             self._observations = self._observations.with_connection(worker_id, connected=False)
             self._tell((connection_event(worker_id, "disconnected", wall_ms=self._clock.wall_ms()),))
             self._bell.ring()
+
+    def _forget(self, worker_id: str) -> None:
+        """A worker was retired: whatever connection it has is worth nothing, also if the id comes back."""
+        with contextlib.suppress(Unavailable):
+            self.detach(worker_id, self._connections.current(worker_id))
 
     def check_session(self, worker_id: str, worker: Worker) -> None:
         """Raises Unavailable for a session whose worker has connected anew."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
+from control_plane.identity.admission import JoinPolicy
 from schema.errors import InvalidInput
 from schema.interfaces import Role
 from schema.names import BranchName, DnsLabel, RepositoryName
@@ -125,6 +126,21 @@ class TokenSettings(Section):
         return expires
 
 
+def _is_network(text: str) -> str:
+    return str(ipaddress.ip_network(text))
+
+
+class WorkersSettings(Section):
+    """`[workers]`: who decides about a worker that asks to join.
+
+    `manual`: an operator (`pcr worker approve`). `token`: also whoever shows a join token. `auto`: also whoever asks
+    over the unix socket as root or our own uid, or over TCP from one of `auto_networks` (none by default).
+    """
+
+    policy: JoinPolicy = JoinPolicy.MANUAL
+    auto_networks: tuple[Annotated[str, AfterValidator(_is_network)], ...] = ()
+
+
 class LivenessSettings(Section):
     """`[liveness]`: how often workers shall report, and after which silence one shows as lost. Milliseconds."""
 
@@ -145,4 +161,5 @@ class Settings(ServiceSettings):
     scheduler: SchedulerSettings = SchedulerSettings()
     socket: SocketSettings = SocketSettings()
     tokens: tuple[TokenSettings, ...] = ()
+    workers: WorkersSettings = WorkersSettings()
     liveness: LivenessSettings = LivenessSettings()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from control_plane.identity.records import IdentityState
 from control_plane.state import (
     ChangeKind,
     Generation,
@@ -22,6 +23,13 @@ from control_plane.state import (
     Spec,
     WaveProgress,
     WorkerRecord,
+)
+from control_plane.store.identity_rows import (
+    admission_row,
+    identity_of,
+    join_token_row,
+    retired_key_row,
+    token_row,
 )
 from schema.blueprint import Gate, RolloutPolicy
 from schema.canonical import Sealed, canonical_bytes
@@ -56,6 +64,7 @@ def changes(before: Snapshot | None, after: Snapshot) -> tuple[TableChange, ...]
         _changed("last_good", old.last_good, after.last_good, key="instance", row=_number_row),
         _changed("volume_bindings", old.volume_bindings, after.volume_bindings, key="instance", row=_binding_row),
         _changed("holds", old.holds, after.holds, key="id", row=_hold_row),
+        *_identity_changes(old.identity, after.identity),
         _spec_changes(old, after),
     ]
     realm = after.realm
@@ -73,6 +82,13 @@ def _changed(
     gone = [name for name in old if name not in new or name in put]
     rows = tuple({key: name, **row(name, value)} for name, value in put.items())
     return TableChange(table, tuple({key: name} for name in gone), rows)
+
+
+def _identity_changes(old: IdentityState, new: IdentityState) -> Iterable[TableChange]:
+    yield _changed("admissions", old.admissions, new.admissions, key="worker_id", row=admission_row)
+    yield _changed("retired_keys", old.retired_keys, new.retired_keys, key="fingerprint", row=retired_key_row)
+    yield _changed("tokens", old.tokens, new.tokens, key="name", row=token_row)
+    yield _changed("join_tokens", old.join_tokens, new.join_tokens, key="sha256", row=join_token_row)
 
 
 def _spec_changes(old: Snapshot, new: Snapshot) -> TableChange:
@@ -202,6 +218,7 @@ def snapshot_of(*, epoch: str, realm: str, rows: Mapping[str, Sequence[Mapping[s
         last_good={row["instance"]: row["generation"] for row in rows["last_good"]},
         volume_bindings={row["instance"]: row["worker_id"] for row in rows["volume_bindings"]},
         holds={row["id"]: _hold(row) for row in rows["holds"]},
+        identity=identity_of(rows),
     )
 
 

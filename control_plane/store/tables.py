@@ -110,6 +110,54 @@ holds = Table(
     Column("actor", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
 )
+admissions = Table(
+    "admissions",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("worker_id", String(63), primary_key=True),
+    Column("public_key", Text, nullable=False),
+    Column("admission", String(20), nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("asked_at_ms", BigInteger, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("decided_at_ms", BigInteger, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+retired_keys = Table(
+    "retired_keys",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("worker_id", String(63), nullable=False),
+    Column("retired_at_ms", BigInteger, nullable=False),
+    Column("retired_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("revoked_at_ms", BigInteger, nullable=False),
+)
+join_tokens = Table(
+    "join_tokens",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("worker_id", String(63), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("used_by", Text, nullable=False),
+)
 audit = Table(
     "audit",
     metadata,

@@ -31,3 +31,47 @@ def upgrade() -> None:
         Column("rows", BigInteger, nullable=False),
         Column("hash", String(64), nullable=False),
     )
+    op.create_table(
+        "admissions",
+        Column("realm", String(63), primary_key=True),
+        Column("worker_id", String(63), primary_key=True),
+        Column("public_key", Text, nullable=False),
+        Column("admission", String(20), nullable=False),
+        Column("facts", Text, nullable=False),
+        Column("asked_at_ms", BigInteger, nullable=False),
+        Column("peer", Text, nullable=False),
+        Column("decided_at_ms", BigInteger, nullable=False),
+        Column("decided_by", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+    )
+    op.create_table(
+        "retired_keys",
+        Column("realm", String(63), primary_key=True),
+        Column("fingerprint", String(64), primary_key=True),
+        Column("worker_id", String(63), nullable=False),
+        Column("retired_at_ms", BigInteger, nullable=False),
+        Column("retired_by", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("revision", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "tokens",
+        Column("realm", String(63), primary_key=True),
+        Column("name", String(63), primary_key=True),
+        Column("sha256", String(64), nullable=False),
+        Column("role", String(20), nullable=False),
+        Column("created_at_ms", BigInteger, nullable=False),
+        Column("created_by", Text, nullable=False),
+        Column("expires_at_ms", BigInteger, nullable=False),
+        Column("revoked_at_ms", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "join_tokens",
+        Column("realm", String(63), primary_key=True),
+        Column("sha256", String(64), primary_key=True),
+        Column("worker_id", String(63), nullable=False),
+        Column("created_at_ms", BigInteger, nullable=False),
+        Column("expires_at_ms", BigInteger, nullable=False),
+        Column("created_by", Text, nullable=False),
+        Column("used_by", Text, nullable=False),
+    )
