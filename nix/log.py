@@ -1,6 +1,7 @@
 """Decodes nix's `internal-json` log, line by line, into typed events; it neither reads nor writes a stream."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,12 @@ from schema.names import printable
 _PREFIX = "@nix "
 _BUILD = 105
 _COPY_PATH = 100
+_COPY_PATHS = 103
+_TRANSFER = 101
+_PROGRESS = 105
+"""Of results; activities are numbered apart from them."""
+_PLANNED = re.compile(r"copying (\d{1,9}) paths")
+_NO_NAR = (".narinfo", "/nix-cache-info")
 _LOG_LINE = 101
 _PHASE = 104
 _ERROR = 0
@@ -57,6 +64,29 @@ class CopyStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyEnded:
+    """That path has come, or its copy has failed."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopiesPlanned:
+    """So many paths are missing and will be copied."""
+
+    paths: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """How far a download is, in bytes as they cross the network; `expected` is 0 while it is not known."""
+
+    url: str
+    done: int
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """An error as nix says it, of several lines perhaps."""
 
@@ -70,14 +100,27 @@ class Message:
     text: str
 
 
-Event = BuildStarted | BuildStopped | BuildLine | BuildPhase | CopyStarted | Problem | Message
+Event = (
+    BuildStarted
+    | BuildStopped
+    | BuildLine
+    | BuildPhase
+    | CopyStarted
+    | CopyEnded
+    | CopiesPlanned
+    | Transferred
+    | Problem
+    | Message
+)
 
 
 @dataclass(slots=True)
 class LogDecoder:
-    """Knows which activity is which derivation's build while it runs."""
+    """Knows which activity is which derivation's build, path's copy or file's download while it runs."""
 
     _builds: dict[int, str] = field(default_factory=dict)
+    _copies: dict[int, str] = field(default_factory=dict)
+    _transfers: dict[int, str] = field(default_factory=dict)
 
     def feed(self, line: str) -> Event | None:
         """The event of one line, or None for what nobody wants to see. Any text is taken: it is the builder's too."""
@@ -92,13 +135,15 @@ class LogDecoder:
     def _event(self, entry: dict[str, Any]) -> Event | None:
         match entry:
             case {"action": "start", "type": kind, "id": int(number), "fields": [str(first), *_]}:
-                if kind == _BUILD:
-                    self._builds[number] = printable(first)
-                    return BuildStarted(printable(first))
-                return CopyStarted(printable(first)) if kind == _COPY_PATH else None
+                return self._started(kind, number, printable(first))
+            case {"action": "start", "type": kind, "text": str(text)} if kind == _COPY_PATHS:
+                planned = _PLANNED.match(text)
+                return CopiesPlanned(int(planned[1])) if planned else None
             case {"action": "stop", "id": int(number)}:
-                drv = self._builds.pop(number, None)
-                return None if drv is None else BuildStopped(drv)
+                return self._stopped(number)
+            case {"action": "result", "type": kind, "id": int(number), "fields": [int(done), int(expected), *_]}:
+                url = self._transfers.get(number) if kind == _PROGRESS else None
+                return Transferred(url, max(done, 0), max(expected, 0)) if url is not None else None
             case {"action": "result", "type": kind, "id": int(number), "fields": [str(first), *_]}:
                 return self._result(kind, self._builds.get(number), printable(first))
             case {"action": "msg", "level": int(level), "msg": str(text)}:
@@ -106,6 +151,24 @@ class LogDecoder:
                     return Problem(printable(text))
                 return Message(printable(text)) if level <= _LEVEL_NOTICE and _NOISE not in text else None
         return None
+
+    def _started(self, kind: object, number: int, first: str) -> Event | None:
+        if kind == _BUILD:
+            self._builds[number] = first
+            return BuildStarted(first)
+        if kind == _COPY_PATH:
+            self._copies[number] = first
+            return CopyStarted(first)
+        if kind == _TRANSFER and not first.endswith(_NO_NAR):
+            self._transfers[number] = first
+        return None
+
+    def _stopped(self, number: int) -> Event | None:
+        self._transfers.pop(number, None)
+        if number in self._copies:
+            return CopyEnded(self._copies.pop(number))
+        drv = self._builds.pop(number, None)
+        return None if drv is None else BuildStopped(drv)
 
     @staticmethod
     def _result(kind: object, drv: str | None, text: str) -> Event | None:
@@ -130,7 +193,7 @@ def readable(event: Event) -> str | None:
             return f"copying {path}"
         case Problem(text) | Message(text):
             return text
-        case BuildStopped() | BuildPhase():
+        case BuildStopped() | BuildPhase() | CopyEnded() | CopiesPlanned() | Transferred():
             return None
 
 

@@ -4,17 +4,17 @@ Whether the control plane is there or not, the VMs go on: this only tells the su
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import trio
 
 from schema.assignment import Seen, SignedAssignment, open_assignment
-from schema.errors import DeadlineExceeded, ProcuratorError
+from schema.errors import DeadlineExceeded, ProcuratorError, Unavailable
 from schema.interfaces import LONG_POLL_SECONDS, WorkerSession
 from schema.signing import PublicKey
-from schema.status import WorkerReport
+from schema.status import Directive, LiveClosures, WorkerReport
 from worker.backoff import jittered, pause_after
 from worker.records import Records
 from worker.supervise import Supervisor
@@ -53,7 +53,10 @@ class Agent:
         report: Callable[[], WorkerReport],
         interval_ms: int,
         draw: Callable[[], float],
+        on_directives: Callable[[Sequence[Directive]], None] = lambda _directives: None,
     ) -> None:
+        self._on_directives = on_directives
+        self._session: WorkerSession | None = None
         self._pins = pins
         self._connect = connect
         self._supervisor = supervisor
@@ -74,17 +77,25 @@ class Agent:
                 await self._stay_connected()
             except* (ProcuratorError, OSError) as group:
                 log.warning("the control plane is away: %s", _first(group))
-            self.connected = False
+            self.connected, self._session = False, None
             failures = 0 if trio.current_time() - lasted > LONGEST_PAUSE else failures + 1
             pause = pause_after(max(failures - 1, 0), first=0.2, longest=LONGEST_PAUSE)
             await trio.sleep(jittered(pause, draw=self._draw()))
 
     async def _stay_connected(self) -> None:
         async with self._connect() as session, trio.open_nursery() as nursery:
-            self.connected = True
+            self.connected, self._session = True, session
             log.info("logged in")
             nursery.start_soon(self._fetch, session)
             nursery.start_soon(self._push, session)
+
+    async def live_closures(self) -> LiveClosures:
+        """What must be kept, as the control plane says now. Raises Unavailable while there is no session."""
+        if self._session is None:
+            raise Unavailable("the control plane is away")
+        with trio.move_on_after(PUSH_SECONDS):
+            return await self._session.live_closures()
+        raise DeadlineExceeded(f"no answer about what must be kept within {PUSH_SECONDS:g} s")
 
     async def _obey_kept(self) -> None:
         kept = self._records.kept_assignment()
@@ -134,6 +145,7 @@ class Agent:
                 reply = await session.push_data(self._report())
             if scope.cancelled_caught:
                 raise DeadlineExceeded(f"no answer to a report within {PUSH_SECONDS:g} s")
+            self._on_directives(reply.directives)
             with trio.move_on_after(min(self._interval_ms, reply.interval_ms) / 1000):
                 await news.wait()
             await trio.sleep(GATHER_SECONDS)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from schema.rpc.client import open_worker_session
 from schema.rpc.transport.sockets import Address, UnixAddress, parse_address
 from schema.service import Instead, Ready, procurator_version, service_main
 from schema.signing import PublicKey, parse_public_keys
-from schema.status import WorkerReport
+from schema.status import Directive, LiveClosures, WorkerReport
 from worker import machine, probe
 from worker.agent import Agent, Pins
 from worker.closures import Closures
+from worker.collector import Collector
 from worker.dhcp import DhcpServer
 from worker.http import make_app
 from worker.image import Images
@@ -31,6 +32,7 @@ from worker.network import Network
 from worker.reconcile import Limits
 from worker.records import Records
 from worker.report import worker_report
+from worker.retention import Due
 from worker.service import WorkerService
 from worker.settings import Settings
 from worker.supervise import Supervisor
@@ -50,6 +52,8 @@ class Machinery:
     volumes: Volumes
     network: Network
     steps: VmSteps
+    closures: Closures
+    images: Images
 
 
 def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
@@ -74,9 +78,10 @@ def machinery(settings: Settings) -> Machinery:
         caches=settings.caches.urls,
         keys=[str(key) for key in keys_of(settings.caches.public_keys)],
     )
+    images = Images(settings.images, physical=closures.physical)
     steps = VmSteps(
         closures=closures,
-        images=Images(settings.images, physical=closures.physical),
+        images=images,
         volumes=volumes,
         network=network,
         records=records,
@@ -91,7 +96,20 @@ def machinery(settings: Settings) -> Machinery:
             stop_seconds=settings.stop_timeout_ms / _SECONDS,
         ),
     )
-    return Machinery(records, volumes, network, steps)
+    return Machinery(records, volumes, network, steps, closures, images)
+
+
+def collector(settings: Settings, parts: Machinery, ask: Callable[[], Awaitable[LiveClosures]]) -> Collector:
+    """What keeps the store and the images small; `ask` answers what must stay."""
+    due = Due(interval=settings.collection.interval_ms / _SECONDS, min_free_mb=settings.collection.min_free_mb)
+    return Collector(
+        closures=parts.closures,
+        images=parts.images,
+        in_use=parts.steps.images_in_use,
+        ask=ask,
+        state=settings.state,
+        due=due,
+    )
 
 
 async def run(settings: Settings, ready: Ready) -> None:
@@ -132,12 +150,15 @@ async def run(settings: Settings, ready: Ready) -> None:
                 report=report,
                 interval_ms=settings.report_interval_ms,
                 draw=random.random,
+                on_directives=lambda asked: keeper.request() if Directive.COLLECT in asked else None,
             )
+            keeper = collector(settings, parts, agent.live_closures)
             nursery.start_soon(parts.network.run)
             await nursery.start(supervisor.run)
             app = make_app(report=report, connected=lambda: agent.connected)
             bound = await nursery.start(_serve, app, host, int(port))
             nursery.start_soon(agent.run)
+            nursery.start_soon(keeper.run)
             ready({"http": bound})
 
 

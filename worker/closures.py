@@ -1,20 +1,25 @@
-"""Closures in the worker's own chroot store: pulled with signatures required, verified, kept by root links.
+"""Closures in the worker's own chroot store: pulled with signatures required, verified, kept by root links, collected.
 
-It chooses no content and collects no garbage.
+It chooses no content, and not what is kept.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import trio
 
-from nix.commands import copy_from_cache, path_info, verify_signatures
+from nix.commands import collect_garbage, copy_from_cache, path_info, verify_signatures
 from nix.environment import NixEnvironment
+from nix.log import Event
 from nix.result import PathInfo
 from schema.errors import BadSignature, CommandFailed, InvalidInput, NotFound, ProcuratorError, Unavailable
+from schema.status import PullProgress
+from worker.pull_progress import Progress
 
 ASK_SECONDS = 60.0
 """Deadline of a question to the local store."""
+COLLECT_SECONDS = 600.0
+OnProgress = Callable[[PullProgress], None]
 _UNSIGNED = ("lacks a valid signature", "lacks a signature by a trusted key", "is untrusted")
 _STORE = Path("/nix/store")
 _LINKS_FOLLOWED = 40
@@ -33,18 +38,21 @@ class Closures:
         self._caches = tuple(caches)
         self._keys = tuple(keys)
         self._roots = root / "nix/var/nix/gcroots/procurator"
+        self._live_roots = root / "nix/var/nix/gcroots/procurator-live"
         self._copying = trio.Lock()
-        self._waiting: list[set[str]] = []
+        self._waiting: list[tuple[frozenset[str], OnProgress]] = []
 
-    async def pull(self, paths: Sequence[str], *, deadline: float) -> None:
+    async def pull(
+        self, paths: Sequence[str], *, deadline: float, on_progress: OnProgress = lambda _progress: None
+    ) -> None:
         """Make the closures of `paths` valid here; only what is missing crosses the network.
 
         One copy at a time, which takes along what others wait for: two nix (2.8) that want the same path of a store
-        fail each other, and what they share would be fetched twice. Each cache gets `deadline` seconds. Raises
-        BadSignature when a path is not signed by a pinned key, Unavailable when no cache had it whole; what was pulled
-        so far stays for the next try.
+        fail each other, and what they share would be fetched twice. Each cache gets `deadline` seconds. `on_progress`
+        hears how far the copy is that takes them along. Raises BadSignature when a path is not signed by a pinned key,
+        Unavailable when no cache had it whole; what was pulled so far stays for the next try.
         """
-        waiting = set(paths)
+        waiting = (frozenset(paths), on_progress)
         self._waiting.append(waiting)
         try:
             if await self._is_valid(paths):
@@ -56,7 +64,7 @@ class Closures:
             self._waiting.remove(waiting)
 
     async def _copy_with_others(self, paths: Sequence[str], *, deadline: float) -> None:
-        together = sorted(set().union(*self._waiting))
+        together = sorted(set().union(*(wanted for wanted, _ in self._waiting)))
         if len(together) > len(set(paths)):
             try:
                 await self._copy(together, deadline=deadline)
@@ -66,12 +74,30 @@ class Closures:
                 return
         await self._copy(paths, deadline=deadline)
 
+    def _teller(self, paths: Sequence[str]) -> Callable[[Event], None]:
+        """Tells everyone whose paths this copy takes along how far it is."""
+        progress, taken = Progress(), frozenset(paths)
+
+        def tell(event: Event) -> None:
+            now = progress.take(event)
+            for wanted, on_progress in self._waiting if now else ():
+                if now and wanted <= taken:
+                    on_progress(now)
+
+        return tell
+
     async def _copy(self, paths: Sequence[str], *, deadline: float) -> None:
         failures: list[ProcuratorError] = []
         for cache in self._caches:
             try:
                 await copy_from_cache(
-                    self._nix, paths, cache=cache, store=self._root, trusted_keys=self._keys, deadline=deadline
+                    self._nix,
+                    paths,
+                    cache=cache,
+                    store=self._root,
+                    trusted_keys=self._keys,
+                    deadline=deadline,
+                    on_event=self._teller(paths),
                 )
             except ProcuratorError as error:
                 failures.append(_told(error, cache))
@@ -130,6 +156,34 @@ class Closures:
             directory.name: tuple(sorted(link.name for link in directory.iterdir()))
             for directory in sorted(self._roots.iterdir())
         }
+
+    def kept_paths(self) -> frozenset[str]:
+        """The store paths that the roots of all instances name."""
+        homes = list(self._roots.iterdir()) if self._roots.is_dir() else []
+        return frozenset(str(link.readlink()) for home in homes for link in home.iterdir())
+
+    def present(self, paths: Iterable[str]) -> frozenset[str]:
+        """Those of `paths` that are in this store."""
+        return frozenset(path for path in paths if self.physical(path).exists())
+
+    async def collect(self, live: Iterable[str]) -> int:
+        """Delete what neither the instances' roots nor `live` reach; how many paths that were.
+
+        What a pull under way has brought is safe: nix keeps what it copies until it has ended, and what an instance
+        needs has its root before its pull begins.
+        """
+        self._keep_live({Path(path).name: path for path in live})
+        return await collect_garbage(self._nix, deadline=COLLECT_SECONDS, store=self._root)
+
+    def _keep_live(self, wanted: Mapping[str, str]) -> None:
+        self._live_roots.mkdir(parents=True, exist_ok=True)
+        for name, path in wanted.items():
+            link = self._live_roots / name
+            if not link.is_symlink():
+                link.symlink_to(path)
+        for link in self._live_roots.iterdir():
+            if link.name not in wanted:
+                link.unlink()
 
     def physical(self, store_path: str) -> Path:
         """Where a path `/nix/store/…` of this store really is on the machine."""

@@ -96,7 +96,12 @@ def moved(state: VmState, event: VmEvent, *, now: float, reason: str = "") -> Vm
 def begun(state: VmState, step: Step, *, content: Content | None, now: float, reason: str = "") -> VmState:
     """`state` with `step` in flight; pulling and preparing beside a running process leave its phase alone."""
     in_flight = replace(
-        state, step=step, step_content=content.content_hash if content else "", step_since=now, reason=reason
+        state,
+        step=step,
+        step_content=content.content_hash if content else "",
+        step_since=now,
+        reason=reason,
+        pull=None,
     )
     if state.is_up and step in (Step.PULL, Step.PREPARE):
         return in_flight
@@ -136,7 +141,8 @@ def booted(state: VmState, process: Process, *, now: float) -> VmState:
     """The hypervisor has taken the boot; whether the guest gets anywhere is the checks' business."""
     after = moved(replace(state, step=None, step_content=""), VmEvent.BOOTED, now=now)
     trying = _first(state.trying_since, state.step_since)
-    return replace(after, process=process, health=HealthState(), healthy_since=None, trying_since=trying)
+    after = replace(after, process=process, is_fenced=process.is_fenced)
+    return replace(after, health=HealthState(), healthy_since=None, trying_since=trying)
 
 
 def _first(known: float | None, now: float) -> float:
@@ -150,6 +156,7 @@ def adopted(state: VmState, content: Content, process: Process, *, now: float) -
         after,
         content=content,
         process=process,
+        is_fenced=process.is_fenced,
         pulled=state.pulled | {content.content_hash},
         prepared=state.prepared | {content.content_hash},
         trying_since=now,
@@ -213,8 +220,15 @@ def stopped(state: VmState, purpose: StopFor, *, now: float, reason: str = "") -
             return given_up(idle, reason, now=now)
         case StopFor.REPLACE:
             return replace(moved(idle, VmEvent.STOPPED, now=now, reason=reason), restarts=0)
+        case StopFor.FENCE:
+            return replace(fenced(moved(idle, VmEvent.STOPPED, now=now, reason=reason)), retry_at=now)
         case StopFor.RESTART:
             return replace(moved(idle, VmEvent.STOPPED, now=now, reason=reason), restarts=state.restarts + 1)
+
+
+def fenced(state: VmState) -> VmState:
+    """It may not run for want of a lease. That is nobody's failure: no start deadline goes on meanwhile."""
+    return replace(state, stuck_since=None, trying_since=None)
 
 
 def given_up(state: VmState, reason: str, *, now: float) -> VmState:

@@ -6,7 +6,7 @@ from schema.assignment import Seen
 from schema.status import Reverted, RunningVm, View, VmPhase, WorkerMetrics, WorkerReport
 from worker.health import host_checks
 from worker.reconcile import target_of
-from worker.vm_state import Content, Desired, VmState
+from worker.vm_state import Content, Desired, Step, VmState
 
 
 def worker_report(
@@ -71,6 +71,7 @@ def running_vm(state: VmState, desired: Desired | None, *, volumes: tuple[str, .
         phase_ms=dict(state.phase_ms),
         reverted=Reverted(content_hash=given.key[1], reason=given.reason) if given else None,
         volumes=volumes,
+        pull=state.pull if state.step is Step.PULL else None,
     )
 
 

@@ -76,6 +76,13 @@ class LimitSettings(Section):
     log_bytes: Annotated[int, Field(ge=4096, le=1 << 30)] = 1 << 20
 
 
+class CollectionSettings(Section):
+    """`[collection]`: when closures and images that nothing needs are deleted; also whenever less than that is free."""
+
+    interval_ms: Milliseconds = 3_600_000
+    min_free_mb: Annotated[int, Field(ge=0)] = 2048
+
+
 class Settings(ServiceSettings):
     """All of it. `name` is the worker's id; `state` holds its store, images, volumes and runtime directories."""
 
@@ -88,6 +95,7 @@ class Settings(ServiceSettings):
     listen: ListenSettings = ListenSettings()
     capacity: CapacitySettings = CapacitySettings()
     limits: LimitSettings = LimitSettings()
+    collection: CollectionSettings = CollectionSettings()
     stop_timeout_ms: Milliseconds = 10_000
     """How long a guest has to obey the power button before it is ended."""
     report_interval_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 10_000

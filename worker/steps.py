@@ -1,11 +1,14 @@
 """What the supervisor asks of the machine for its VMs: the port and its values; it does nothing itself."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from schema.assignment import Peer
+from schema.status import PullProgress
 from worker.adoption import Adopt, Found
 from worker.vm_state import Attachment, Content, Desired, Process
+
+OnProgress = Callable[[PullProgress], None]
 
 
 class Steps(Protocol):
@@ -17,17 +20,23 @@ class Steps(Protocol):
     async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
         """Put into force what is assigned now: whom living VMs may reach, and which closures are kept."""
 
-    async def pull(self, instance: str, content: Content) -> None:
-        """Make the closure valid here."""
+    async def pull(self, instance: str, content: Content, *, on_progress: OnProgress) -> None:
+        """Make the closure valid here; `on_progress` hears how far that is."""
 
     async def prepare(self, instance: str, content: Content) -> None:
         """Make the closure's image and the volumes."""
 
     async def boot(self, instance: str, content: Content, attachment: Attachment) -> Process:
-        """Check the closure's signatures, attach the network, start a hypervisor and boot; none runs before."""
+        """Check the closure's signatures, attach the network, start a hypervisor and boot; none runs before.
+
+        A fenced singleton's (`content.spec.is_fenced`) ends with the worker's lease, whatever becomes of the worker.
+        """
 
     async def stop(self, instance: str, process: Process | None, *, for_good: bool) -> None:
         """Ask the guest to end, then end it; clear what is left, with `for_good` its network too. Idempotent."""
+
+    async def fence(self, instance: str, *, fenced: bool) -> None:
+        """Put a running VM under the worker's lease, or take it out. Raises Unavailable where its shim has died."""
 
     async def ended(self, instance: str, process: Process) -> str:
         """Return with the reason within a second after the process has ended."""

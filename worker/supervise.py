@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
 import trio
@@ -14,7 +15,7 @@ import trio
 from schema.assignment import Peer
 from schema.errors import NotFound, ProcuratorError
 from schema.names import printable
-from schema.status import VmPhase
+from schema.status import PullProgress, VmPhase
 from worker import adoption, lifecycle
 from worker.backoff import pause_after
 from worker.health import CheckResult, Verdict, after_round, host_checks, next_round_ms, verdict
@@ -27,6 +28,8 @@ Ask = Callable[..., Awaitable[tuple[CheckResult, ...]]]
 """`worker.probe.ask`."""
 
 FIRST_VERDICTS_SECONDS = 1.0
+PROGRESS_SECONDS = 1.0
+"""How often a pull's progress is told: each time is a report."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Supervisor:
         self._min_healthy_ms = min_healthy_ms
         self._ask = ask
         self._scopes: dict[str, trio.CancelScope] = {}
+        self._told_pulls: dict[str, float] = {}
         self._wake = trio.Event()
         self._news = trio.Event()
         self._assigned: tuple[Mapping[str, Desired], tuple[Peer, ...]] | None = None
@@ -182,7 +186,8 @@ class Supervisor:
     async def _perform(self, action: Begin, attachment: Attachment) -> Process | None:
         match action.step:
             case Step.PULL:
-                await self._steps.pull(action.instance, action.content)
+                told = partial(self._pulling, action.instance)
+                await self._steps.pull(action.instance, action.content, on_progress=told)
             case Step.PREPARE:
                 await self._steps.prepare(action.instance, action.content)
             case Step.BOOT:
@@ -192,6 +197,14 @@ class Supervisor:
             case _:
                 assert_never(action.step)
         return None
+
+    def _pulling(self, instance: str, progress: PullProgress) -> None:
+        """Take in how far a pull is, so often that a report can follow."""
+        now, last = trio.current_time(), self._told_pulls.get(instance, -math.inf)
+        state = self.vms.get(instance)
+        if state is not None and (now - last >= PROGRESS_SECONDS or progress.paths_done == progress.paths_total):
+            self._told_pulls[instance] = now
+            self._set(replace(state, pull=progress))
 
     async def _stop(self, action: Stop) -> None:
         process = self.vms[action.instance].process

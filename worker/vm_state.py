@@ -8,7 +8,7 @@ from typing import Self
 from schema.assignment import Assignment, Entry
 from schema.canonical import Sealed
 from schema.errors import InvalidInput
-from schema.status import View, VmPhase
+from schema.status import PullProgress, View, VmPhase
 from schema.vmspec import VmSpec
 
 
@@ -28,6 +28,7 @@ class StopFor(StrEnum):
     REPLACE = "replace"
     RESTART = "restart"
     FAIL = "fail"
+    FENCE = "fence"
 
     @property
     def keeps_network(self) -> bool:
@@ -110,11 +111,15 @@ def desired_of(assignment: Assignment) -> dict[str, Desired]:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A VM's hypervisor. `started_at` is on the worker's clock (seconds), before the worker's own start if adopted."""
+    """A VM's hypervisor. `started_at` is on the worker's clock (seconds), before the worker's own start if adopted.
+
+    `is_fenced`: its shim ends it when the worker's lease is over.
+    """
 
     pid: int
     started_at: float
     attachment: Attachment
+    is_fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +152,9 @@ class HealthState:
 class VmState:
     """One VM as it is now. All times are seconds on the worker's clock.
 
-    `content` is what runs or is being brought up; `target` the key of what is wanted; `pulled` and `prepared` are
-    content hashes that are ready; `stuck_since` is since when the target's closure or disks cannot be had,
-    `trying_since` since when it has been booted without ever getting healthy.
+    `is_fenced`: its process ends with the worker's lease. `content` is what runs or is being brought up; `target` the
+    key of what is wanted; `pulled` and `prepared` are content hashes that are ready; `stuck_since` is since when the target's closure or disks cannot be had,
+    `pull` is how far the pull in flight is, `trying_since` since when it has been booted without ever getting healthy.
     """
 
     instance: str
@@ -158,6 +163,7 @@ class VmState:
     reason: str = ""
     content: Content | None = None
     process: Process | None = None
+    is_fenced: bool = False
     health: HealthState = HealthState()
     healthy_since: float | None = None
     step: Step | None = None
@@ -173,6 +179,7 @@ class VmState:
     restarts: int = 0
     restart_wanted: bool = False
     memory: Memory = Memory()
+    pull: PullProgress | None = None
     phase_ms: Mapping[str, int] = field(default_factory=dict)
     staged_ms: Mapping[str, int] = field(default_factory=dict)
 

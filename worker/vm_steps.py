@@ -21,11 +21,12 @@ from worker.closures import Closures
 from worker.image import Images
 from worker.network import Network
 from worker.records import Records
+from worker.steps import OnProgress
 from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
 from worker.vmm.port import Hypervisor, VmAction
-from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, start_shim, wait_ended
+from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, set_fence, start_shim, wait_ended
 from worker.vmm.runtime_dir import (
     BOOT_RECORD,
     LONGEST_SOCKET,
@@ -117,9 +118,10 @@ class VmSteps:
             roles["active"] = self._runs[instance].spec.closure_paths
         self._closures.keep(instance, roles)
 
-    async def pull(self, instance: str, content: Content) -> None:
+    async def pull(self, instance: str, content: Content, *, on_progress: OnProgress) -> None:
         """See `Steps.pull`."""
-        await self._closures.pull(content.spec.closure_paths, deadline=self._settings.pull_seconds)
+        wait = self._settings.pull_seconds
+        await self._closures.pull(content.spec.closure_paths, deadline=wait, on_progress=on_progress)
 
     async def prepare(self, instance: str, content: Content) -> None:
         """See `Steps.prepare`."""
@@ -131,9 +133,14 @@ class VmSteps:
             return self._closures.file(content.spec.disk_image_path)
         known = self._image_paths.get(content.content_hash)
         if known is None or not known.exists():
-            known = await self._images.image_of(await self._closures.closure(content.spec.closure_paths))
+            paths = content.spec.closure_paths
+            known = await self._images.image_of(await self._closures.closure(paths), of=paths)
             self._image_paths[content.content_hash] = known
         return known
+
+    async def images_in_use(self) -> frozenset[str]:
+        """The file names of the images that running VMs have as their disk."""
+        return frozenset([(await self._image(content)).name for content in list(self._runs.values())])
 
     async def boot(self, instance: str, content: Content, attachment: Attachment) -> Process:
         """See `Steps.boot`."""
@@ -145,7 +152,7 @@ class VmSteps:
             # The boot record is written when the boot is accepted: an agent that dies before leaves nothing to adopt.
             (directory.path / BOOT_RECORD).unlink(missing_ok=True)
             self._records.keep_booted(instance, content, attachment)
-            live = await self._start(directory)
+            live = await self._start(directory, is_fenced=content.spec.is_fenced)
             await self._create_and_boot(directory, config)
             write_boot_record(directory, BootRecord(booted=content.content_hash, active=content.content_hash))
         except BaseException:
@@ -155,7 +162,7 @@ class VmSteps:
                     await self._network.detach(instance)
             raise
         self._lives[instance], self._runs[instance] = live, content
-        return Process(live.pid, trio.current_time() - _running_seconds(live), attachment)
+        return Process(live.pid, trio.current_time() - _running_seconds(live), attachment, live.is_fenced)
 
     async def _config(self, instance: str, content: Content, attachment: Attachment) -> VmConfig:
         spec = content.spec
@@ -176,7 +183,7 @@ class VmSteps:
             nics=(Nic(tap, attachment.mac),) if tap else (),
         )
 
-    async def _start(self, directory: RuntimeDir) -> Live:
+    async def _start(self, directory: RuntimeDir, *, is_fenced: bool) -> Live:
         """A shim with its hypervisor; the shim of the process before it may need a moment to go."""
         patience = trio.current_time() + START_PATIENCE_SECONDS
         while True:
@@ -185,6 +192,7 @@ class VmSteps:
                     directory,
                     command=self._settings.command,
                     log_bytes=self._settings.log_bytes,
+                    lease=self._records.lease_file if is_fenced else None,
                     environment=self._settings.environment,
                 )
             except CommandFailed as error:
@@ -236,6 +244,10 @@ class VmSteps:
             raise Internal(f"{instance}: its hypervisor, pid {live.pid if isinstance(live, Live) else 0}, does not end")
         self._lives.pop(instance, None)
 
+    async def fence(self, instance: str, *, fenced: bool) -> None:
+        """See `Steps.fence`."""
+        await set_fence(self.directory(instance), self._records.lease_file if fenced else None)
+
     async def ended(self, instance: str, process: Process) -> str:
         """See `Steps.ended`."""
         directory, live = self.directory(instance), self._lives.get(instance)
@@ -271,7 +283,8 @@ class VmSteps:
             return Found(
                 instance, content, attachment, remains=f"the hypervisor ended: {how}" if isinstance(how, Ended) else ""
             )
-        return Found(instance, content, attachment, live.pid, trio.current_time() - _running_seconds(live))
+        started_at = trio.current_time() - _running_seconds(live)
+        return Found(instance, content, attachment, live.pid, started_at, is_fenced=live.is_fenced)
 
     async def adopt(self, one: Adopt) -> Process:
         """See `Steps.adopt`."""
@@ -279,7 +292,7 @@ class VmSteps:
         if live is None:
             live = Live(pid=one.pid, start_time=-1, started_at=0.0, shim_pid=None)  # it has just ended
         self._lives[one.instance], self._runs[one.instance] = live, one.content
-        return Process(one.pid, one.started_at, one.attachment)
+        return Process(one.pid, one.started_at, one.attachment, one.is_fenced)
 
 
 async def _until_it_answers(hypervisor: Hypervisor) -> None:

@@ -8,6 +8,7 @@ import trio
 from schema.assignment import Peer
 from schema.errors import Unavailable
 from worker.adoption import Adopt, Found
+from worker.steps import OnProgress
 from worker.vm_state import Attachment, Content, Desired, Process
 
 
@@ -52,7 +53,7 @@ class ScriptedSteps:
             raise Unavailable("no nftables")
         self.done.append(("update", "", trio.current_time()))
 
-    async def pull(self, instance: str, content: Content) -> None:
+    async def pull(self, instance: str, content: Content, *, on_progress: OnProgress) -> None:
         await self._step("pull", instance)
 
     async def prepare(self, instance: str, content: Content) -> None:

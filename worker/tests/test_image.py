@@ -32,7 +32,7 @@ def images(root: Path) -> Images:
 async def test_the_top_of_the_image_holds_the_store_paths(tmp_path: Path) -> None:
     closure = a_store(tmp_path, "a", "b")
     a_store(tmp_path, "not-in-the-closure")
-    image = await images(tmp_path).image_of(closure)
+    image = await images(tmp_path).image_of(closure, of=["/nix/store/x"])
     out = tmp_path / "out"
     await run(("fsck.erofs", f"--extract={out}", str(image)), deadline=30, env={})
     assert {f"/nix/store/{path.name}" for path in out.iterdir()} == set(closure)
@@ -43,8 +43,8 @@ async def test_the_top_of_the_image_holds_the_store_paths(tmp_path: Path) -> Non
 
 
 async def test_the_same_closure_gives_the_same_bytes_on_another_machine(tmp_path: Path) -> None:
-    first = await images(tmp_path / "one").image_of(a_store(tmp_path / "one", "a", "b", "c"))
-    second = await images(tmp_path / "two").image_of(a_store(tmp_path / "two", "c", "b", "a"))
+    first = await images(tmp_path / "one").image_of(a_store(tmp_path / "one", "a", "b", "c"), of=["/nix/store/x"])
+    second = await images(tmp_path / "two").image_of(a_store(tmp_path / "two", "c", "b", "a"), of=["/nix/store/x"])
     assert first.name == second.name
     assert first.read_bytes() == second.read_bytes()
 
@@ -54,7 +54,7 @@ async def test_several_that_want_an_image_at_once_cost_one_build(tmp_path: Path)
     made: list[int] = []
 
     async def want() -> None:
-        made.append((await shelf.image_of(closure)).stat().st_ino)
+        made.append((await shelf.image_of(closure, of=["/nix/store/x"])).stat().st_ino)
 
     async with trio.open_nursery() as nursery:
         for _ in range(5):
@@ -66,7 +66,7 @@ async def test_several_that_want_an_image_at_once_cost_one_build(tmp_path: Path)
 async def test_a_failed_build_leaves_nothing_behind(tmp_path: Path) -> None:
     closure = {store_path("gone"): PathInfo(store_path("gone"), "sha256-gone", 1, ())}
     with pytest.raises(CommandFailed):
-        await images(tmp_path).image_of(closure)
+        await images(tmp_path).image_of(closure, of=["/nix/store/x"])
     assert list((tmp_path / "images").iterdir()) == []
 
 
