@@ -3,10 +3,13 @@
 {
   mkSystem,
   problemsOf,
+  serialOf,
   system,
 }:
 written:
 let
+  inherit (builtins) attrNames filter mapAttrs removeAttrs;
+
   problems = problemsOf written;
   checked =
     if problems == [ ] then
@@ -14,40 +17,79 @@ let
     else
       throw "the cluster is not right:\n${builtins.concatStringsSep "\n" (map (problem: "  - ${problem}") problems)}";
 
+  # What of a VM its System must know.
+  baked = name: vm: {
+    inherit name;
+    env = vm.env or { };
+    volumes = vm.volumes or { };
+    nic = vm.network.nic or true;
+  };
+
+  # The same as a module for a System that has modules/guest.nix among its modules.
+  guestModule =
+    told:
+    let
+      mounts = mapAttrs (name: volume: {
+        inherit (volume) mount;
+        serial = serialOf name;
+      }) told.volumes;
+    in
+    {
+      _file = "vms.${told.name} of the cluster";
+      procurator.guest = {
+        inherit (told) env nic;
+        volumes = mounts;
+      };
+    };
+
+  # One that takes no modules must need none: a database that starts without its volume would do harm.
+  untold =
+    told:
+    filter (option: option != null) [
+      (if told.volumes != { } then "volumes" else null)
+      (if told.env != { } then "env" else null)
+      (if !told.nic then "network.nic = false" else null)
+    ];
+
+  configured =
+    told: configuration:
+    if configuration ? options.procurator.guest && configuration ? extendModules then
+      configuration.extendModules { modules = [ (guestModule told) ]; }
+    else if untold told == [ ] then
+      configuration
+    else
+      throw "vms.${told.name}.configuration: has not the module guest.nix of Procurator (nixosModules.guest), so ${builtins.concatStringsSep " and " (untold told)} cannot reach its System";
+
   configurationOf =
     name: vm:
-    vm.configuration or (mkSystem (
-      {
-        inherit name;
-        env = vm.env or { };
-        volumes = vm.volumes or { };
-        nic = vm.network.nic or true;
-      }
-      // vm.guest
-    ));
+    let
+      told = baked name vm;
+    in
+    if vm ? guest then
+      mkSystem (told // vm.guest)
+    else if builtins.isFunction vm.configuration then
+      vm.configuration (told // { module = guestModule told; })
+    else
+      configured told vm.configuration;
 
-  ours = builtins.removeAttrs checked.vms (
-    builtins.filter (name: checked.vms.${name} ? system) (builtins.attrNames checked.vms)
-  );
-  nixosConfigurations = builtins.mapAttrs configurationOf ours;
+  ours = removeAttrs checked.vms (filter (name: checked.vms.${name} ? system) (attrNames checked.vms));
+  nixosConfigurations = mapAttrs configurationOf ours;
 
-  blueprint =
-    builtins.removeAttrs checked [ "vms" ]
-    // {
-      schemaVersion = 1;
-      vms = builtins.mapAttrs (
-        name: vm:
-        { system = "nixosConfigurations.${name}.config.system.build.toplevel"; }
-        // builtins.removeAttrs vm [
-          "guest"
-          "configuration"
-        ]
-      ) checked.vms;
-    };
+  blueprint = removeAttrs checked [ "vms" ] // {
+    schemaVersion = 1;
+    vms = mapAttrs (
+      name: vm:
+      { system = "nixosConfigurations.${name}.config.system.build.toplevel"; }
+      // removeAttrs vm [
+        "guest"
+        "configuration"
+      ]
+    ) checked.vms;
+  };
 in
 {
   inherit blueprint nixosConfigurations;
   # `nix eval --json .#blueprintJSON` prints it; the value is the set itself, so that it is JSON once and not twice.
   blueprintJSON = blueprint;
-  packages.${system} = builtins.mapAttrs (_name: configuration: configuration.config.system.build.toplevel) nixosConfigurations;
+  packages.${system} = mapAttrs (_name: configuration: configuration.config.system.build.toplevel) nixosConfigurations;
 }

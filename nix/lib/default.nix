@@ -7,13 +7,43 @@
 let
   guest = import ./system.nix { inherit parts system; };
   build = import ./build.nix { inherit parts system; };
-in
-{
-  inherit (guest) mkSystem serialOf;
-  inherit (build) shell tree;
+  serialOf = import ./serial.nix;
   mkCluster = import ./cluster.nix {
     inherit (guest) mkSystem;
-    inherit system;
+    inherit serialOf system;
     problemsOf = import ./problems.nix;
   };
+in
+{
+  inherit (guest) mkSystem;
+  inherit (build) shell tree;
+  inherit mkCluster serialOf;
+  toTOML = import ./toml.nix;
+
+  # mkCluster for modules: `lib` is nixpkgs', `modules` are modules with `cluster.…` (modules/cluster.nix). Yields what
+  # mkCluster yields, and the evaluated `config`.
+  evalCluster =
+    {
+      lib,
+      modules,
+      specialArgs ? { },
+    }:
+    let
+      evaluated = lib.evalModules {
+        modules = [
+          ../modules/cluster.nix
+          ../modules/assertions.nix
+        ]
+        ++ modules;
+        inherit specialArgs;
+      };
+      failed = builtins.filter (assertion: !assertion.assertion) evaluated.config.assertions;
+      # A machine has a list of assertions; outside of one the first look at the result must tell them.
+      config =
+        if failed == [ ] then
+          evaluated.config
+        else
+          throw "the cluster is not right:\n${builtins.concatStringsSep "\n" (map (assertion: "  - ${assertion.message}") failed)}";
+    in
+    mkCluster config.cluster.written // { inherit config; };
 }

@@ -3,7 +3,7 @@
 written:
 let
   options = import ./options.nix;
-  forms = options.cluster "cluster" written;
+  forms = options.cluster.check "cluster" written;
   # Paths begin at the cluster itself: "vms.web.cpu".
   short =
     message:

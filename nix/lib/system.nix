@@ -4,6 +4,7 @@
 let
   build = import ./build.nix { inherit parts system; };
   inherit (build) fill shell tree;
+  serialOf = import ./serial.nix;
 
   sw = shell "guest-sw" { mountVolumes = builtins.readFile ./guest/mount-volumes.sh; } ''
     mkdir -p "$out/bin"
@@ -28,16 +29,11 @@ let
 
   sh = "${sw}/bin/sh";
 
-  # As the worker has it: "vol-" and 16 hex digits of the name's SHA-256, since a virtio serial holds 20 bytes.
-  serialOf = name: "vol-" + builtins.substring 0 16 (builtins.hashString "sha256" name);
-
   quote = text: "'" + builtins.replaceStrings [ "'" ] [ "'\\''" ] text + "'";
 
   lines = entries: builtins.concatStringsSep "" (map (entry: "${entry}\n") entries);
 in
 {
-  inherit serialOf;
-
   # name: for people, in the names of store paths.
   # services.<name>: what sh runs, again whenever it ends; its output goes to the console.
   # env: the environment of the services. volumes.<name>.mount: where the disk of that name is mounted (ext4).

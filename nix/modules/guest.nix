@@ -1,0 +1,150 @@
+# The NixOS microVM profile: what a NixOS System needs to boot as a VM of Procurator, and to be there soon. The machine's
+# side of it (disks, serials, network, command line) is the guest contract in nix/README.md.
+{
+  config,
+  lib,
+  ...
+}:
+let
+  t = import ../lib/types.nix;
+  serialOf = import ../lib/serial.nix;
+  cfg = config.procurator.guest;
+  disk = serial: "/dev/disk/by-id/virtio-${serial}";
+in
+{
+  # Two files may import it by different paths; it is one module all the same.
+  key = "procurator/modules/guest.nix";
+
+  options.procurator.guest = t.mkOptions lib (import ./declarations.nix).guest;
+
+  config = lib.mkMerge [
+    {
+      # --- disks ---------------------------------------------------------------------------------------------------
+      fileSystems = {
+        "/" = {
+          device = "tmpfs";
+          fsType = "tmpfs";
+          options = [ "mode=0755" ];
+          neededForBoot = true;
+        };
+        # An image of the closure, whose top directory is the content of /nix/store.
+        "/nix/store" = {
+          device = disk "store";
+          fsType = "erofs";
+          options = [ "ro" ];
+          neededForBoot = true;
+          noCheck = true;
+        };
+      }
+      // lib.mapAttrs' (name: volume: {
+        name = volume.mount;
+        value = {
+          device = disk (if volume.serial != null then volume.serial else serialOf name);
+          fsType = "ext4";
+          options = [ "x-systemd.device-timeout=10s" ];
+        };
+      }) cfg.volumes;
+
+      boot.initrd.availableKernelModules = [
+        "virtio_pci"
+        "virtio_mmio"
+        "virtio_blk"
+        "virtio_console"
+        "erofs"
+        "overlay"
+        "ext4"
+      ];
+      boot.initrd.kernelModules = [
+        "virtio_balloon"
+        "virtio_rng"
+      ];
+      boot.supportedFilesystems = [ "erofs" ];
+
+      # A service that found an empty directory where its data should be would do harm: without one of its volumes the
+      # guest powers off. Nobody is at its console, so an emergency shell would only hide that.
+      systemd.enableEmergencyMode = lib.mkDefault false;
+      systemd.targets.local-fs.unitConfig = {
+        OnFailure = [ "poweroff.target" ];
+        OnFailureJobMode = "replace-irreversibly";
+      };
+
+      # --- console and power ---------------------------------------------------------------------------------------
+      boot.kernelParams = [
+        "console=ttyS0"
+        "panic=1"
+        "boot.panic_on_fail"
+      ];
+      boot.consoleLogLevel = lib.mkDefault 4;
+      services.journald.console = lib.mkDefault "/dev/ttyS0";
+
+      # --- what a VM has no use for, so that it is there soon ---------------------------------------------------------
+      boot.loader.grub.enable = false;
+      boot.initrd.systemd.enable = lib.mkDefault true;
+      boot.initrd.includeDefaultModules = lib.mkDefault false;
+      boot.swraid.enable = lib.mkDefault false;
+      documentation.enable = lib.mkDefault false;
+      fonts.fontconfig.enable = lib.mkDefault false;
+      hardware.enableRedistributableFirmware = lib.mkDefault false;
+      nix.enable = lib.mkDefault false;
+      powerManagement.enable = lib.mkDefault false;
+      programs.command-not-found.enable = lib.mkDefault false;
+      security.sudo.enable = lib.mkDefault false;
+      services.lvm.enable = lib.mkDefault false;
+      services.timesyncd.enable = lib.mkDefault cfg.nic;
+      services.udisks2.enable = lib.mkDefault false;
+      xdg.autostart.enable = lib.mkDefault false;
+      xdg.icons.enable = lib.mkDefault false;
+      xdg.mime.enable = lib.mkDefault false;
+      xdg.sounds.enable = lib.mkDefault false;
+
+      # --- network -------------------------------------------------------------------------------------------------
+      # The worker's firewall decides what reaches the guest, by the cluster's `connect` and `ports`; a second one inside
+      # would have to be told the same, and would make a new System of every change to it.
+      networking.firewall.enable = lib.mkDefault false;
+      # Empty: the lease names it.
+      networking.hostName = lib.mkDefault "";
+      networking.useDHCP = false;
+      networking.useNetworkd = true;
+      networking.usePredictableInterfaceNames = false;
+      systemd.network.wait-online.enable = lib.mkDefault cfg.nic;
+
+      systemd.globalEnvironment = cfg.env;
+    }
+
+    (lib.mkIf cfg.nic {
+      boot.initrd.availableKernelModules = [ "virtio_net" ];
+      systemd.network.networks."10-procurator" = {
+        matchConfig.Name = "eth0";
+        networkConfig = {
+          DHCP = "ipv4";
+          IPv6AcceptRA = false;
+          LinkLocalAddressing = "no";
+        };
+        # The worker's leases go by MAC.
+        dhcpV4Config = {
+          ClientIdentifier = "mac";
+          UseHostname = true;
+        };
+      };
+    })
+
+    (lib.mkIf (cfg.agent.command != null) {
+      boot.kernelModules = [ "vmw_vsock_virtio_transport" ];
+      systemd.services.procurator-agent = {
+        description = "Procurator's agent in the guest";
+        wantedBy = [ "sysinit.target" ];
+        before = [ "sysinit.target" ];
+        unitConfig.DefaultDependencies = false;
+        # It carries out a switch of the System that it belongs to.
+        restartIfChanged = false;
+        stopIfChanged = false;
+        serviceConfig = {
+          ExecStart = lib.escapeShellArgs cfg.agent.command;
+          Restart = "always";
+          RestartSec = 1;
+          OOMScoreAdjust = -900;
+        };
+      };
+    })
+  ];
+}

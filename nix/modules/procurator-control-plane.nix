@@ -1,0 +1,84 @@
+# The control plane as a NixOS service: it keeps the generations, places VMs and walks rollouts. It runs as its own user
+# and never touches a VM; the only secret it holds is the key that signs assignments.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  service = import ./service.nix {
+    inherit config lib pkgs;
+    name = "control-plane";
+  };
+  inherit (config.cluster) machines;
+  cfg = config.services.procurator.control-plane;
+  hostName = config.networking.hostName;
+  isOurs = name: machines ? ${name} && machines.${name}.role == "control-plane";
+  ours = if cfg.machine != null then cfg.machine else if isOurs hostName then hostName else null;
+  rpc =
+    if cfg.rpc != null then
+      cfg.rpc
+    else if ours != null && isOurs ours then
+      service.hostPort machines.${ours}.address machines.${ours}.port
+    else
+      "127.0.0.1:7400";
+in
+{
+  imports = [ ./shared.nix ];
+  options.services.procurator.control-plane = service.options;
+
+  config = lib.mkIf cfg.enable (
+    lib.mkMerge [
+      (service.user {
+        description = "Procurator's control plane";
+        secrets.signing-key = cfg.signingKeyFile;
+      })
+      {
+        assertions = [
+          {
+            assertion = cfg.machine == null || isOurs cfg.machine;
+            message = "services.procurator.control-plane.machine: \"${toString cfg.machine}\" is no control plane in cluster.machines (there are ${lib.concatStringsSep ", " (lib.filter isOurs (lib.attrNames machines))})";
+          }
+          {
+            assertion = cfg.publisherKeys != [ ];
+            message = "services.procurator.control-plane.publisherKeys: is empty, so no generation could be accepted";
+          }
+        ];
+
+        services.procurator.rendered.control-plane = service.render {
+          listen = {
+            inherit rpc;
+            http = service.hostPort cfg.address cfg.port;
+            socket = "/run/procurator/control-plane.sock";
+          };
+          database.url = "sqlite:////var/lib/procurator/control-plane/state.sqlite";
+          keys = {
+            assignment = service.handed "signing-key";
+            publishers = cfg.publisherKeys;
+          };
+          inherit (cfg) origin;
+          network.range = cfg.networkRange;
+          retention.keep_generations = cfg.keepGenerations;
+          socket.roles = config.services.procurator.peers // cfg.socketRoles;
+        } cfg.settings;
+
+        systemd.services.procurator-control-plane = service.unit {
+          description = "Procurator's control plane";
+          hardening = service.confined;
+          serviceConfig = {
+            # Of the socket, which others connect to; the secret beside it is its user's alone by its own mode.
+            RuntimeDirectory = [ "procurator" ];
+            RuntimeDirectoryMode = "0755";
+            LimitNOFILE = 65536;
+          };
+        };
+
+        networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [
+          cfg.port
+          (service.portOf rpc)
+        ];
+      }
+    ]
+  );
+}
