@@ -153,8 +153,9 @@ class VmState:
     """One VM as it is now. All times are seconds on the worker's clock.
 
     `is_fenced`: its process ends with the worker's lease. `content` is what runs or is being brought up; `target` the
-    key of what is wanted; `pulled` and `prepared` are content hashes that are ready; `stuck_since` is since when the target's closure or disks cannot be had,
-    `pull` is how far the pull in flight is, `trying_since` since when it has been booted without ever getting healthy.
+    key of what is wanted; `pulled` and `prepared` are content hashes that are ready; `stuck_since` is since when the
+    target's closure or disks cannot be had, `pull` how far the pull in flight is, `trying_since` since when it has been
+    booted without ever getting healthy.
     """
 
     instance: str

