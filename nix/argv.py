@@ -88,6 +88,10 @@ def copy_from_cache(paths: Sequence[str], *, cache: str, store: Path, trusted_ke
         "trusted-public-keys": _keys(trusted_keys),
         "require-sigs": "true",
         "narinfo-cache-negative-ttl": "0",
+        # A cache that does not answer, or stops in the middle, gives way to the next one soon.
+        "connect-timeout": "5",
+        "stalled-download-timeout": "20",
+        "download-attempts": "3",
     }
     url, to = forms.cache_url(cache), chroot_store(store)
     return ("nix", "copy", *LIVE_LOG, "--from", url, "--to", to, *_options(options), *_paths(paths))

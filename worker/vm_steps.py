@@ -5,6 +5,7 @@ Each step undoes what it made when it fails or is cancelled. When which step is 
 
 import base64
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +40,8 @@ from worker.vmm.runtime_dir import (
 )
 from worker.vmm.shim import ALREADY_HELD
 from worker.volumes import Volumes, volume_serial
+
+log = logging.getLogger(__name__)
 
 STORE_SERIAL = "store"
 SHORT_NAME_BYTES = 8
@@ -168,6 +171,8 @@ class VmSteps:
         spec = content.spec
         image = await self._image(content)
         volumes = await self._volumes.ensure(instance, spec.volumes)
+        for name, size_mb in self._volumes.grow(instance, spec.volumes).items():
+            log.info("%s: volume %s has %d MiB now", instance, name, size_mb)
         tap = await self._network.attach(instance, attachment) if spec.network.nic else ""
         return VmConfig(
             cpus=spec.cpu,

@@ -1,4 +1,8 @@
-"""Volumes: raw sparse files, formatted once when they are made; nothing here ever deletes or reformats one."""
+"""Volumes: raw sparse files, formatted once when they are made, and grown; nothing here deletes or reformats one.
+
+A file system that a guest has written to is never opened on the host: a grown disk is the guest's to make use of
+(`resize2fs`, or NixOS' `autoResize`).
+"""
 
 import hashlib
 import os
@@ -29,13 +33,31 @@ class Volumes:
     async def ensure(self, instance: str, volumes: Mapping[str, Volume]) -> dict[str, Path]:
         """The file of each volume, made and formatted where it is not there yet.
 
-        One that is there is never touched, whatever its size: data outlives the wish for another size.
+        The content of one that is there is never touched, whatever its size: data outlives the wish for another.
         """
         files = {name: self._directory / instance / f"{name}{_SUFFIX}" for name in volumes}
         for name, file in files.items():
             if not file.exists():
                 await self._make(file, size=volumes[name].size_mb * _MIB)
         return files
+
+    def grow(self, instance: str, volumes: Mapping[str, Volume]) -> dict[str, int]:
+        """Make each volume's disk as large as is wanted; the new sizes in MiB of those that were smaller.
+
+        Only while no process has it. It is never made smaller: what would be cut off may be in use.
+        """
+        grown: dict[str, int] = {}
+        for name, volume in volumes.items():
+            file, size = self._directory / instance / f"{name}{_SUFFIX}", volume.size_mb * _MIB
+            if file.stat().st_size < size:
+                descriptor = os.open(file, os.O_RDWR)
+                try:
+                    os.truncate(descriptor, size)
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                grown[name] = volume.size_mb
+        return grown
 
     async def _make(self, file: Path, *, size: int) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -66,7 +66,8 @@ def test_pulls_go_into_a_store_of_their_own_and_want_signatures() -> None:
     ) == (
         *("nix", "copy", *LIVE, "--from", "http://127.0.0.1:7404", "--to", "local?root=/srv/worker/store"),
         *("--option", "trusted-public-keys", f"{KEY} {KEY}", "--option", "require-sigs", "true"),
-        *("--option", "narinfo-cache-negative-ttl", "0", PATH),
+        *("--option", "narinfo-cache-negative-ttl", "0", "--option", "connect-timeout", "5"),
+        *("--option", "stalled-download-timeout", "20", "--option", "download-attempts", "3", PATH),
     )
     assert argv.copy_derivations([PATH + ".drv"], store=Path("/srv/own")) == (
         *("nix", "copy", *LIVE, "--derivation", "--from", "local?root=/srv/own", PATH + ".drv"),

@@ -8,6 +8,7 @@ import trio
 from nix.environment import NixEnvironment
 from schema.errors import BadSignature, InvalidInput, NotFound, Unavailable
 from worker.closures import Closures
+from worker.tests.ill_cache import Ailment, an_ill_cache
 from worker.tests.real_nix import KEY, OTHER_KEY, Publisher
 
 
@@ -138,3 +139,35 @@ async def test_links_are_followed_inside_the_store_and_never_out_of_it(tmp_path:
             store.file(f"{toplevel}/{name}")
     with pytest.raises(NotFound):
         store.file(f"{toplevel}/nowhere")
+
+
+async def test_a_cache_that_is_overloaded_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path)
+    outer, _ = publisher.a_text_closure()
+    publisher.publish(outer)
+    ailment = Ailment(refusals=2)
+    with an_ill_cache(publisher.cache, ailment) as url:
+        await a_store(tmp_path, url).pull([outer], deadline=30)
+    assert ailment.refusals == 0
+
+
+async def test_a_nar_that_ends_too_soon_is_refused_and_the_second_cache_has_it(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path)
+    outer, inner = publisher.a_text_closure("a text that is long enough")
+    publisher.publish(outer)
+    with an_ill_cache(publisher.cache, Ailment(cut=True)) as url:
+        with pytest.raises(Unavailable, match=url):
+            await a_store(tmp_path, url).pull([outer], deadline=30)
+        store = a_store(tmp_path, url, publisher.url)
+        await store.pull([outer], deadline=30)
+    assert store.physical(inner).read_text() == "a text that is long enough"
+
+
+async def test_a_cache_that_falls_silent_costs_its_deadline_and_not_the_pull(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path)
+    outer, _ = publisher.a_text_closure("a text that is long enough")
+    publisher.publish(outer)
+    with an_ill_cache(publisher.cache, Ailment(silent=True)) as url:
+        store = a_store(tmp_path, url, publisher.url)
+        await store.pull([outer], deadline=2)
+    assert await store.closure([outer])

@@ -38,3 +38,14 @@ async def test_a_volume_whose_making_was_cut_short_is_made_anew(tmp_path: Path) 
 def test_the_serial_fits_what_virtio_has_room_for() -> None:
     assert volume_serial("data") == "vol-3a6eb0790f39ac87"
     assert len(volume_serial("a" * 63)) == 20
+
+
+async def test_a_volume_grows_and_never_shrinks_and_its_content_stays(tmp_path: Path) -> None:
+    volumes = Volumes(tmp_path)
+    file = (await volumes.ensure("db-0", {"data": Volume(size_mb=16, mount="/data")}))["data"]
+    before = file.read_bytes()
+    assert volumes.grow("db-0", {"data": Volume(size_mb=24, mount="/data")}) == {"data": 24}
+    assert file.stat().st_size == 24 << 20
+    assert file.read_bytes()[: 16 << 20] == before
+    assert volumes.grow("db-0", {"data": Volume(size_mb=8, mount="/data")}) == {}
+    assert file.stat().st_size == 24 << 20
