@@ -69,10 +69,11 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "Console.write": OPERATORS,
     "Console.resize": OPERATORS,
     "Console.close": OPERATORS,
+    # Whose sinks are fed: what a caller hands over to be called itself.
+    "EventSink.event": FOLLOWERS,
+    "EventSink.resync": FOLLOWERS,
+    "LogSink.write": READERS,
 }
-
-CALLBACKS = frozenset({"EventSink", "LogSink"})
-"""Interfaces that a caller hands over to be called itself; there is nobody to keep from them."""
 
 INCLUDES: dict[Role, frozenset[Role]] = {
     Role.VIEWER: frozenset({Role.VIEWER}),

@@ -24,6 +24,7 @@ from schema.interfaces import (
     WorkerProof,
 )
 from schema.operations import Admission, JoinAnswer
+from schema.rpc.client import Prove
 from schema.rpc.handlers import immediate
 from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import Address, TcpAddress, UnixAddress
@@ -180,6 +181,8 @@ class MemoryMaster(MemoryOperations):
         return PublishReceipt(publish.header.number, publish.header.intent_hash, created=True)
 
     async def get_assignment(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment | None:
+        if last_seen and self.backend.hold_polls is not None:
+            await self.backend.hold_polls.wait()
         return None if last_seen else ASSIGNMENT
 
     @immediate
@@ -243,10 +246,16 @@ class MemoryBackend:
         }
         self.revoked: set[str] = set()
         self.joined: list[tuple[WorkerHello, WorkerProof, str]] = []
+        self.attached: list[Identity] = []
+        self.hold_polls: trio.Event | None = None
 
     def master(self, identity: Identity) -> MemoryMaster:
         self.identities.append(identity)
         return MemoryMaster(self, identity)
+
+    def prover(self, worker_id: str) -> Prove:
+        """A worker's way to sign a challenge."""
+        return lambda challenge: WorkerProof("worker-1:AA==", f"nonce-of-{worker_id}", challenge.server_time_ms, "good")
 
     async def challenge(self, worker_id: str) -> Challenge:
         return Challenge(f"nonce-of-{worker_id}", 5)
@@ -265,6 +274,7 @@ class MemoryBackend:
         if hello.worker_id == "stranger":
             raise PermissionDenied("not a worker of ours")
         self.workers[hello.worker_id] = worker
+        self.attached.append(identity)
         return MemoryWorkerSession(MemoryMaster(self, identity), hello.worker_id)
 
     async def detach_worker(self, worker_id: str, worker: Worker) -> None:

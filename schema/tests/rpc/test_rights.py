@@ -1,5 +1,7 @@
 """The matrix of roles and methods against the wire: without a row a method is denied, and fails here."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,17 @@ import trio
 
 from schema.codec.wire import master, worker
 from schema.errors import PermissionDenied, ProcuratorError
-from schema.interfaces import Role
-from schema.rpc.client import open_session, open_worker_session
-from schema.rpc.remote import ignore
-from schema.rpc.rights import CALLBACKS, INCLUDES, RIGHTS, allows
+from schema.interfaces import EventSink, LogSink, PeerCredential, Role
+from schema.rpc.client import RemoteGateway, open_session, open_worker_session
+from schema.rpc.remote import Remote, ignore
+from schema.rpc.rights import INCLUDES, RIGHTS, allows
+from schema.rpc.sinks import export_event_sink, export_log_sink
+from schema.rpc.transport.serve import connect
+from schema.rpc.transport.sockets import Address
+from schema.status import ClusterStatus, Cursor, Event
 from schema.tests.rpc.cluster import MemoryWorker, a_control_plane, a_hello
+
+SINKS = {"EventSink", "LogSink"}
 
 
 def interfaces() -> dict[str, Any]:
@@ -25,16 +33,11 @@ def interfaces() -> dict[str, Any]:
 
 
 def methods() -> list[str]:
-    return [
-        f"{name}.{method}"
-        for name, interface in interfaces().items()
-        if name not in CALLBACKS
-        for method in interface.schema.method_names
-    ]
+    return [f"{name}.{method}" for name, interface in interfaces().items() for method in interface.schema.method_names]
 
 
 def test_every_method_of_every_interface_has_a_row_and_every_row_a_method() -> None:
-    assert {"Gateway", "Master", "WorkerSession", "Worker", "Vm", "Console"} | CALLBACKS == set(interfaces())
+    assert {"Gateway", "Master", "WorkerSession", "Worker", "Vm", "Console"} | SINKS == set(interfaces())
     assert sorted(RIGHTS) == sorted(methods())
 
 
@@ -49,43 +52,132 @@ def test_no_role_logs_in_as_more_than_it_may() -> None:
 
 
 def test_a_viewer_reaches_nothing_that_acts() -> None:
-    acting = {"exec", "console", "restart", "drain", "shutdown", "updateConfig", "publishState", "pushData", "hold"}
-    assert not {m for m in RIGHTS if allows(Role.VIEWER, m) and m.partition(".")[2] in acting}
+    reading = ("read", "list", "get", "explain", "watch", "liveClosures", "login", "challenge", "join")
+    sinks = {m for m in RIGHTS if m.partition(".")[0] in SINKS}
+    for method in {m for m in RIGHTS if allows(Role.VIEWER, m)} - sinks:
+        assert method.partition(".")[2].startswith(reading), method
 
 
-async def denied(remote: Any, method: str) -> bool:
-    """Whether the other side denies the call; what else it says of empty arguments is not asked."""
-    error: ProcuratorError | None = None
-    with trio.move_on_after(0.05):
+class Sinks(EventSink, LogSink):
+    """Takes everything, and says which of its methods were called."""
+
+    def __init__(self) -> None:
+        self.called: set[str] = set()
+
+    async def event(self, event: Event, cursor: Cursor) -> None:
+        self.called.add("EventSink.event")
+
+    async def resync(self, snapshot: ClusterStatus, cursor: Cursor) -> None:
+        self.called.add("EventSink.resync")
+
+    async def write(self, data: bytes) -> None:
+        self.called.add("LogSink.write")
+
+
+def asking(remote: Remote, method: str) -> Any:
+    """A request with empty arguments, but for the id that a worker's session refuses when it is another's."""
+    request = remote._request(method)
+    if "workerId" in request.schema.fieldnames:
+        request.workerId = "worker-0"
+    return request
+
+
+async def outcome(remote: Remote, request: Any) -> type[ProcuratorError] | None:
+    """The error that a call ends in at once; what else is said of empty arguments is not asked."""
+    error: type[ProcuratorError] | None = None
+    with trio.move_on_after(0.03):
         try:
-            await remote._ask(remote._request(method), ignore)
+            await remote._ask(request, ignore)
         except ProcuratorError as failure:
-            error = failure
-    return isinstance(error, PermissionDenied)
+            error = type(failure)
+    return error
+
+
+@asynccontextmanager
+async def everything_of(role: Role, address: Address) -> AsyncIterator[dict[str, Remote]]:
+    """One capability of each interface that `role` can get hold of."""
+    async with AsyncExitStack() as stack:
+        if role is Role.WORKER:
+            session = open_worker_session(address, a_hello(), MemoryWorker())
+            yield {"WorkerSession": await stack.enter_async_context(session)}
+            return
+        await stack.enter_async_context(open_worker_session(address, a_hello(), MemoryWorker()))
+        master = await stack.enter_async_context(open_session(address, role))
+        found: dict[str, Remote] = {"Master": master}
+        for name, get in (("Worker", lambda: master.get_worker("worker-0")), ("Vm", lambda: master.get_vm("web-0"))):
+            try:
+                found[name] = await get()
+            except PermissionDenied:
+                assert not allows(role, f"Master.get{name}")
+        if allows(role, "Vm.console"):
+            vm = await master.get_vm("web-0")
+            found["Console"] = await vm.console(Sinks(), columns=80, rows=24)
+        yield found
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_the_server_denies_exactly_what_the_table_denies(role: Role, tmp_path: Path) -> None:
+    asked = []
+    async with (
+        a_control_plane(tmp_path / "rpc.sock") as (_, address),
+        everything_of(role, address) as held,
+    ):
+        for name, interface in interfaces().items():
+            for method in interface.schema.method_names:
+                full = f"{name}.{method}"
+                if name in SINKS or name == "Gateway":
+                    continue
+                remote = held.get(name)
+                reached = remote is not None and await outcome(remote, asking(remote, method)) is not PermissionDenied
+                assert reached is allows(role, full), full
+                asked.append(full)
+    assert {*asked, *(m for m in methods() if m.partition(".")[0] in SINKS | {"Gateway"})} == {*RIGHTS}
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_anybody_may_ask_the_gateway_and_gets_one_kind_of_session(role: Role, tmp_path: Path) -> None:
+    async with a_control_plane(tmp_path / "rpc.sock") as (_, address):
+        for method in master.Gateway.schema.method_names:
+            async with connect(address, interface=master.Gateway, deadline=5) as dialled:
+                gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
+                assert allows(role, f"Gateway.{method}")
+                assert await outcome(gateway, gateway._request(method)) is not PermissionDenied
+        if role is Role.WORKER:
+            return
+        async with connect(address, interface=master.Gateway, deadline=5) as dialled:
+            gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
+            reply = await gateway.log_in(gateway.login_request(PeerCredential(), role), 5)
+            assert reply._has("master")
+            assert not reply._has("workerSession")
+
+
+async def test_a_worker_gets_no_master(tmp_path: Path) -> None:
+    async with (
+        a_control_plane(tmp_path / "rpc.sock") as (_, address),
+        connect(address, interface=master.Gateway, deadline=5) as dialled,
+    ):
+        from schema.rpc.client import _write_hello
+
+        gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
+        request = gateway.login_request(PeerCredential(), Role.WORKER)
+        _write_hello(request, a_hello()).worker = dialled.connection.export(worker.Worker, {})
+        reply = await gateway.log_in(request, 5)
+        assert reply._has("workerSession")
+        assert not reply._has("master")
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.WORKER])
-async def test_the_server_denies_exactly_what_the_table_denies(role: Role, tmp_path: Path) -> None:
+async def test_only_the_sinks_of_those_who_may_read_are_fed(role: Role, tmp_path: Path) -> None:
+    sinks = Sinks()
     async with (
         a_control_plane(tmp_path / "rpc.sock") as (_, address),
-        open_worker_session(address, a_hello(), MemoryWorker()),
-        open_session(address, role) as session,
+        everything_of(role, address) as held,
     ):
-        for method in master.Master.schema.method_names:
-            assert await denied(session, method) is not allows(role, f"Master.{method}"), method
-        if not allows(role, "Master.getWorker"):
-            return
-        held_worker, held_vm = await session.get_worker("worker-0"), await session.get_vm("web-0")
-        for method in worker.Worker.schema.method_names:
-            assert await denied(held_worker, method) is not allows(role, f"Worker.{method}"), method
-        for method in worker.Vm.schema.method_names:
-            assert await denied(held_vm, method) is not allows(role, f"Vm.{method}"), method
-
-
-async def test_a_worker_session_has_the_three_methods_of_a_worker(tmp_path: Path) -> None:
-    assert set(master.WorkerSession.schema.method_names) == {"getAssignment", "pushData", "liveClosures"}
-    async with (
-        a_control_plane(tmp_path / "rpc.sock") as (_, address),
-        open_worker_session(address, a_hello(), MemoryWorker()) as session,
-    ):
-        assert not await denied(session, "liveClosures")
+        request = held["Master"]._request("watch")
+        request.sink = export_event_sink(held["Master"]._connection, sinks)
+        await outcome(held["Master"], request)
+        if "Vm" in held:
+            request = held["Vm"]._request("getLogs")
+            request.sink = export_log_sink(held["Vm"]._connection, sinks)
+            await outcome(held["Vm"], request)
+    assert sinks.called == {m for m in methods() if m.partition(".")[0] in SINKS and allows(role, m)}
