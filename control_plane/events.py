@@ -1,12 +1,11 @@
 """Changes of the durable state as values, and `apply`, which is the only way a snapshot changes; it stores nothing."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from control_plane.identity.changes import IdentityEvent, changed
 from control_plane.revisions import revise
-from control_plane.rollout.kinds import kinds_of
-from control_plane.rollout.table import FIRST, Signal, after
+from control_plane.rollout.changes import RolloutEvent, begun, superseded
+from control_plane.rollout.changes import changed as rollout_changed
 from control_plane.state import (
     NOTHING,
     NOWHERE,
@@ -14,13 +13,11 @@ from control_plane.state import (
     Placement,
     PlacementReason,
     ReasonCode,
-    Resources,
-    Rollout,
     Snapshot,
     WorkerRecord,
 )
 from schema.origin import Origin
-from schema.status import RolloutState, WorkerFacts
+from schema.status import WorkerFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +75,6 @@ class PlacementsReleased:
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutPlaced:
-    """All that the generation brings has a worker. `placed_ms`: milliseconds since it was published."""
-
-    generation: int
-    placed_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutMoved:
-    """A rollout took a signal."""
-
-    generation: int
-    signal: Signal
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class GenerationsForgotten:
     """Old generations that nothing refers to any more."""
 
@@ -109,9 +89,8 @@ StateEvent = (
     | WorkerForgotten
     | PlacementsChanged
     | PlacementsReleased
-    | RolloutPlaced
-    | RolloutMoved
     | GenerationsForgotten
+    | RolloutEvent
     | IdentityEvent
 )
 
@@ -122,6 +101,8 @@ def apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
 
 
 def _apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
+    if isinstance(event, RolloutEvent):
+        return rollout_changed(snapshot, event)
     match event:
         case OriginPinned(origin=origin):
             return replace(snapshot, origin=origin)
@@ -137,10 +118,6 @@ def _apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
             return _placed(snapshot, placements)
         case PlacementsReleased(instances=instances):
             return _released(snapshot, instances)
-        case RolloutPlaced(generation=number, placed_ms=placed_ms):
-            return _with_rollout(snapshot, replace(snapshot.rollouts[number], placed_ms=placed_ms))
-        case RolloutMoved():
-            return _moved(snapshot, event)
         case GenerationsForgotten(numbers=numbers):
             return _forgotten(snapshot, frozenset(numbers))
         case _:  # who may come in: `changed` knows them all
@@ -148,19 +125,13 @@ def _apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
 
 
 def _published(snapshot: Snapshot, generation: Generation) -> Snapshot:
-    rollouts = dict(snapshot.rollouts)
-    current = snapshot.rollout
-    if current and not current.state.is_outcome:
-        ended = after(current.state, Signal.SUPERSEDED)
-        why = f"superseded by generation {generation.number}"
-        rollouts[current.generation] = replace(current, state=ended, reason=why)
-    rollouts[generation.number] = Rollout(generation.number, FIRST, kinds=kinds_of(snapshot, generation))
-    return replace(
+    snapshot = superseded(snapshot, generation)
+    snapshot = replace(
         snapshot,
         origin=snapshot.origin or generation.header.origin,
         generations={**snapshot.generations, generation.number: generation},
-        rollouts=rollouts,
     )
+    return begun(snapshot, generation, started_ms=generation.published_at_ms)
 
 
 def _with_worker(snapshot: Snapshot, worker: WorkerRecord) -> Snapshot:
@@ -169,10 +140,6 @@ def _with_worker(snapshot: Snapshot, worker: WorkerRecord) -> Snapshot:
 
 def _without_worker(snapshot: Snapshot, worker_id: str) -> Snapshot:
     return replace(snapshot, workers={name: kept for name, kept in snapshot.workers.items() if name != worker_id})
-
-
-def _with_rollout(snapshot: Snapshot, rollout: Rollout) -> Snapshot:
-    return replace(snapshot, rollouts={**snapshot.rollouts, rollout.generation: rollout})
 
 
 def _placed(snapshot: Snapshot, changed: tuple[Placement, ...]) -> Snapshot:
@@ -193,28 +160,6 @@ def _released(snapshot: Snapshot, instances: tuple[str, ...]) -> Snapshot:
             why = PlacementReason(ReasonCode.MOVING, f"has left {placement.worker_id}")
             placements[instance] = Placement(instance, placement.generation, NOWHERE, reason=why)
     return replace(snapshot, placements=placements)
-
-
-def _moved(snapshot: Snapshot, event: RolloutMoved) -> Snapshot:
-    rollout = snapshot.rollouts[event.generation]
-    moved = replace(rollout, state=after(rollout.state, event.signal), reason=event.reason or rollout.reason)
-    snapshot = _with_rollout(snapshot, moved)
-    if moved.state is RolloutState.SUCCEEDED:
-        number = event.generation
-        snapshot = replace(snapshot, last_good=dict.fromkeys(snapshot.generations[number].instances, number))
-    if moved.state.is_outcome:
-        snapshot = replace(snapshot, placements=_without_spare(snapshot))
-    return snapshot
-
-
-def _without_spare(snapshot: Snapshot) -> Mapping[str, Placement]:
-    """Room that was kept for going back is free once the rollout is over."""
-    placements = dict(snapshot.placements)
-    for instance, placement in snapshot.placements.items():
-        spec = snapshot.wanted_spec(instance)
-        if spec and placement.is_assigned:
-            placements[instance] = replace(placement, reserved=Resources.of(spec.value))
-    return placements
 
 
 def _forgotten(snapshot: Snapshot, numbers: frozenset[int]) -> Snapshot:

@@ -11,11 +11,10 @@ from control_plane.events import (
     GenerationsForgotten,
     PlacementsChanged,
     PlacementsReleased,
-    RolloutMoved,
-    RolloutPlaced,
     StateEvent,
 )
 from control_plane.observations import Observations
+from control_plane.rollout.changes import RolloutMoved, RolloutPlaced
 from control_plane.rollout.steps import blocked_step, next_step
 from control_plane.scheduler.capacity import Room, ledger
 from control_plane.scheduler.place import place

@@ -241,6 +241,11 @@ class Rollout:
     started_ms: int = 0
     ended_ms: int = 0
 
+    @property
+    def changes_anything(self) -> bool:
+        """Whether it has anything to do: to bring, to change or to remove."""
+        return any(kind.is_gated or kind is ChangeKind.REMOVED for kind in self.kinds.values())
+
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from control_plane.assign import assignment_for
-from control_plane.events import RolloutMoved
+from control_plane.rollout.changes import RolloutMoved
 from control_plane.rollout.clocks import take_report
 from control_plane.rollout.order import dependency_order
 from control_plane.rollout.table import TRANSITIONS, Signal
