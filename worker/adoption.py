@@ -19,6 +19,7 @@ class Found:
     pid: int = 0
     started_at: float = 0.0
     remains: str = ""
+    is_fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Adopt:
     attachment: Attachment
     pid: int
     started_at: float
+    is_fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +52,4 @@ def _decide(one: Found) -> Adopt | Clear:
         return Clear(one.instance, one.remains or "its hypervisor does not run any more")
     if one.content is None or one.attachment is None:
         return Clear(one.instance, "what was booted there is not recorded")
-    return Adopt(one.instance, one.content, one.attachment, one.pid, one.started_at)
+    return Adopt(one.instance, one.content, one.attachment, one.pid, one.started_at, one.is_fenced)

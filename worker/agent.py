@@ -52,6 +52,7 @@ class Agent:
         records: Records,
         report: Callable[[], WorkerReport],
         interval_ms: int,
+        boottime_ns: Callable[[], int],
         draw: Callable[[], float],
         on_directives: Callable[[Sequence[Directive]], None] = lambda _directives: None,
     ) -> None:
@@ -63,6 +64,7 @@ class Agent:
         self._records = records
         self._report = report
         self._interval_ms = interval_ms
+        self._boottime_ns = boottime_ns
         self._draw = draw
         self.seen: Seen | None = None
         self.connected = False
@@ -76,7 +78,7 @@ class Agent:
             try:
                 await self._stay_connected()
             except* (ProcuratorError, OSError) as group:
-                log.warning("the control plane is away: %s", _first(group))
+                log.info("no session: %s", _first(group))  # `identity.py` warns once of each reason
             self.connected, self._session = False, None
             failures = 0 if trio.current_time() - lasted > LONGEST_PAUSE else failures + 1
             pause = pause_after(max(failures - 1, 0), first=0.2, longest=LONGEST_PAUSE)
@@ -138,13 +140,15 @@ class Agent:
                 refused += 1
 
     async def _push(self, session: WorkerSession) -> None:
-        """A report at once on any change, and else at the interval."""
+        """A report at once on any change, and else at the interval; each answer may renew the lease."""
         while True:
             news = self._supervisor.news()
             with trio.move_on_after(PUSH_SECONDS) as scope:
+                sent_ns = self._boottime_ns()  # before the report is put together: what it says is true from here on
                 reply = await session.push_data(self._report())
             if scope.cancelled_caught:
                 raise DeadlineExceeded(f"no answer to a report within {PUSH_SECONDS:g} s")
+            self._supervisor.renew(sent_ns=sent_ns, lease_ms=reply.lease_ms)
             self._on_directives(reply.directives)
             with trio.move_on_after(min(self._interval_ms, reply.interval_ms) / 1000):
                 await news.wait()

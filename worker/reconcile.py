@@ -3,13 +3,14 @@
 Every VM has at most one step in flight. For each of the others the next one is chosen by looking at the whole state
 again (level-triggered), so a lost wake-up or a restart costs nothing. A content that never got healthy by its start
 deadline gives way to the entry's fallback and is not tried again before the entry names another content or generation.
+A fenced singleton is booted only under the worker's lease, and ended when that is over.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from schema.status import VmPhase
-from worker.lifecycle import given_up
+from worker.lifecycle import fenced, given_up
 from worker.vm_state import Content, Desired, GivenUp, Step, StopFor, VmState
 
 
@@ -57,7 +58,16 @@ class Forget:
     reason: str
 
 
-Action = Begin | Stop | Cancel | Forget
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Put a running VM under the worker's lease, or take it out, as its live fields say now."""
+
+    instance: str
+    fenced: bool
+    reason: str
+
+
+Action = Begin | Stop | Cancel | Forget | Fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +94,17 @@ def target_of(desired: Desired, state: VmState) -> Content:
     return desired.content
 
 
-def reconcile(desired: Mapping[str, Desired], vms: Mapping[str, VmState], *, now: float, limits: Limits) -> Plan:
-    """The next actions: stops and cancels first, then boots, preparations and pulls within `limits`."""
-    choices = {
-        instance: _choose(desired.get(instance), vms.get(instance) or VmState(instance, phase_since=now), now)
-        for instance in sorted({*desired, *vms})
-    }
+def reconcile(
+    desired: Mapping[str, Desired], vms: Mapping[str, VmState], *, now: float, leased_until: float, limits: Limits
+) -> Plan:
+    """The next actions: stops and cancels first, then boots, preparations and pulls within `limits`.
+
+    `leased_until`: when the worker's lease is over, on the clock of `now`.
+    """
+    choices = {}
+    for instance in sorted({*desired, *vms}):
+        state = vms.get(instance) or VmState(instance, phase_since=now)
+        choices[instance] = _choose(desired.get(instance), state, now, leased_until=leased_until)
     states = {instance: choice.state for instance, choice in choices.items()}
     wanted = [choice.action for choice in choices.values() if choice.action]
     times = [choice.wake_at for choice in choices.values() if choice.wake_at is not None]
@@ -100,7 +115,7 @@ def reconcile(desired: Mapping[str, Desired], vms: Mapping[str, VmState], *, now
     )
 
 
-def _choose(desired: Desired | None, state: VmState, now: float) -> _Choice:
+def _choose(desired: Desired | None, state: VmState, now: float, *, leased_until: float) -> _Choice:
     if desired is None:
         return _let_go(state)
     if state.phase is VmPhase.GONE:
@@ -108,6 +123,39 @@ def _choose(desired: Desired | None, state: VmState, now: float) -> _Choice:
     state = _recalled(desired, state)
     target = target_of(desired, state)
     state = _retargeted(state, target)
+    if not _is_fenced(state, target):
+        return _go_on(desired, state, target=target, now=now, leased_until=leased_until)
+    if now >= leased_until:
+        return _without_lease(state, target, now)
+    choice = _go_on(desired, state, target=target, now=now, leased_until=leased_until)
+    return replace(choice, wake_at=min(choice.wake_at or leased_until, leased_until))
+
+
+def _is_fenced(state: VmState, target: Content) -> bool:
+    """Whether what runs, or what shall, needs a lease."""
+    runs = state.content if state.process or state.step is Step.BOOT else None
+    return target.spec.is_fenced or (runs is not None and runs.spec.is_fenced)
+
+
+def _without_lease(state: VmState, target: Content, now: float) -> _Choice:
+    """A fenced singleton that may run elsewhere by now: end it here, and make ready without booting it."""
+    reason = "it waits for a lease of the control plane"
+    if state.step is Step.STOP:
+        return _Choice(state)
+    if state.step is Step.BOOT or (state.step is not None and state.process is not None):
+        return _Choice(state, Cancel(state.instance, reason))
+    if state.process is not None:
+        return _Choice(state, Stop(state.instance, StopFor.FENCE, "the worker's lease has run out"))
+    if state.step is not None:
+        return _Choice(state)
+    choice = _bring_up(fenced(state), target, now)
+    if isinstance(choice.action, Begin) and choice.action.step is Step.BOOT:
+        return _Choice(replace(choice.state, reason=reason))
+    return choice
+
+
+def _go_on(desired: Desired, state: VmState, *, target: Content, now: float, leased_until: float) -> _Choice:
+    """What is due for one that may run."""
     if state.step is not None:
         if state.step is Step.STOP or state.step_content == target.content_hash:
             return _Choice(state)
@@ -116,9 +164,12 @@ def _choose(desired: Desired | None, state: VmState, now: float) -> _Choice:
         return _Choice(state, Stop(state.instance, StopFor.REPLACE, "its address or MAC changed"))
     if state.is_up and state.restart_wanted:
         return _Choice(state, Stop(state.instance, StopFor.RESTART, "a restart was asked for"))
+    if state.is_up and state.content and state.is_fenced != state.content.spec.is_fenced:
+        wanted = state.content.spec.is_fenced
+        return _Choice(state, Fence(state.instance, wanted, f"it is {'now' if wanted else 'no longer'} a singleton"))
     late_at = _late_at(state, target)
     if late_at is not None and now >= late_at:
-        too_late = _too_late(desired, state, target=target, now=now)
+        too_late = _too_late(desired, state, target=target, now=now, leased_until=leased_until)
         if too_late is not None:
             return too_late
         late_at = None
@@ -175,14 +226,15 @@ def _late_at(state: VmState, target: Content) -> float | None:
     return since + target.spec.health.start_deadline_ms / 1000
 
 
-def _too_late(desired: Desired, state: VmState, *, target: Content, now: float) -> _Choice | None:
+def _too_late(desired: Desired, state: VmState, *, target: Content, now: float, leased_until: float) -> _Choice | None:
     """Back to the fallback; without one, stopped and shown as failed. None: the earlier content runs on meanwhile."""
     why = state.health.detail if state.is_up and _runs(state, target) else state.reason
     reason = f"not healthy within {target.spec.health.start_deadline_ms} ms{f': {why}' if why else ''}"
     fallback = desired.fallback
     if target.key == desired.content.key and fallback and fallback.content_hash != target.content_hash:
         given_up_now = GivenUp(target.key, reason)
-        return _choose(desired, replace(state, memory=replace(state.memory, given_up=given_up_now)), now)
+        state = replace(state, memory=replace(state.memory, given_up=given_up_now))
+        return _choose(desired, state, now, leased_until=leased_until)
     if state.is_up and _runs(state, target):
         return _Choice(state, Stop(state.instance, StopFor.FAIL, reason))
     if state.phase is VmPhase.WAITING:

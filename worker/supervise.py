@@ -19,7 +19,8 @@ from schema.status import PullProgress, VmPhase
 from worker import adoption, lifecycle
 from worker.backoff import pause_after
 from worker.health import CheckResult, Verdict, after_round, host_checks, next_round_ms, verdict
-from worker.reconcile import Begin, Cancel, Forget, Limits, Stop, reconcile
+from worker.lease import Lease, renewed
+from worker.reconcile import Action, Begin, Cancel, Fence, Forget, Limits, Stop, reconcile
 from worker.records import Records
 from worker.steps import Steps
 from worker.vm_state import Attachment, Desired, Process, Step, StopFor, VmState
@@ -37,15 +38,27 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """All VMs of this worker. `run` is its task; the rest may be called from other tasks at any time.
 
-    `min_healthy_ms`: how long a VM without checks has to run to count as healthy.
+    `min_healthy_ms`: how long a VM without checks has to run to count as healthy. `boottime_ns` reads CLOCK_BOOTTIME.
     """
 
-    def __init__(self, *, steps: Steps, records: Records, limits: Limits, min_healthy_ms: int, ask: Ask) -> None:
+    def __init__(
+        self,
+        *,
+        steps: Steps,
+        records: Records,
+        limits: Limits,
+        min_healthy_ms: int,
+        ask: Ask,
+        boottime_ns: Callable[[], int],
+    ) -> None:
         self._steps = steps
         self._records = records
         self._limits = limits
         self._min_healthy_ms = min_healthy_ms
         self._ask = ask
+        self._boottime_ns = boottime_ns
+        self.lease = Lease()
+        self._fencing: set[str] = set()
         self._scopes: dict[str, trio.CancelScope] = {}
         self._told_pulls: dict[str, float] = {}
         self._wake = trio.Event()
@@ -65,6 +78,23 @@ class Supervisor:
         self._unapplied = True
         self._changed()
 
+    def renew(self, *, sent_ns: int, lease_ms: int) -> None:
+        """Take in the answer to a report that was begun at `sent_ns`; the shims learn of it before we count on it."""
+        now_ns = self._boottime_ns()
+        fresh = renewed(self.lease, sent_ns=sent_ns, lease_ms=lease_ms, now_ns=now_ns)
+        if fresh == self.lease:
+            return
+        was_over = self.lease.left_seconds(now_ns) <= 0
+        self.lease = min(self.lease, fresh)
+        try:
+            self._records.keep_lease(fresh.deadline_ns)
+        except OSError as error:
+            log.warning("the lease cannot be written, so it is not renewed: %s", error)
+            return
+        self.lease = fresh
+        if was_over or lease_ms <= 0:
+            self._wake.set()
+
     def news(self) -> trio.Event:
         """Set when there is something new to report since this call."""
         return self._news
@@ -78,6 +108,7 @@ class Supervisor:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Adopt what runs, then keep what runs equal to what is assigned, until cancelled: the VMs go on."""
+        self.lease = Lease(self._records.kept_lease())
         async with trio.open_nursery() as nursery:
             await self._adopt(nursery)
             await self._first_verdicts()
@@ -120,28 +151,37 @@ class Supervisor:
         for instance in self.desired:
             if instance not in self.vms:
                 self.vms[instance] = VmState(instance, phase_since=now, memory=self._records.memory(instance))
-        plan = reconcile(self.desired, self.vms, now=now, limits=self._limits)
+        leased_until = now + self.lease.left_seconds(self._boottime_ns())
+        plan = reconcile(self.desired, self.vms, now=now, leased_until=leased_until, limits=self._limits)
         for state in plan.vms.values():
             if state != self.vms.get(state.instance):
                 self._set(state)
         for action in plan.actions:
+            if isinstance(action, Fence) and action.instance in self._fencing:
+                continue
             log.info("%s", _told(action))
-            match action:
-                case Begin():
-                    self._begin(action, nursery)
-                case Stop(instance, _, reason):
-                    self._set(lifecycle.begun(self.vms[instance], Step.STOP, content=None, now=now, reason=reason))
-                    nursery.start_soon(self._stop, action)
-                case Cancel(instance):
-                    self._scopes[instance].cancel()
-                case Forget(instance):
-                    del self.vms[instance]
-                    self._records.forget(instance)
-                    self._unapplied = True
-                    self._changed()
-                case _:
-                    assert_never(action)
+            self._carry_out(action, nursery, now=now)
         return math.inf if plan.wake_at is None else plan.wake_at
+
+    def _carry_out(self, action: Action, nursery: trio.Nursery, *, now: float) -> None:
+        match action:
+            case Begin():
+                self._begin(action, nursery)
+            case Stop(instance, _, reason):
+                self._set(lifecycle.begun(self.vms[instance], Step.STOP, content=None, now=now, reason=reason))
+                nursery.start_soon(self._stop, action)
+            case Cancel(instance):
+                self._scopes[instance].cancel()
+            case Forget(instance):
+                del self.vms[instance]
+                self._records.forget(instance)
+                self._unapplied = True
+                self._changed()
+            case Fence(instance):
+                self._fencing.add(instance)
+                nursery.start_soon(self._fence, action)
+            case _:
+                assert_never(action)
 
     async def _apply(self, desired: Mapping[str, Desired], peers: tuple[Peer, ...]) -> bool:
         try:
@@ -211,6 +251,20 @@ class Supervisor:
         await self._stop_at_last(action.instance, process, for_good=action.purpose is StopFor.REMOVE)
         state = self.vms[action.instance]
         self._set(lifecycle.stopped(state, action.purpose, now=trio.current_time(), reason=action.reason))
+
+    async def _fence(self, action: Fence) -> None:
+        """Where nobody is left who could watch over a VM, it is started anew under somebody who does."""
+        try:
+            await self._steps.fence(action.instance, fenced=action.fenced)
+            failure = ""
+        except (ProcuratorError, OSError) as error:
+            failure = _reason(error)
+            log.warning("%s: its shim does not take the lease: %s", action.instance, failure)
+        self._fencing.discard(action.instance)
+        state = self.vms.get(action.instance)
+        if state is not None and state.is_up:
+            again = bool(failure) and action.fenced
+            self._set(replace(state, is_fenced=action.fenced, restart_wanted=state.restart_wanted or again))
 
     async def _stop_at_last(self, instance: str, process: Process | None, *, for_good: bool) -> None:
         """Stop until it is stopped: a VM that cannot be ended must not be counted as ended."""
@@ -282,6 +336,6 @@ def _reason(error: BaseException) -> str:
     return " ".join(printable(text).split())[:600] or type(error).__name__
 
 
-def _told(action: Begin | Stop | Cancel | Forget) -> str:
+def _told(action: Action) -> str:
     what = action.step.value if isinstance(action, Begin) else type(action).__name__.lower()
     return f"{action.instance}: {what}: {action.reason}"

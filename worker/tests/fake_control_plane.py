@@ -106,6 +106,7 @@ class FakeControlPlane:
 
     publisher: SecretKey
     net: str = "10.199.90"
+    lease_ms: int = 60_000
     reports: list[WorkerReport] = field(default_factory=list)
     hello: WorkerHello | None = None
     worker: Worker | None = None
@@ -175,7 +176,7 @@ class FakeControlPlane:
     async def push_data(self, report: WorkerReport) -> PushReply:
         self.reports.append(report)
         self._notify()
-        return PushReply(server_time_ms=0)
+        return PushReply(server_time_ms=0, lease_ms=self.lease_ms)
 
     async def live_closures(self) -> LiveClosures:
         return LiveClosures(paths=(), complete=False)

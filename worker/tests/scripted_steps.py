@@ -64,13 +64,16 @@ class ScriptedSteps:
         await self._step("boot", instance)
         self.pids += 1
         self.running[instance] = trio.Event()
-        return Process(self.pids, trio.current_time(), attachment)
+        return Process(self.pids, trio.current_time(), attachment, content.spec.is_fenced)
 
     async def stop(self, instance: str, process: Process | None, *, for_good: bool) -> None:
         await self._step("stop", instance)
         ended = self.running.pop(instance, None)
         if ended is not None:
             ended.set()
+
+    async def fence(self, instance: str, *, fenced: bool) -> None:
+        await self._step("fence" if fenced else "unfence", instance)
 
     async def ended(self, instance: str, process: Process) -> str:
         ended = self.running[instance]
@@ -85,4 +88,4 @@ class ScriptedSteps:
 
     async def adopt(self, one: Adopt) -> Process:
         self.running[one.instance] = trio.Event()
-        return Process(one.pid, one.started_at, one.attachment)
+        return Process(one.pid, one.started_at, one.attachment, one.is_fenced)

@@ -21,7 +21,7 @@ from worker.tests.fake_control_plane import KEY, Wanted, an_assignment
 from worker.tests.real_nix import KEY as CI_KEY
 from worker.tests.real_nix import OTHER_KEY
 from worker.tests.scripted_steps import ScriptedSteps
-from worker.tests.test_supervise import Answers
+from worker.tests.test_supervise import Answers, boottime_ns
 
 
 class Session:
@@ -77,7 +77,12 @@ class World:
         self.session = Session()
         self.records = Records(folder)
         self.supervisor = Supervisor(
-            steps=ScriptedSteps(), records=self.records, limits=some_limits(), min_healthy_ms=2000, ask=Answers()
+            steps=ScriptedSteps(),
+            records=self.records,
+            limits=some_limits(),
+            min_healthy_ms=2000,
+            ask=Answers(),
+            boottime_ns=boottime_ns,
         )
         self.agent = Agent(
             pins=Pins("w-0", (KEY.public,), (CI_KEY.public,)),
@@ -86,6 +91,7 @@ class World:
             records=self.records,
             report=self.report,
             interval_ms=10_000,
+            boottime_ns=boottime_ns,
             draw=lambda: 0.0,
         )
 

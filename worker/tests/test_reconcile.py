@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from schema.status import VmPhase
 from worker import lifecycle
-from worker.reconcile import Begin, Cancel, Forget, Plan, Stop, reconcile, target_of
+from worker.reconcile import Begin, Cancel, Fence, Forget, Plan, Stop, reconcile, target_of
 from worker.tests.builders import a_content, a_desired, a_spec, some_limits
 from worker.vm_state import Attachment, Desired, HealthState, Process, Step, StopFor, VmState
 
@@ -21,6 +21,7 @@ class SimulatedWorker:
         self.vms: dict[str, VmState] = {}
         self.purposes: dict[str, StopFor] = {}
         self.now = 100.0
+        self.leased_until = float("inf")
         self.booted: list[tuple[str, tuple[int, str]]] = []
         self.stopped: list[tuple[str, StopFor]] = []
 
@@ -28,7 +29,7 @@ class SimulatedWorker:
         self.desired = {entry.instance: entry for entry in entries}
 
     def look(self) -> Plan:
-        plan = reconcile(self.desired, self.vms, now=self.now, limits=self.limits)
+        plan = reconcile(self.desired, self.vms, now=self.now, leased_until=self.leased_until, limits=self.limits)
         before, self.vms = self.vms, dict(plan.vms)
         self._check(plan, before)
         for action in plan.actions:
@@ -43,6 +44,8 @@ class SimulatedWorker:
                     self.vms[instance] = lifecycle.cancelled(state, now=self.now)
                 case Forget(instance):
                     del self.vms[instance]
+                case Fence():
+                    pass
         return plan
 
     def _check(self, plan: Plan, before: dict[str, VmState]) -> None:
@@ -85,7 +88,7 @@ class SimulatedWorker:
             case Step.BOOT:
                 assert state.content
                 self.booted.append((instance, state.content.key))
-                process = Process(7, self.now, self.desired_attachment(instance))
+                process = Process(7, self.now, self.desired_attachment(instance), state.content.spec.is_fenced)
                 self.vms[instance] = lifecycle.booted(state, process, now=self.now)
 
     def desired_attachment(self, instance: str) -> Attachment:

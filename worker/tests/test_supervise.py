@@ -34,13 +34,23 @@ class Answers:
         return tuple(FAIL if address in self.bad else PASS for _ in checks)
 
 
+def boottime_ns() -> int:
+    """The clock of these tests has no other time than trio's."""
+    return int(trio.current_time() * 1e9)
+
+
 class Fleet:
     def __init__(self, folder: Path, steps: ScriptedSteps, **limits: int) -> None:
         self.steps = steps
         self.answers = Answers()
         self.records = Records(folder)
         self.supervisor = Supervisor(
-            steps=steps, records=self.records, limits=some_limits(**limits), min_healthy_ms=2000, ask=self.answers
+            steps=steps,
+            records=self.records,
+            limits=some_limits(**limits),
+            min_healthy_ms=2000,
+            ask=self.answers,
+            boottime_ns=boottime_ns,
         )
 
     def assign(self, *entries: Desired) -> None:

@@ -155,6 +155,11 @@ async def attach_serial(directory: RuntimeDir) -> None:
     await ask(directory, {"op": "attach"})
 
 
+async def set_fence(directory: RuntimeDir, lease: Path | None) -> None:
+    """Put a running VM under the lease in this file, or under none; raises as `ask`."""
+    await ask(directory, {"op": "fence", "lease": fence.NONE if lease is None else str(lease)})
+
+
 async def ask(directory: RuntimeDir, request: Mapping[str, object]) -> Mapping[str, object]:
     """One request to the shim's control socket; raises Unavailable, DeadlineExceeded, Internal (refused)."""
     with trio.move_on_after(CONTROL_SECONDS):
