@@ -7,7 +7,7 @@ After a restart everything here is empty: nothing is then known to be lost, late
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from control_plane.state import Snapshot
+from control_plane.state import Placement, Snapshot
 from schema.status import RunningVm, WorkerReport
 
 
@@ -51,9 +51,14 @@ class HealthClock:
     """
 
     generation: int
+    revision: int
     first_ms: int
     since_ms: int
     healthy: bool
+
+    def is_of(self, placement: Placement) -> bool:
+        """Whether it counts for what `placement` wants now."""
+        return self.generation == placement.generation and self.revision == placement.revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from control_plane.events import (
 )
 from control_plane.observations import Observations
 from control_plane.rollout.changes import RolloutMoved, RolloutPlaced
-from control_plane.rollout.steps import blocked_step, next_step
+from control_plane.rollout.look import Look, Step
+from control_plane.rollout.steps import blocked_step, look_at, next_step, pinning_step
 from control_plane.scheduler.capacity import Room, ledger
 from control_plane.scheduler.place import place
 from control_plane.scheduler.retarget import Blocked, retarget, withdraw
@@ -45,14 +46,28 @@ def plan(snapshot: Snapshot, observations: Observations, *, now_ms: int, wall_ms
     done = _gone(snapshot, observations) or _placed(snapshot, wall_ms=wall_ms)
     if done:
         return Plan(done)
-    step = next_step(snapshot, observations, now_ms=now_ms, lost_after_ms=limits.lost_after_ms)
     usable = _usable(snapshot, observations, now_ms=now_ms, lost_after_ms=limits.lost_after_ms)
+    look = look_at(snapshot, observations, now_ms=now_ms, wall_ms=wall_ms, lost_after_ms=limits.lost_after_ms)
+    if look is None:
+        return Plan(settle(snapshot, {}, usable=usable, limits=limits)[0])
+    pins = pinning_step(look)
+    if pins.targets:
+        moved, _ = settle(snapshot, pins.targets, usable=usable, limits=limits)
+        if moved:
+            return Plan(moved)
+    step = next_step(look)
     events, blocked = settle(snapshot, step.targets, usable=usable, limits=limits)
-    if step.signal is None and not events and blocked:
-        step = blocked_step(snapshot, {one.instance: str(one.reason) for one in blocked})
-    if step.signal and snapshot.newest:
-        return Plan((RolloutMoved(snapshot.newest.number, step.signal, step.reason),))
-    return Plan(events or _forgotten(snapshot, keep=limits.keep_generations), step.recheck_ms)
+    if blocked and step.signal is None and not events and not step.progress:
+        step = blocked_step(look, {one.instance: str(one.reason) for one in blocked})
+    events = (*step.progress, *_signalled(look, step)) if step.signal else (*step.progress, *events)
+    recheck_ms = min((wait for wait in (step.recheck_ms, pins.recheck_ms) if wait is not None), default=None)
+    return Plan(events or _forgotten(snapshot, keep=limits.keep_generations), recheck_ms)
+
+
+def _signalled(look: Look, step: Step) -> tuple[StateEvent, ...]:
+    if step.signal is None:
+        return ()
+    return (RolloutMoved(look.number, step.signal, step.reason, at_ms=look.wall_ms),)
 
 
 def settle(
@@ -116,8 +131,12 @@ def _placed(snapshot: Snapshot, *, wall_ms: int) -> tuple[StateEvent, ...]:
     rollout, generation = snapshot.rollout, snapshot.newest
     if not rollout or not generation or rollout.placed_ms or rollout.state is not RolloutState.RUNNING:
         return ()
+    if any(wave.opened_ms is None for wave in rollout.waves):
+        return ()
     first = [instance for instance in generation.instances if rollout.kinds[instance].at_once]
     for instance in first:
+        if instance in rollout.failed:
+            continue
         placement = snapshot.placements.get(instance)
         if placement is None or placement.generation != generation.number or not placement.is_assigned:
             return ()
@@ -126,6 +145,9 @@ def _placed(snapshot: Snapshot, *, wall_ms: int) -> tuple[StateEvent, ...]:
 
 def _forgotten(snapshot: Snapshot, *, keep: int) -> tuple[StateEvent, ...]:
     newest = sorted(snapshot.generations, reverse=True)[:keep]
-    used = {placement.generation for placement in snapshot.placements.values()}
-    old = set(snapshot.generations) - set(newest) - used - set(snapshot.last_good.values())
+    old = set(snapshot.generations) - set(newest)
+    if not old:
+        return ()
+    old -= {hold.generation for hold in snapshot.holds.values()} | set(snapshot.last_good.values())
+    old -= {placement.generation for placement in snapshot.placements.values()}
     return (GenerationsForgotten(tuple(sorted(old))),) if old else ()

@@ -51,8 +51,10 @@ def _clocks(
 
 
 def _next_clock(old: HealthClock | None, placement: Placement, verdict: Verdict, *, now_ms: int) -> HealthClock:
-    if old is None or old.generation != placement.generation:
-        return HealthClock(placement.generation, first_ms=now_ms, since_ms=now_ms, healthy=verdict.healthy)
+    if old is None or not old.is_of(placement):
+        return HealthClock(
+            placement.generation, placement.revision, first_ms=now_ms, since_ms=now_ms, healthy=verdict.healthy
+        )
     still_pulling = verdict.starting and now_ms - old.first_ms < LONGEST_PULL_MS
     if old.healthy != verdict.healthy or still_pulling:
         return replace(old, since_ms=now_ms, healthy=verdict.healthy)
@@ -62,7 +64,7 @@ def _next_clock(old: HealthClock | None, placement: Placement, verdict: Verdict,
 def healthy_for_ms(clocks: Mapping[str, HealthClock], placement: Placement, *, now_ms: int) -> int | None:
     """How long `placement` has been healthy on its present target, None when it is not."""
     clock = clocks.get(placement.instance)
-    if clock is None or clock.generation != placement.generation or not clock.healthy:
+    if clock is None or not clock.is_of(placement) or not clock.healthy:
         return None
     return now_ms - clock.since_ms
 
@@ -72,7 +74,7 @@ def late_ms(snapshot: Snapshot, clocks: Mapping[str, HealthClock], placement: Pl
     clock = clocks.get(placement.instance)
     spec = snapshot.wanted_spec(placement.instance)
     deadline = spec.value.health.start_deadline_ms if spec else 0
-    if clock is None or clock.generation != placement.generation or clock.healthy:
+    if clock is None or not clock.is_of(placement) or clock.healthy:
         return -deadline
     return now_ms - clock.since_ms - deadline
 
@@ -109,5 +111,5 @@ def _given_up(
     if observed is None or clock is None or not observed.obeys(snapshot, placement.revision):
         return False
     vm = observed.vms.get(placement.instance)
-    is_failed = vm is not None and vm.phase is VmPhase.FAILED and clock.generation == placement.generation
+    is_failed = vm is not None and vm.phase is VmPhase.FAILED and clock.is_of(placement)
     return is_failed and now_ms - clock.first_ms >= deadline_ms

@@ -8,6 +8,7 @@ whose new content gets healthy in a rollout that succeeds, and draws the others 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from control_plane.index import index_of
 from control_plane.rollout.kinds import kinds_of, replaces
 from control_plane.rollout.order import dependency_order
 from control_plane.rollout.table import Signal, after
@@ -58,9 +59,11 @@ def _goal(snapshot: Snapshot, held: Mapping[str, HoldRecord]) -> dict[str, int]:
         for vm, hold in held.items()
         for instance in snapshot.generations[hold.generation].vms[vm].value.instances
     }
-    for instance, placement in snapshot.placements.items():
-        if placement.vm in held and placement.generation != NOTHING:
-            goal.setdefault(instance, NOTHING)
+    there = index_of(snapshot).of_vm
+    for vm in held:
+        for instance, placement in there.get(vm, {}).items():
+            if placement.generation != NOTHING:
+                goal.setdefault(instance, NOTHING)
     return goal
 
 
