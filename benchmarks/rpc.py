@@ -17,7 +17,7 @@ from benchmarks._figures import Figure
 from schema.interfaces import Role
 from schema.rpc.client import open_session, open_worker_session
 from schema.rpc.transport.sockets import UnixAddress
-from schema.tests.rpc.cluster import MemoryWorker, a_control_plane, a_hello, a_report
+from schema.tests.rpc.cluster import MemoryWorker, a_control_plane, a_hello, a_report, prove
 
 IN_FLIGHT = 64
 
@@ -55,7 +55,7 @@ async def measure(path: str, *, runs: int, seconds: float) -> dict[str, list[flo
     address = UnixAddress(Path(path))
     figures: dict[str, list[float]] = {"pushData, 1 VM": [], "pushData, 10 VMs": [], "liveClosures, a task each": []}
     async with (
-        open_worker_session(address, a_hello(), MemoryWorker()) as session,
+        open_worker_session(address, a_hello(), MemoryWorker(), prove) as session,
         open_session(address, Role.ADMIN) as master,
     ):
         small, large = a_report(vms=1), a_report(vms=10)

@@ -239,20 +239,20 @@ async def open_worker_session(
     address: Address,
     hello: WorkerHello,
     worker: Worker,
-    credential: Credential | Prove | None = None,
+    credential: WorkerProof | Prove,
     *,
     deadline: float = LOGIN_SECONDS,
     limits: Limits | None = None,
 ) -> AsyncIterator[RemoteWorkerSession]:
     """A worker's session: `worker` is what the control plane may call for as long as the context is open.
 
-    `credential` may be a function that signs the control plane's challenge. Errors and deadlines as with
-    `open_session`.
+    `credential` is a function that signs the control plane's challenge (or a proof that was made before): a worker is
+    known by its key, whatever its uid. Errors and deadlines as with `open_session`.
     """
     async with connect(address, interface=wire.Gateway, deadline=deadline, limits=limits) as dialled:
         gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
         known = await gateway.prove(hello.worker_id, credential, deadline) if callable(credential) else credential
-        request = gateway.login_request(known or PeerCredential(), Role.WORKER)
+        request = gateway.login_request(known, Role.WORKER)
         _write_hello(request, hello).worker = export_worker(dialled.connection, worker, _Trusting())
         reply = await gateway.log_in(request, deadline)
         yield RemoteWorkerSession(reply.workerSession, dialled.connection, hello.worker_id)

@@ -149,6 +149,8 @@ class _Door:
                 granted, subject = INCLUDES[owner.role], owner.subject
             case PeerCredential():
                 granted, subject = self._of_uid(peer.uid)
+                if role is Role.WORKER:
+                    raise PermissionDenied("a worker logs in by its key, also over a unix socket")
         if role not in granted:
             raise PermissionDenied(f"{subject} may not log in as {role}")
         return Identity(subject=subject, role=role, peer=peer.address)

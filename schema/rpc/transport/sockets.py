@@ -76,7 +76,7 @@ def peer_of(sock: socket.socket) -> Peer:
     """Ask the kernel who connected."""
     if sock.family == socket.AF_UNIX:
         pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        return Peer(f"unix:pid {pid}", uid)
+        return Peer(f"unix:uid {uid} pid {pid}", uid)
     try:
         host, port = sock.getpeername()[:2]
     except OSError:  # it left already

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,11 @@ class MemoryWorkerSession:
         return await self._master.live_closures()
 
 
+def prove(challenge: Challenge) -> WorkerProof:
+    """Any worker's way to sign a challenge of its own."""
+    return WorkerProof("worker-1:AA==", challenge.nonce, challenge.server_time_ms, "good")
+
+
 class MemoryBackend:
     def __init__(self) -> None:
         self.did: list[tuple[Any, ...]] = []
@@ -255,7 +261,7 @@ class MemoryBackend:
 
     def prover(self, worker_id: str) -> Prove:
         """A worker's way to sign a challenge."""
-        return lambda challenge: WorkerProof("worker-1:AA==", f"nonce-of-{worker_id}", challenge.server_time_ms, "good")
+        return lambda challenge: replace(prove(challenge), nonce=f"nonce-of-{worker_id}")
 
     async def challenge(self, worker_id: str) -> Challenge:
         return Challenge(f"nonce-of-{worker_id}", 5)

@@ -12,7 +12,7 @@ from schema.rpc.feed import EventFeed
 from schema.rpc.handlers import at_once, immediate
 from schema.status import ClusterStatus, Cursor, Event, EventKind
 from schema.tests.builders import EPOCH
-from schema.tests.rpc.cluster import STATUS, MemoryWorker, a_control_plane, a_hello
+from schema.tests.rpc.cluster import STATUS, MemoryWorker, a_control_plane, a_hello, prove
 
 
 def an_event(number: int) -> tuple[Event, Cursor]:
@@ -123,7 +123,7 @@ async def test_a_sink_that_takes_too_long_ends_its_stream(tmp_path: Path) -> Non
     assert SINK_DEADLINE_SECONDS == 5
     async with (
         a_control_plane(tmp_path / "rpc.sock") as (_, address),
-        open_worker_session(address, a_hello(), MemoryWorker()),
+        open_worker_session(address, a_hello(), MemoryWorker(), prove),
         open_session(address, Role.VIEWER) as master,
     ):
         vm = await master.get_vm("web-0")

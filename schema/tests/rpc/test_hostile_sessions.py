@@ -12,7 +12,7 @@ from schema.interfaces import Role
 from schema.rpc.client import open_session, open_worker_session
 from schema.rpc.transport.sockets import Address, UnixAddress
 from schema.tests.builders import a_publish, a_vm_spec
-from schema.tests.rpc.cluster import STATUS, MemoryWorker, a_control_plane, a_hello, a_report
+from schema.tests.rpc.cluster import STATUS, MemoryWorker, a_control_plane, a_hello, a_report, prove
 
 
 async def recorded(address: UnixAddress, path: Path) -> list[bytes]:
@@ -39,7 +39,7 @@ async def recorded(address: UnixAddress, path: Path) -> list[bytes]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, relay, [trio.SocketListener(listener)])
         async with (
-            open_worker_session(UnixAddress(path), a_hello(), MemoryWorker()) as session,
+            open_worker_session(UnixAddress(path), a_hello(), MemoryWorker(), prove) as session,
             open_session(UnixAddress(path), Role.ADMIN) as master,
         ):
             await session.push_data(a_report(vms=3))
@@ -102,7 +102,7 @@ async def test_thousands_of_logins_at_once_are_all_served(tmp_path: Path) -> Non
 async def test_what_is_kept_beyond_its_connection_is_harmless(tmp_path: Path) -> None:
     async with (
         a_control_plane(tmp_path / "rpc.sock") as (_, address),
-        open_worker_session(address, a_hello(), MemoryWorker()),
+        open_worker_session(address, a_hello(), MemoryWorker(), prove),
         open_session(address, Role.ADMIN) as master,
     ):
         vm = await master.get_vm("web-0")

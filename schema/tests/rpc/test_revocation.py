@@ -22,6 +22,7 @@ from schema.tests.rpc.cluster import (
     a_control_plane,
     a_hello,
     a_report,
+    prove,
 )
 from schema.tests.rpc.peers import wait_until
 from schema.tests.rpc.test_rights import Sinks
@@ -50,7 +51,7 @@ class QuietWorker(MemoryWorker):
 async def an_operator(path: Path, worker: MemoryWorker) -> AsyncIterator[tuple[MemoryBackend, RemoteMaster]]:
     async with (
         a_control_plane(path / "rpc.sock") as (backend, address),
-        open_worker_session(address, a_hello(), worker),
+        open_worker_session(address, a_hello(), worker, prove),
         open_session(address, Role.OPERATOR, TokenCredential("operator-token")) as master,
     ):
         yield backend, master
@@ -129,7 +130,7 @@ async def test_a_console_detaches_when_its_holder_is_gone(tmp_path: Path) -> Non
     worker = MemoryWorker()
     async with (
         a_control_plane(tmp_path / "rpc.sock") as (_, address),
-        open_worker_session(address, a_hello(), worker),
+        open_worker_session(address, a_hello(), worker, prove),
     ):
         async with open_session(address, Role.OPERATOR) as master:
             console, _, there = await a_console(worker, await master.get_vm("web-0"))
@@ -152,7 +153,7 @@ async def test_a_console_detaches_with_the_token(tmp_path: Path) -> None:
 async def test_a_console_ends_with_its_worker(tmp_path: Path) -> None:
     worker = MemoryWorker()
     async with a_control_plane(tmp_path / "rpc.sock") as (_, address), open_session(address, Role.OPERATOR) as master:
-        async with open_worker_session(address, a_hello(), worker):
+        async with open_worker_session(address, a_hello(), worker, prove):
             console, _, _ = await a_console(worker, await master.get_vm("web-0"))
         with pytest.raises(Unavailable):
             await console.write(b"x")

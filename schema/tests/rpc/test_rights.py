@@ -18,7 +18,7 @@ from schema.rpc.sinks import export_event_sink, export_log_sink
 from schema.rpc.transport.serve import connect
 from schema.rpc.transport.sockets import Address
 from schema.status import ClusterStatus, Cursor, Event
-from schema.tests.rpc.cluster import MemoryWorker, a_control_plane, a_hello
+from schema.tests.rpc.cluster import MemoryWorker, a_control_plane, a_hello, prove
 
 SINKS = {"EventSink", "LogSink"}
 
@@ -98,10 +98,10 @@ async def everything_of(role: Role, address: Address) -> AsyncIterator[dict[str,
     """One capability of each interface that `role` can get hold of."""
     async with AsyncExitStack() as stack:
         if role is Role.WORKER:
-            session = open_worker_session(address, a_hello(), MemoryWorker())
+            session = open_worker_session(address, a_hello(), MemoryWorker(), prove)
             yield {"WorkerSession": await stack.enter_async_context(session)}
             return
-        await stack.enter_async_context(open_worker_session(address, a_hello(), MemoryWorker()))
+        await stack.enter_async_context(open_worker_session(address, a_hello(), MemoryWorker(), prove))
         master = await stack.enter_async_context(open_session(address, role))
         found: dict[str, Remote] = {"Master": master}
         for name, get in (("Worker", lambda: master.get_worker("worker-0")), ("Vm", lambda: master.get_vm("web-0"))):
@@ -159,11 +159,22 @@ async def test_a_worker_gets_no_master(tmp_path: Path) -> None:
         from schema.rpc.client import _write_hello
 
         gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
-        request = gateway.login_request(PeerCredential(), Role.WORKER)
+        proof = await gateway.prove("worker-0", prove, 5)
+        request = gateway.login_request(proof, Role.WORKER)
         _write_hello(request, a_hello()).worker = dialled.connection.export(worker.Worker, {})
         reply = await gateway.log_in(request, 5)
         assert reply._has("workerSession")
         assert not reply._has("master")
+
+
+async def test_root_is_no_worker_without_a_key(tmp_path: Path) -> None:
+    async with (
+        a_control_plane(tmp_path / "rpc.sock") as (_, address),
+        connect(address, interface=master.Gateway, deadline=5) as dialled,
+    ):
+        gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
+        with pytest.raises(PermissionDenied, match="a worker logs in by its key"):
+            await gateway.log_in(gateway.login_request(PeerCredential(), Role.WORKER), 5)
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.WORKER])

@@ -37,6 +37,7 @@ from schema.tests.rpc.cluster import (
     a_hello,
     a_report,
     a_running_vm,
+    prove,
 )
 from schema.tests.rpc.peers import wait_until
 
@@ -112,7 +113,7 @@ async def test_typed_fields_that_differ_from_the_signed_bytes_are_refused(socket
 
 async def test_a_worker_logs_in_polls_and_reports(socket: Path) -> None:
     async with a_control_plane(socket) as (backend, address):
-        async with open_worker_session(address, a_hello(), MemoryWorker()) as session:
+        async with open_worker_session(address, a_hello(), MemoryWorker(), prove) as session:
             assert await session.get_assignment(None) == ASSIGNMENT
             assert await session.get_assignment(Seen(EPOCH, 1)) is None
             reply = await session.push_data(a_report(vms=3))
@@ -126,7 +127,7 @@ async def test_a_worker_logs_in_polls_and_reports(socket: Path) -> None:
 async def test_a_worker_may_not_name_another(socket: Path) -> None:
     async with (
         a_control_plane(socket) as (backend, address),
-        open_worker_session(address, a_hello(), MemoryWorker()) as session,
+        open_worker_session(address, a_hello(), MemoryWorker(), prove) as session,
     ):
         with pytest.raises(PermissionDenied, match="worker-1"):
             await session.push_data(a_report("worker-1"))
@@ -139,7 +140,7 @@ async def test_a_worker_may_not_name_another(socket: Path) -> None:
 async def test_a_worker_that_the_backend_refuses_gets_no_session(socket: Path) -> None:
     async with a_control_plane(socket) as (_, address):
         with pytest.raises(PermissionDenied, match="not a worker of ours"):
-            async with open_worker_session(address, a_hello("stranger"), MemoryWorker()):
+            async with open_worker_session(address, a_hello("stranger"), MemoryWorker(), prove):
                 pass
 
 
@@ -147,7 +148,7 @@ async def test_a_worker_is_reached_through_the_control_plane(socket: Path) -> No
     worker = MemoryWorker()
     async with (
         a_control_plane(socket) as (_, address),
-        open_worker_session(address, a_hello(), worker),
+        open_worker_session(address, a_hello(), worker, prove),
         open_session(address, Role.ADMIN) as master,
     ):
         remote = await master.get_worker("worker-0")
@@ -169,7 +170,7 @@ async def test_a_vm_is_reached_through_the_control_plane(socket: Path) -> None:
     worker = MemoryWorker()
     async with (
         a_control_plane(socket) as (_, address),
-        open_worker_session(address, a_hello(), worker),
+        open_worker_session(address, a_hello(), worker, prove),
         open_session(address, Role.OPERATOR) as master,
     ):
         vm = await master.get_vm("web-0")
@@ -196,7 +197,7 @@ class Lines:
 async def test_logs_flow_through_both_connections_and_stop_when_cancelled(socket: Path) -> None:
     async with (
         a_control_plane(socket) as (_, address),
-        open_worker_session(address, a_hello(), MemoryWorker()),
+        open_worker_session(address, a_hello(), MemoryWorker(), prove),
         open_session(address, Role.VIEWER) as master,
     ):
         vm, sink = await master.get_vm("web-0"), Lines()
@@ -237,7 +238,7 @@ async def test_revocation_ends_what_a_session_holds_at_once(socket: Path) -> Non
     credential = TokenCredential("operator-token")
     async with (
         a_control_plane(socket) as (backend, address),
-        open_worker_session(address, a_hello(), MemoryWorker()),
+        open_worker_session(address, a_hello(), MemoryWorker(), prove),
         open_session(address, Role.OPERATOR, credential) as master,
     ):
         vm = await master.get_vm("web-0")
@@ -343,7 +344,7 @@ async def test_a_session_whose_server_went_away_is_unavailable(socket: Path) -> 
 
 async def test_a_worker_that_dies_is_unavailable_to_those_who_hold_it(socket: Path) -> None:
     async with a_control_plane(socket) as (_, address), open_session(address, Role.VIEWER) as master:
-        async with open_worker_session(address, a_hello(), MemoryWorker()):
+        async with open_worker_session(address, a_hello(), MemoryWorker(), prove):
             vm = await master.get_vm("web-0")
         with pytest.raises(Unavailable):
             await vm.read()
