@@ -28,6 +28,9 @@ class Place(Protocol):
     def lock(self, connection: Connection) -> None:
         """Take the writer's lock, for as long as `connection` lives. Raises Unavailable when another has it."""
 
+    def lives(self, connection: Connection) -> bool:
+        """Whether an idle connection is still open, as far as can be told without asking the server."""
+
     def trouble(self, error: DBAPIError) -> str:
         """Why a transaction did not come about that may later; empty for what no later attempt will cure."""
 

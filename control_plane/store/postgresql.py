@@ -1,5 +1,6 @@
 """A database in PostgreSQL, by psycopg: an advisory lock, deadlines, and durable commits; it knows no table."""
 
+import select
 import time
 from typing import Any
 
@@ -12,7 +13,7 @@ from schema.errors import InvalidInput, Unavailable
 
 LOCK = 0x70726F6375726174
 """The advisory lock of a database's writer: the first eight letters of our name. Such locks are per database."""
-LOCK_SECONDS = 5.0
+LOCK_SECONDS = 2.0
 """How long it waits for the lock: the server may take a moment to notice that a killed control plane is gone."""
 CONNECT_SECONDS = 5
 ARGUMENTS = {
@@ -74,6 +75,15 @@ class PostgresPlace:
             if time.monotonic() > deadline:
                 raise Unavailable(f"another control plane has the database {self.name} open")
             time.sleep(0.1)
+
+    def lives(self, connection: Connection) -> bool:
+        """As Place.lives: an idle server sends nothing but its farewell, so readable means over."""
+        handle = connection.connection.dbapi_connection
+        if handle is None:
+            return False
+        poll = select.poll()
+        poll.register(handle.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def trouble(self, error: DBAPIError) -> str:
         """As Place.trouble."""

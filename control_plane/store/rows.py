@@ -34,6 +34,7 @@ from control_plane.store.identity_rows import (
 from schema.blueprint import Gate, RolloutPolicy
 from schema.canonical import Sealed, canonical_bytes
 from schema.generation import Publish, PublishHeader
+from schema.names import printable
 from schema.origin import Origin
 from schema.status import RolloutState, WorkerFacts
 from schema.vmspec import VmSpec
@@ -106,8 +107,13 @@ def _in_realm(realm: str, change: TableChange) -> TableChange:
     return TableChange(
         change.table,
         tuple({"realm": realm, **row} for row in change.gone),
-        tuple({"realm": realm, **row} for row in change.rows),
+        tuple({"realm": realm, **{name: _clean(value) for name, value in row.items()}} for row in change.rows),
     )
+
+
+def _clean(value: Any) -> Any:
+    """Text as every database can hold it: workers' reasons may have zeros and halves of surrogate pairs."""
+    return printable(value) if isinstance(value, str) and not value.isprintable() else value
 
 
 def _json(value: Any) -> str:

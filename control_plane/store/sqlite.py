@@ -37,6 +37,10 @@ class SqlitePlace:
     def lock(self, connection: Connection) -> None:
         """As Place.lock: the lock file has been ours since the start."""
 
+    def lives(self, connection: Connection) -> bool:
+        """As Place.lives: a file does not go away by itself."""
+        return not connection.invalidated
+
     def trouble(self, error: DBAPIError) -> str:
         """As Place.trouble."""
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without its extension

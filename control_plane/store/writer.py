@@ -111,7 +111,9 @@ class Writer:
         return Superseded(f"another control plane has opened the database {self._place.name}; this one ends")
 
     def _reached(self) -> Connection:
-        """The connection; a new one, with the lock, where the last one broke."""
+        """The connection; a new one, with the lock, where the last one broke or was ended from the other side."""
+        if self._connection is not None and not self._place.lives(self._connection):
+            self._drop()
         if self._connection is None:
             connection = self._place.connect()
             try:

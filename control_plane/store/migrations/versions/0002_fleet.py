@@ -11,6 +11,12 @@ def upgrade() -> None:
     """Add them. What older programs look at tells them to keep away."""
     op.add_column("database", Column("commits", BigInteger, nullable=False, server_default="0"))
     op.execute("UPDATE database SET schema_version = 2")
+    _of_audit()
+    _of_identity()
+    _of_rollouts()
+
+
+def _of_audit() -> None:
     op.create_table(
         "audit",
         Column("realm", String(63), primary_key=True),
@@ -31,6 +37,9 @@ def upgrade() -> None:
         Column("rows", BigInteger, nullable=False),
         Column("hash", String(64), nullable=False),
     )
+
+
+def _of_identity() -> None:
     op.create_table(
         "admissions",
         Column("realm", String(63), primary_key=True),
@@ -74,4 +83,23 @@ def upgrade() -> None:
         Column("expires_at_ms", BigInteger, nullable=False),
         Column("created_by", Text, nullable=False),
         Column("used_by", Text, nullable=False),
+    )
+
+
+def _of_rollouts() -> None:
+    op.add_column("placements", Column("attempt", BigInteger, nullable=False, server_default="0"))
+    op.add_column("rollouts", Column("waves", Text, nullable=False, server_default="[]"))
+    op.add_column("rollouts", Column("failed", Text, nullable=False, server_default="{}"))
+    op.add_column("rollouts", Column("actor", Text, nullable=False, server_default=""))
+    op.add_column("rollouts", Column("started_ms", BigInteger, nullable=False, server_default="0"))
+    op.add_column("rollouts", Column("ended_ms", BigInteger, nullable=False, server_default="0"))
+    op.create_table(
+        "holds",
+        Column("realm", String(63), primary_key=True),
+        Column("id", String(63), primary_key=True),
+        Column("generation", BigInteger, nullable=False),
+        Column("against", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("actor", Text, nullable=False),
+        Column("created_at_ms", BigInteger, nullable=False),
     )
