@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 
 from control_plane.identity.changes import IdentityEvent, changed
+from control_plane.liveness.changes import LivenessEvent, forgotten
+from control_plane.liveness.changes import changed as liveness_changed
 from control_plane.revisions import revise
 from control_plane.rollout.changes import RolloutEvent, begun, superseded
 from control_plane.rollout.changes import changed as rollout_changed
@@ -91,6 +93,7 @@ StateEvent = (
     | PlacementsReleased
     | GenerationsForgotten
     | RolloutEvent
+    | LivenessEvent
     | IdentityEvent
 )
 
@@ -103,6 +106,8 @@ def apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
 def _apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
     if isinstance(event, RolloutEvent):
         return rollout_changed(snapshot, event)
+    if isinstance(event, LivenessEvent):
+        return liveness_changed(snapshot, event)
     match event:
         case OriginPinned(origin=origin):
             return replace(snapshot, origin=origin)
@@ -139,7 +144,8 @@ def _with_worker(snapshot: Snapshot, worker: WorkerRecord) -> Snapshot:
 
 
 def _without_worker(snapshot: Snapshot, worker_id: str) -> Snapshot:
-    return replace(snapshot, workers={name: kept for name, kept in snapshot.workers.items() if name != worker_id})
+    workers = {name: kept for name, kept in snapshot.workers.items() if name != worker_id}
+    return replace(snapshot, workers=workers, liveness=forgotten(snapshot.liveness, worker_id))
 
 
 def _placed(snapshot: Snapshot, changed: tuple[Placement, ...]) -> Snapshot:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from control_plane.identity.records import NO_IDENTITIES, IdentityState
+from control_plane.liveness.records import NO_LIVENESS, LivenessState
 from schema.blueprint import Gate, RolloutPolicy
 from schema.canonical import Sealed
 from schema.generation import Intent, PublishHeader
@@ -104,6 +105,8 @@ class ReasonCode(StrEnum):
     PREEMPTED = "preempted"
     DRAINED = "drained"
     MISPLACED = "misplaced"
+    EVICTED = "evicted"
+    RELEASED = "released"
 
     @property
     def clears_worker(self) -> bool:
@@ -294,7 +297,7 @@ class Snapshot:
     """All durable state of one realm at one moment.
 
     `last_good` maps instances to the generation that a rollout last succeeded with; `holds` are by id; `volume_bindings` instances to the
-    worker that holds their volumes; `identity` is who may come in.
+    worker that holds their volumes; `identity` is who may come in; `liveness` which workers take nothing new.
     """
 
     epoch: str
@@ -308,6 +311,7 @@ class Snapshot:
     volume_bindings: Mapping[str, str] = field(default_factory=dict)
     holds: Mapping[str, HoldRecord] = field(default_factory=dict)
     identity: IdentityState = NO_IDENTITIES
+    liveness: LivenessState = NO_LIVENESS
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
     @property
