@@ -29,11 +29,8 @@ let
       writeText = name: _text: fake name;
     };
   evaluated = lib.evalModules {
-    modules = [
-      ./stubs.nix
-      { _module.args = { inherit pkgs; }; }
-    ]
-    ++ modules;
+    modules = [ ./stubs.nix ] ++ modules;
+    specialArgs = { inherit pkgs; };
   };
 in
 {

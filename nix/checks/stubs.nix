@@ -54,6 +54,7 @@ in
       supportedFilesystems = words;
       swraid.enable = flag;
     };
+    console.enable = with' types.bool true;
     documentation.enable = flag;
     environment = {
       etc = with' (types.attrsOf (types.submodule { options.source = of types.path; })) { };

@@ -82,6 +82,7 @@ in
       boot.initrd.systemd.enable = lib.mkDefault true;
       boot.initrd.includeDefaultModules = lib.mkDefault false;
       boot.swraid.enable = lib.mkDefault false;
+      console.enable = lib.mkDefault false;
       documentation.enable = lib.mkDefault false;
       fonts.fontconfig.enable = lib.mkDefault false;
       hardware.enableRedistributableFirmware = lib.mkDefault false;

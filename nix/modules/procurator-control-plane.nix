@@ -33,6 +33,7 @@ in
       (service.user {
         description = "Procurator's control plane";
         secrets.signing-key = cfg.signingKeyFile;
+        sockets = [ "procurator" ];
       })
       {
         assertions = [
@@ -66,12 +67,7 @@ in
         systemd.services.procurator-control-plane = service.unit {
           description = "Procurator's control plane";
           hardening = service.confined;
-          serviceConfig = {
-            # Of the socket, which others connect to; the secret beside it is its user's alone by its own mode.
-            RuntimeDirectory = [ "procurator" ];
-            RuntimeDirectoryMode = "0755";
-            LimitNOFILE = 65536;
-          };
+          serviceConfig.LimitNOFILE = 65536;
         };
 
         networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [

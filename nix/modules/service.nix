@@ -105,19 +105,22 @@ rec {
     RestrictRealtime = true;
   };
 
-  # A user for the service, and its secrets copied for that user alone; they are read anew at each start.
+  # A user for the service, and its secrets copied for that user alone; they are read anew at each start. `sockets` are
+  # directories of /run for sockets that others connect to.
   user =
     {
       description,
       uid ? null,
       secrets ? { },
+      sockets ? [ ],
     }:
     {
       systemd.services."procurator-${name}".serviceConfig = {
         User = "procurator-${name}";
         Group = "procurator-${name}";
-        RuntimeDirectory = [ "procurator-${name}" ];
-        RuntimeDirectoryMode = lib.mkDefault "0700";
+        RuntimeDirectory = [ "procurator-${name}" ] ++ sockets;
+        # Others connect to sockets; a secret beside one is its user's alone by its own mode.
+        RuntimeDirectoryMode = if sockets == [ ] then "0700" else "0755";
         ExecStartPre = lib.mapAttrsToList (
           secret: file:
           "+${pkgs.coreutils}/bin/install -m 0400 -o procurator-${name} -g procurator-${name} -- ${file} ${handed secret}"
