@@ -269,6 +269,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Setup:
+    """A tool that CI installs before it runs anything; `system` as in `Step`, the version in that system's words."""
+
+    system: str
+    tool: str
+    constraint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Flake:
     """A `flake.nix` that is already there and is respected. `outputs` are attribute names as far as the text shows."""
 
@@ -297,5 +306,6 @@ class Analysis:
     tasks: tuple[Finding[Command], ...] = ()
     env: tuple[Finding[Variable], ...] = ()
     ci: tuple[Finding[Step], ...] = ()
+    ci_tools: tuple[Finding[Setup], ...] = ()
     flakes: tuple[Finding[Flake], ...] = ()
     skipped: tuple[Skipped, ...] = ()

@@ -14,10 +14,12 @@ _IMAGES: Mapping[Ecosystem, tuple[str, ...]] = {
     Ecosystem.JAVASCRIPT: ("node", "oven/bun", "denoland/deno"),
     Ecosystem.RUST: ("rust", "lukemathwalker/cargo-chef"),
     Ecosystem.GO: ("golang",),
-    Ecosystem.JAVA: ("maven", "gradle", "eclipse-temurin", "openjdk", "amazoncorretto"),
+    Ecosystem.JAVA: ("maven", "gradle", "eclipse-temurin", "openjdk", "amazoncorretto", "sbtscala/scala-sbt"),
     Ecosystem.RUBY: ("ruby",),
     Ecosystem.PHP: ("php", "composer", "dunglas/frankenphp"),
     Ecosystem.ELIXIR: ("elixir", "hexpm/elixir"),
+    Ecosystem.DOTNET: ("dotnet/sdk", "dotnet/aspnet", "dotnet/runtime"),
+    Ecosystem.HASKELL: ("haskell", "fpco/stack-build"),
 }
 """Base images by which a container's ecosystem is known."""
 
@@ -30,7 +32,7 @@ def with_frameworks(project: Project) -> Project:
         for item in project.dependencies
         if (name := plain_name(project.ecosystem, item.value.name)) in known and item.value.group is Group.RUNTIME
     ]
-    return replace(project, frameworks=tuple(found))
+    return replace(project, frameworks=(*project.frameworks, *found))
 
 
 def with_container(project: Project, projects: Sequence[Project], containers: Sequence[Container]) -> Project:

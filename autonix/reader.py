@@ -12,7 +12,8 @@ from autonix.formats.ini import parse_ini
 from autonix.formats.json import parse_json
 from autonix.formats.toml import parse_toml
 from autonix.formats.xml import parse_xml
-from autonix.formats.yaml import parse_yaml
+from autonix.formats.yaml import parse_yaml, parse_yaml_all
+from autonix.formats.zon import parse_zon
 from schema.errors import InvalidInput
 
 Parser = Callable[[str, str], Document]
@@ -72,6 +73,19 @@ class Reader:
     def yaml(self, path: str) -> Document | None:
         """`path` as YAML, its first document."""
         return self._document(path, parse_yaml)
+
+    def yamls(self, path: str) -> tuple[Document, ...]:
+        """Every document of `path` as YAML; none where it is absent or wrong, which is noted once."""
+        text = self.texts.get(path)
+        try:
+            return () if text is None else parse_yaml_all(path, text)
+        except InvalidInput as error:
+            self.note(path, error.message)
+            return ()
+
+    def zon(self, path: str) -> Document | None:
+        """`path` as Zig's object notation."""
+        return self._document(path, parse_zon)
 
     def ini(self, path: str) -> Document | None:
         """`path` as setup.cfg means it."""

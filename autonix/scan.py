@@ -4,7 +4,10 @@ from pathlib import Path
 
 from autonix.findings import Analysis
 from autonix.tree import list_tree, read_files
-from autonix.understand import counted, understand, wanted
+from autonix.understand import counted, further, understand, wanted
+
+_DEEPEST = 4
+"""How often a file that was read may lead to further ones (`include` of an `include`)."""
 
 
 async def analyse(root: Path) -> Analysis:
@@ -15,4 +18,11 @@ async def analyse(root: Path) -> Analysis:
     listing = await list_tree(root)
     paths = counted(listing.paths)
     contents = await read_files(listing, [path for path in paths if wanted(path)])
-    return understand(listing.root.name, paths, contents.texts, contents.skipped)
+    texts, skipped = contents.texts, contents.skipped
+    for _ in range(_DEEPEST):
+        known = {each.file for each in skipped}
+        if not (more := [path for path in further(paths, texts) if path not in known]):
+            break
+        contents = await read_files(listing, more)
+        texts, skipped = texts | contents.texts, (*skipped, *contents.skipped)
+    return understand(listing.root.name, paths, texts, skipped)

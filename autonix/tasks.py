@@ -1,12 +1,14 @@
-"""Commands that belong to the tree rather than to one project: make, just, Task, Procfile; none is ever run."""
+"""Commands that belong to the tree rather than to one project: make, just, Task, mise, Procfile; none is ever run."""
 
 import re
 from collections.abc import Iterator
+from posixpath import basename
 from typing import Any
 
 from autonix.findings import Command, Confidence, Finding, Purpose
 from autonix.mapping.purposes import purpose_of
 from autonix.reader import Reader
+from autonix.toolchains import MISE
 
 MAKEFILES = ("GNUmakefile", "Makefile", "makefile")
 JUSTFILES = ("justfile", "Justfile", ".justfile")
@@ -31,6 +33,7 @@ def tasks(reader: Reader) -> tuple[Finding[Command], ...]:
         *(task for path in reader.named(*JUSTFILES) for task in _just(reader, path)),
         *(task for path in reader.named(*TASKFILES) for task in _task(reader, path)),
         *(task for path in reader.named("Procfile") for task in _procfile(reader, path)),
+        *(task for name in MISE for path in reader.named(basename(name)) for task in _mise(reader, path, name)),
     ]
     return tuple(sorted(found, key=lambda task: (task.file, task.line)))
 
@@ -60,9 +63,17 @@ def _just(reader: Reader, path: str) -> Iterator[Finding[Command]]:
         if line.startswith(("set ", "alias ", "export ", "import ", "mod ", "#", "[")):
             continue
         match = _RECIPE.match(line) if len(line) < 2000 else None
-        if match is not None and not match["name"].startswith("_"):
+        is_private = any(re.fullmatch(r"\[.*\bprivate\b.*\]", above) for above in _attributes(lines, index))
+        if match is not None and not match["name"].startswith("_") and not is_private:
             text = _body(lines, index + 1, strip="@-")
             yield _found(path, number, Command(match["name"], text, "just", purpose_of(match["name"], text)))
+
+
+def _attributes(lines: list[tuple[int, str]], index: int) -> Iterator[str]:
+    """just's attributes, which stand directly above a recipe."""
+    while index > 0 and lines[index - 1][1].startswith("["):
+        index -= 1
+        yield lines[index][1].strip()
 
 
 def _body(lines: list[tuple[int, str]], start: int, *, strip: str) -> str:
@@ -96,6 +107,15 @@ def _commands(value: Any) -> Iterator[str]:
             yield from _commands(item)
     elif isinstance(value, dict):
         yield from _commands(value.get("cmds") or value.get("cmd"))
+
+
+def _mise(reader: Reader, path: str, name: str) -> Iterator[Finding[Command]]:
+    document = reader.toml(path) if path == name or path.endswith(f"/{name}") else None
+    for task, value in document.table("tasks").items() if document is not None else ():
+        text = "\n".join(_commands(value.get("run") if isinstance(value, dict) else value))
+        if document is not None and text:
+            command = Command(task, text, "mise", purpose_of(task, text))
+            yield document.finding(command, "tasks", task, rule="tasks.mise")
 
 
 def _procfile(reader: Reader, path: str) -> Iterator[Finding[Command]]:

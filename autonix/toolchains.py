@@ -1,11 +1,13 @@
-"""Tool versions pinned for a whole directory (.tool-versions), handed to the projects in it; manifests are not read."""
+"""Tool versions pinned for a whole directory (.tool-versions, mise.toml), handed to the projects in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from autonix.findings import Ecosystem, Finding, Project, Toolchain
 from autonix.reader import Reader, beside
 
+MISE = ("mise.toml", ".mise.toml", "mise/config.toml", ".mise/config.toml", ".config/mise.toml")
 TOOLS: Mapping[str, tuple[Ecosystem, str]] = {
     "python": (Ecosystem.PYTHON, "python"),
     "uv": (Ecosystem.PYTHON, "uv"),
@@ -28,6 +30,12 @@ TOOLS: Mapping[str, tuple[Ecosystem, str]] = {
     "dotnet": (Ecosystem.DOTNET, "dotnet"),
     "zig": (Ecosystem.ZIG, "zig"),
     "cmake": (Ecosystem.C, "cmake"),
+    "scala": (Ecosystem.JAVA, "scala"),
+    "sbt": (Ecosystem.JAVA, "sbt"),
+    "deno": (Ecosystem.JAVASCRIPT, "deno"),
+    "ghc": (Ecosystem.HASKELL, "ghc"),
+    "haskell": (Ecosystem.HASKELL, "ghc"),
+    "dotnet-core": (Ecosystem.DOTNET, "dotnet"),
 }
 """asdf's and mise's names."""
 
@@ -50,3 +58,19 @@ def _pins(reader: Reader, directory: str, ecosystem: Ecosystem) -> Iterator[Find
         tool, *versions = line.partition("#")[0].split()[:2] or [""]
         if versions and tool in TOOLS and TOOLS[tool][0] is ecosystem and versions[0][:1].isdigit():
             yield Finding(Toolchain(TOOLS[tool][1], versions[0]), path, number, "toolchain.tool-versions")
+    for name in MISE:
+        document = reader.toml(beside(directory, name))
+        for tool, value in document.table("tools").items() if document is not None else ():
+            version = _version(value)
+            if document is not None and tool in TOOLS and TOOLS[tool][0] is ecosystem and version[:1].isdigit():
+                found = Toolchain(TOOLS[tool][1], version)
+                yield document.finding(found, "tools", tool, rule="toolchain.mise")
+
+
+def _version(value: Any) -> str:
+    """A version, the first of several, or that of a table; the others are for further uses."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, dict):
+        value = value.get("version")
+    return str(value) if isinstance(value, str | int | float) else ""

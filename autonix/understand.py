@@ -5,25 +5,28 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase, translate
 
 from autonix import environment, tasks
-from autonix.ci import ci_evidence, ci_steps
-from autonix.containers import compose, dockerfiles
+from autonix.ci import gitlab, systems
+from autonix.containers import dockerfiles, layers
 from autonix.containers.assembly import assemble
-from autonix.ecosystems.c import c_projects
+from autonix.ecosystems.c.projects import c_projects
+from autonix.ecosystems.dotnet.projects import dotnet_projects
 from autonix.ecosystems.elixir import elixir_projects
 from autonix.ecosystems.go.projects import go_projects
+from autonix.ecosystems.haskell import haskell_projects
 from autonix.ecosystems.java.projects import java_projects
 from autonix.ecosystems.javascript.projects import javascript_projects
 from autonix.ecosystems.php import php_projects
 from autonix.ecosystems.python.projects import python_projects
 from autonix.ecosystems.ruby import ruby_projects
 from autonix.ecosystems.rust.projects import rust_projects
+from autonix.ecosystems.zig import zig_projects
 from autonix.findings import Analysis, Project, Skipped
 from autonix.flakes import flakes
 from autonix.links import with_container, with_frameworks
 from autonix.reader import Reader
 from autonix.schemas import schema_evidence
 from autonix.services import services
-from autonix.toolchains import with_pinned_tools
+from autonix.toolchains import MISE, with_pinned_tools
 
 ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (
     python_projects,
@@ -34,9 +37,11 @@ ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (
     ruby_projects,
     php_projects,
     elixir_projects,
-    c_projects,
+    dotnet_projects,
+    haskell_projects,
+    zig_projects,
 )
-"""Each finds all projects of one ecosystem."""
+"""Each finds all projects of one ecosystem; C's come after them, as a Makefile is often another one's."""
 
 ASIDE = frozenset(
     (
@@ -67,10 +72,23 @@ WANTED = (
     *("pnpm-workspace.yaml", ".nvmrc", ".node-version", "*.prisma", "database.yml"),
     *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.work", "main.go"),
     *("pom.xml", "*.gradle", "*.gradle.kts", "libs.versions.toml", "gradle-wrapper.properties", ".java-version"),
+    *("build.sbt", "build.properties", "*.sln", "*.slnx", "*.csproj", "*.fsproj", "*.vbproj", "Directory.Build.props"),
+    *(
+        "Directory.Packages.props",
+        "packages.lock.json",
+        "global.json",
+        "launchSettings.json",
+        "*.cabal",
+        "package.yaml",
+    ),
+    *("stack.yaml", "stack.yaml.lock", "cabal.project", "cabal.project.freeze", "build.zig", "build.zig.zon"),
+    *("deno.json", "deno.jsonc", "deno.lock", "environment.yml", "environment.yaml", "conda-lock.yml", "pixi.toml"),
+    *("pixi.lock", "configure.ac", "configure.in", "Makefile.am", "config.mk"),
     *("Gemfile", "gems.rb", "Gemfile.lock", "*.gemspec", ".ruby-version", "composer.json", "composer.lock"),
-    *(".gitlab-ci.yml", "CMakeLists.txt", "meson.build", "mix.exs", "mix.lock", "flake.nix", "flake.lock"),
-    *(".tool-versions", *tasks.MAKEFILES, *tasks.JUSTFILES, *tasks.TASKFILES, "Procfile"),
-    *(*environment.NAMES, *compose.PATTERNS, *dockerfiles.PATTERNS),
+    *("CMakeLists.txt", "meson.build", "mix.exs", "mix.lock", "flake.nix", "flake.lock"),
+    *(".tool-versions", *(name.rpartition("/")[2] for name in MISE), *systems.PATTERNS),
+    *(*tasks.MAKEFILES, *tasks.JUSTFILES, *tasks.TASKFILES, "Procfile"),
+    *(*environment.NAMES, *layers.PATTERNS, *dockerfiles.PATTERNS),
 )
 """Names of the files that are read, with `*`."""
 WANTED_BELOW: Mapping[str, str] = {"requirements": "*.txt", "workflows": "*.y*ml"}
@@ -96,6 +114,13 @@ def wanted(path: str) -> bool:
     return below is not None and fnmatchcase(name, below)
 
 
+def further(paths: Sequence[str], texts: Mapping[str, str]) -> list[str]:
+    """Files of the tree that those read so far name, and whose names alone do not tell it (`include`, `extends`)."""
+    reader = Reader(tuple(paths), texts)
+    named = {*layers.further_files(reader), *gitlab.included(reader)}
+    return sorted(path for path in named if reader.has(path) and path not in texts)
+
+
 def understand(
     root_name: str, paths: Sequence[str], texts: Mapping[str, str], skipped: Sequence[Skipped] = ()
 ) -> Analysis:
@@ -103,17 +128,20 @@ def understand(
     reader = Reader(tuple(paths), texts)
     assembly = assemble(reader, root_name)
     found = [project for find in ECOSYSTEMS for project in find(reader)]
+    found += c_projects(reader, {project.path for project in found})
     found.sort(key=lambda project: (project.path, project.ecosystem))
     pinned = [with_frameworks(project) for project in with_pinned_tools(reader, found)]
     projects = tuple(with_container(project, pinned, assembly.containers) for project in pinned)
+    ci = systems.pipelines(reader)
     return Analysis(
         root_name=root_name,
         projects=projects,
-        services=services(reader, projects, assembly, (*schema_evidence(reader, projects), *ci_evidence(reader))),
+        services=services(reader, projects, assembly, (*schema_evidence(reader, projects), *ci.evidence())),
         containers=assembly.containers,
         tasks=tasks.tasks(reader),
         env=environment.environment(reader),
-        ci=ci_steps(reader),
+        ci=ci.steps,
+        ci_tools=ci.tools,
         flakes=flakes(reader),
         skipped=tuple(sorted((*skipped, *reader.notes.values()), key=lambda item: item.file)),
     )

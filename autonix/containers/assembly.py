@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from posixpath import basename
 
-from autonix.containers.compose import Composed, compose_services
+from autonix.containers.compose import Composed
 from autonix.containers.dockerfiles import dockerfile_paths, from_dockerfile
+from autonix.containers.layers import compose_services
 from autonix.findings import Confidence, Container, Finding, Mount, Port, Service
 from autonix.mapping.services import ServiceKind, image_parts, kind_of_image
 from autonix.reader import Reader, folder
@@ -37,10 +38,10 @@ def assemble(reader: Reader, root_name: str) -> Assembly:
     used: set[str] = set()
     taken: set[str] = set()
     run = list(compose_services(reader))
-    names = {(item.container.file, item.container.name): unique(dns_label(item.container.name), taken) for item in run}
+    names = {(item.project, item.container.name): unique(dns_label(item.container.name), taken) for item in run}
     for composed in run:
-        container = replace(composed.container, depends_on=_ordered(composed.container, names))
-        name = names[container.file, container.name]
+        container = replace(composed.container, depends_on=_ordered(composed, names))
+        name = names[composed.project, container.name]
         kind = kind_of_image(container.image.value) if container.image and container.build is None else None
         if kind is not None and container.image is not None:
             services.append(_service(replace(container, name=name), container.image, kind))
@@ -99,11 +100,11 @@ def default_ports(kind: ServiceKind, because: Finding[str]) -> tuple[Finding[Por
     )
 
 
-def _ordered(container: Container, names: Mapping[tuple[str, str], str]) -> tuple[Finding[str], ...]:
+def _ordered(composed: Composed, names: Mapping[tuple[str, str], str]) -> tuple[Finding[str], ...]:
     """Whom it waits for, by the names that they have in the analysis; each once."""
     found: dict[str, Finding[str]] = {}
-    for name in container.depends_on:
-        if (known := names.get((container.file, name.value))) is not None:
+    for name in composed.container.depends_on:
+        if (known := names.get((composed.project, name.value))) is not None:
             found.setdefault(known, replace(name, value=known))
     return tuple(found.values())
 

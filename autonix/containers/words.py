@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from autonix.findings import Port, Probe, Variable
 
 _REFERENCE = re.compile(
-    r"\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>[^{}]*)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*))"
+    r"(?<!\$)\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>[^{}]*)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*))"
 )
 _SECRET = re.compile(
     r"(^|_)(PASS(WORD|WD)?|PWD|SECRETS?|TOKEN|KEY|CREDENTIALS?|PRIVATE|SALT|DSN|APIKEY)(_|$)", re.IGNORECASE

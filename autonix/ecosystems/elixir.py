@@ -1,11 +1,12 @@
-"""Mix projects of a tree as far as their text shows, with mix.lock; no Elixir is run."""
+"""Mix projects and umbrellas of a tree as far as their text shows, with mix.lock; no Elixir is run."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from autonix.ecosystems.merge import distinct
-from autonix.findings import Dependency, Ecosystem, Finding, Group, Lock, Project, Toolchain
+from autonix.ecosystems.workspaces import assigned_workspaces
+from autonix.findings import Dependency, Ecosystem, EntryPoint, Finding, Group, Lock, Project, Toolchain
 from autonix.reader import Reader, beside, folder
 
 _APP = re.compile(r"^\s*app:\s*:(\w+)", re.MULTILINE)
@@ -14,6 +15,8 @@ _ATTRIBUTE = re.compile(r'^\s*@version\s+"([^"#{}]+)"', re.MULTILINE)
 _USES_ATTRIBUTE = re.compile(r"^\s*version:\s*@version\b", re.MULTILINE)
 _ELIXIR = re.compile(r'^\s*elixir:\s*"([^"#{}]+)"', re.MULTILINE)
 _DEPENDENCY = re.compile(r"^\s*\{\s*:(\w+)\s*,(?P<rest>[^\n]*)", re.MULTILINE)
+_APPS = re.compile(r'^\s*apps_path:\s*"([^"#{}]+)"', re.MULTILINE)
+_MODULE = re.compile(r"^\s*\[?\s*mod:\s*\{\s*([A-Z][\w.]*)\s*,", re.MULTILINE)
 _CONSTRAINT = re.compile(r'\s*"([^"]*)"')
 _ONLY = re.compile(r"\bonly:\s*(\[[^\]]*\]|:\w+)")
 _DEPS = re.compile(r"^\s*defp?\s+deps\b.*?^\s*end\b", re.MULTILINE | re.DOTALL)
@@ -21,9 +24,26 @@ _LOCKED = re.compile(r'^\s*"(\w+)":\s*\{:hex,\s*:\w+,\s*"([^"]+)"')
 
 
 def elixir_projects(reader: Reader) -> tuple[Project, ...]:
-    """Every mix.exs that names an application."""
+    """Every mix.exs that names an application or the directory of an umbrella's."""
     found = [_project(reader, path, reader.text(path) or "") for path in reader.named("mix.exs")]
-    return tuple(project for project in found if project.name is not None)
+    joined = assigned_workspaces([project for project in found if project.name is not None or project.members])
+    roots = {project.path: project for project in joined}
+    return tuple(_with_lock(reader, project, roots.get(project.workspace or "")) for project in joined)
+
+
+def _with_lock(reader: Reader, project: Project, root: Project | None) -> Project:
+    """An application of an umbrella has the umbrella's lock."""
+    if root is None or root.lock is None or project.lock is not None:
+        return project
+    versions = _versions(reader, root.lock.file)
+    return replace(
+        project,
+        lock=root.lock,
+        dependencies=tuple(
+            replace(item, value=replace(item.value, locked=versions.get(item.value.name)))
+            for item in project.dependencies
+        ),
+    )
 
 
 def _project(reader: Reader, path: str, text: str) -> Project:
@@ -34,17 +54,26 @@ def _project(reader: Reader, path: str, text: str) -> Project:
     version = _said(_VERSION, path, text, "elixir.mix.version")
     if version is None and _USES_ATTRIBUTE.search(text):
         version = _said(_ATTRIBUTE, path, text, "elixir.mix.version")
+    name, started = _said(_APP, path, text, "elixir.mix.app"), _said(_MODULE, path, text, "elixir.mix.mod")
+    apps = _said(_APPS, path, text, "elixir.mix.apps_path")
     return Project(
         path=directory,
         ecosystem=Ecosystem.ELIXIR,
         manifest=path,
-        name=_said(_APP, path, text, "elixir.mix.app"),
-        version=version,
+        name=name,
+        version=version if apps is None else None,
+        members=(replace(apps, value=f"{apps.value.strip('/')}/*"),) if apps else (),
+        entry_points=(replace_value(started, EntryPoint(name.value, started.value)),) if name and started else (),
         manager=Finding("mix", path, 1, "elixir.manager"),
         toolchain=(Finding(Toolchain("elixir", elixir.value), path, elixir.line, elixir.rule),) if elixir else (),
         dependencies=distinct(list(_dependencies(path, text, versions))),
         lock=Finding(Lock("mix"), lock_path, 1, "elixir.lock") if reader.has(lock_path) else None,
     )
+
+
+def replace_value(finding: Finding[str], value: EntryPoint) -> Finding[EntryPoint]:
+    """The same place, another value."""
+    return Finding(value, finding.file, finding.line, finding.rule, finding.confidence)
 
 
 def _said(pattern: re.Pattern[str], path: str, text: str, rule: str) -> Finding[str] | None:

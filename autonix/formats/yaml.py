@@ -6,6 +6,7 @@ stays the text it is, as `3.10` is not `3.1` in a file about versions.
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -17,19 +18,28 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _WORDS = {"true": True, "True": True, "false": False, "False": False, "null": None, "~": None, "": None, "Null": None}
 _DEEPEST = 40
+_MOST_DOCUMENTS = 100
 
 
 def parse_yaml(path: str, text: str) -> Document:
     """The first document of `text`. Raises InvalidInput, with the reason, where it is not YAML or is knotted."""
+    return next(iter(_documents(path, text, most=1)), Document(path, None))
+
+
+def parse_yaml_all(path: str, text: str) -> tuple[Document, ...]:
+    """Every document of `text` that holds anything, at most a hundred. Raises InvalidInput as `parse_yaml`."""
+    return tuple(_documents(path, text, most=_MOST_DOCUMENTS))
+
+
+def _documents(path: str, text: str, *, most: int) -> list[Document]:
+    found: list[Document] = []
     try:
-        node = next(iter(yaml.compose_all(text, Loader=_Loader)), None)
+        for node in islice(yaml.compose_all(text, Loader=_Loader), most):
+            if node is not None:
+                found.append(Document(path, _Builder().build(node, 0), _lines(node)))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InvalidInput(f"not YAML: {' '.join(str(error).split())[:200]}") from error
-    if node is None:
-        return Document(path, None)
-    builder = _Builder()
-    value = builder.build(node, 0)
-    return Document(path, value, _lines(node))
+    return found
 
 
 @dataclass(slots=True)

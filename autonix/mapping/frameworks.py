@@ -29,6 +29,8 @@ FRAMEWORKS: Mapping[Ecosystem, Mapping[str, Framework]] = {
         "celery": Framework("celery"),
     },
     Ecosystem.JAVASCRIPT: {
+        "@oak/oak": Framework("oak"),
+        "fresh": Framework("fresh", 8000),
         "next": Framework("next", 3000),
         "nuxt": Framework("nuxt", 3000),
         "express": Framework("express"),
@@ -66,6 +68,15 @@ FRAMEWORKS: Mapping[Ecosystem, Mapping[str, Framework]] = {
         "org.springframework.boot:spring-boot-starter-webflux": Framework("spring-boot", 8080),
         "io.quarkus:quarkus-rest": Framework("quarkus", 8080),
         "io.micronaut:micronaut-http-server-netty": Framework("micronaut", 8080),
+        "io.ktor:ktor-server-core": Framework("ktor"),
+        "io.ktor:ktor-server-netty": Framework("ktor"),
+        "org.http4s:http4s-ember-server": Framework("http4s"),
+        "org.http4s:http4s-blaze-server": Framework("http4s"),
+        "com.typesafe.akka:akka-http": Framework("akka-http"),
+        "org.apache.pekko:pekko-http": Framework("pekko-http"),
+        "dev.zio:zio-http": Framework("zio-http"),
+        "org.playframework:play": Framework("play", 9000),
+        "com.typesafe.play:play": Framework("play", 9000),
     },
     Ecosystem.RUBY: {
         "rails": Framework("rails", 3000),
@@ -78,5 +89,13 @@ FRAMEWORKS: Mapping[Ecosystem, Mapping[str, Framework]] = {
         "slim/slim": Framework("slim"),
     },
     Ecosystem.ELIXIR: {"phoenix": Framework("phoenix", 4000)},
+    Ecosystem.HASKELL: {
+        "servant-server": Framework("servant"),
+        "warp": Framework("warp"),
+        "scotty": Framework("scotty"),
+        "yesod": Framework("yesod", 3000),
+        "snap": Framework("snap", 8000),
+        "ihp": Framework("ihp", 8000),
+    },
 }
 """Libraries in the ecosystem's own normal form."""

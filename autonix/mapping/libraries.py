@@ -36,10 +36,10 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
         mssql="pymssql",
     ),
     Ecosystem.JAVASCRIPT: _table(
-        postgresql="pg postgres pg-promise @types/pg-promise @prisma/adapter-pg slonik",
+        postgresql="pg postgres pg-promise @types/pg-promise @prisma/adapter-pg slonik @db/postgres",
         mysql="mysql mysql2 @prisma/adapter-mysql",
         mariadb="mariadb @prisma/adapter-mariadb",
-        redis="redis ioredis bull bullmq connect-redis bee-queue @redis/client",
+        redis="redis ioredis bull bullmq connect-redis bee-queue @redis/client @db/redis",
         valkey="@valkey/valkey-glide iovalkey",
         rabbitmq="amqplib amqp-connection-manager rhea-rabbitmq",
         mongodb="mongodb mongoose connect-mongo mongoist monk",
@@ -95,17 +95,19 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
         etcd="go.etcd.io/etcd/client",
     ),
     Ecosystem.JAVA: _table(
-        postgresql="org.postgresql:postgresql org.postgresql:r2dbc-postgresql io.quarkus:quarkus-jdbc-postgresql",
+        postgresql="org.postgresql:postgresql org.postgresql:r2dbc-postgresql io.quarkus:quarkus-jdbc-postgresql "
+        "org.tpolecat:doobie-postgres org.tpolecat:skunk-core",
         mysql="com.mysql:mysql-connector-j mysql:mysql-connector-java io.quarkus:quarkus-jdbc-mysql",
         mariadb="org.mariadb.jdbc:mariadb-java-client",
         redis="redis.clients:jedis io.lettuce:lettuce-core org.redisson:redisson "
-        "org.springframework.boot:spring-boot-starter-data-redis",
+        "org.springframework.boot:spring-boot-starter-data-redis dev.profunktor:redis4cats-effects",
         rabbitmq="com.rabbitmq:amqp-client org.springframework.boot:spring-boot-starter-amqp",
-        mongodb="org.mongodb:mongodb-driver-sync org.springframework.boot:spring-boot-starter-data-mongodb",
+        mongodb="org.mongodb:mongodb-driver-sync org.springframework.boot:spring-boot-starter-data-mongodb "
+        "org.mongodb.scala:mongo-scala-driver",
         elasticsearch="co.elastic.clients:elasticsearch-java "
         "org.springframework.boot:spring-boot-starter-data-elasticsearch",
         memcached="net.spy:spymemcached",
-        kafka="org.apache.kafka:kafka-clients org.springframework.kafka:spring-kafka",
+        kafka="org.apache.kafka:kafka-clients org.springframework.kafka:spring-kafka com.github.fd4s:fs2-kafka",
         cassandra="org.springframework.boot:spring-boot-starter-data-cassandra",
         neo4j="org.springframework.boot:spring-boot-starter-data-neo4j",
         mssql="com.microsoft.sqlserver:mssql-jdbc",
@@ -123,8 +125,8 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
     Ecosystem.PHP: _table(
         postgresql="ext-pgsql ext-pdo_pgsql",
         mysql="ext-mysqli ext-pdo_mysql",
-        redis="predis/predis ext-redis",
-        rabbitmq="php-amqplib/php-amqplib ext-amqp",
+        redis="predis/predis ext-redis symfony/redis-messenger",
+        rabbitmq="php-amqplib/php-amqplib ext-amqp symfony/amqp-messenger",
         mongodb="mongodb/mongodb mongodb/laravel-mongodb ext-mongodb",
         elasticsearch="elasticsearch/elasticsearch",
         memcached="ext-memcached",
@@ -138,6 +140,33 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
         elasticsearch="elasticsearch",
         memcached="memcachex",
         kafka="brod kafka_ex",
+    ),
+    Ecosystem.DOTNET: _table(
+        postgresql="npgsql npgsql.entityframeworkcore.postgresql marten npgsql.dependencyinjection",
+        mysql="mysqlconnector mysql.data mysql.entityframeworkcore pomelo.entityframeworkcore.mysql",
+        redis="stackexchange.redis microsoft.extensions.caching.stackexchangeredis servicestack.redis",
+        rabbitmq="rabbitmq.client masstransit.rabbitmq easynetq rebus.rabbitmq",
+        mongodb="mongodb.driver mongodb.entityframeworkcore",
+        elasticsearch="elastic.clients.elasticsearch nest elasticsearch.net",
+        opensearch="opensearch.client opensearch.net",
+        memcached="enyimmemcachedcore enyimmemcached",
+        kafka="confluent.kafka masstransit.kafka",
+        nats="nats.net nats.client",
+        clickhouse="clickhouse.client clickhouse.ado",
+        cassandra="cassandracsharpdriver",
+        neo4j="neo4j.driver",
+        influxdb="influxdb.client",
+        qdrant="qdrant.client",
+        mssql="microsoft.data.sqlclient system.data.sqlclient microsoft.entityframeworkcore.sqlserver",
+    ),
+    Ecosystem.HASKELL: _table(
+        postgresql="postgresql-simple postgresql-libpq hasql hasql-pool persistent-postgresql beam-postgres rel8",
+        mysql="mysql mysql-simple persistent-mysql mysql-haskell",
+        redis="hedis",
+        rabbitmq="amqp",
+        mongodb="mongodb persistent-mongodb",
+        elasticsearch="bloodhound",
+        kafka="hw-kafka-client",
     ),
 }
 """Names as the ecosystem's own normal form has them (Go: the module without its major version)."""
@@ -154,7 +183,9 @@ def kinds_of(ecosystem: Ecosystem, name: str, features: Sequence[str]) -> tuple[
 
 
 def plain_name(ecosystem: Ecosystem, name: str) -> str:
-    """The name as tables have it: a Go module without its major version."""
+    """The name as tables have it: a Go module without its major version; NuGet and Hackage do not mind capitals."""
+    if ecosystem in (Ecosystem.DOTNET, Ecosystem.HASKELL):
+        return name.lower()
     return _MAJOR.sub("", name) if ecosystem is Ecosystem.GO else name
 
 

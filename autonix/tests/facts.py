@@ -17,6 +17,7 @@ def facts(analysis: Analysis) -> frozenset[str]:
     found |= {f"task {task.value.runner} {task.value.name} {task.value.purpose}" for task in analysis.tasks}
     found |= {f"variable {variable.value.name}" for variable in analysis.env}
     found |= {f"ci {step.value.system} {step.value.purpose} {step.value.text}" for step in analysis.ci}
+    found |= {f"ci-toolchain {one.value.system} {one.value.tool} {one.value.constraint}" for one in analysis.ci_tools}
     found |= {f"flake {flake.value.path}" for flake in analysis.flakes}
     return frozenset(found)
 

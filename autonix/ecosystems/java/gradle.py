@@ -88,19 +88,28 @@ def _toolchain(reader: Reader, directory: str, build: str | None, text: str) -> 
         yield Finding(Toolchain("gradle", said.value), said.file, said.line, said.rule)
 
 
-def _catalog(reader: Reader, directory: str) -> Mapping[str, str]:
-    """Alias, with dots as build scripts write it, to coordinates."""
+def _catalog(reader: Reader, directory: str) -> Mapping[str, tuple[str, ...]]:
+    """Alias, with dots as build scripts write it, to coordinates; a bundle (`bundles.x`) has several."""
     document: Document | None = None
     while document is None:
         document = reader.toml(beside(directory, "gradle/libs.versions.toml"))
         if directory == ".":
             break
         directory = folder(directory)
-    found: dict[str, str] = {}
-    for alias, value in document.table("libraries").items() if document is not None else ():
-        if document is not None and (coordinates := _coordinates(document, value)):
-            found[alias.replace("-", ".").replace("_", ".")] = coordinates
+    found: dict[str, tuple[str, ...]] = {}
+    if document is None:
+        return found
+    for alias, value in document.table("libraries").items():
+        if coordinates := _coordinates(document, value):
+            found[_dotted(alias)] = (coordinates,)
+    for alias in document.table("bundles"):
+        names = [_dotted(str(name)) for name in document.array("bundles", alias)]
+        found[f"bundles.{_dotted(alias)}"] = tuple(item for name in names for item in found.get(name, ()))
     return found
+
+
+def _dotted(alias: str) -> str:
+    return alias.replace("-", ".").replace("_", ".")
 
 
 def _coordinates(document: Document, value: object) -> str:
@@ -115,17 +124,18 @@ def _coordinates(document: Document, value: object) -> str:
     return f"{module}:{version}" if isinstance(version, str) else str(module)
 
 
-def _dependencies(path: str, text: str, catalog: Mapping[str, str]) -> Iterator[Finding[Dependency]]:
+def _dependencies(path: str, text: str, catalog: Mapping[str, tuple[str, ...]]) -> Iterator[Finding[Dependency]]:
     for match in _CALL.finditer(text):
         group = _GROUPS.get(match["configuration"])
-        coordinates = match["coordinates"] or catalog.get(match["alias"] or "", "")
-        parts = coordinates.split(":")
-        if group is None or len(parts) < 2:
-            continue
-        version = parts[2] if len(parts) > 2 else ""
-        found = Dependency(":".join(parts[:2]), version, group, locked=version if version[:1].isdigit() else None)
+        alias = (match["alias"] or "").removesuffix(".get")
+        said = (match["coordinates"],) if match["coordinates"] else catalog.get(alias, ())
         line = text.count("\n", 0, match.start("configuration")) + 1
-        yield Finding(found, path, line, "java.gradle.dependency", Confidence.LIKELY)
+        for parts in (coordinates.split(":") for coordinates in said):
+            if group is None or len(parts) < 2:
+                continue
+            version = parts[2] if len(parts) > 2 else ""
+            found = Dependency(":".join(parts[:2]), version, group, locked=version if version[:1].isdigit() else None)
+            yield Finding(found, path, line, "java.gradle.dependency", Confidence.LIKELY)
 
 
 def _members(path: str | None, text: str) -> Iterator[Finding[str]]:

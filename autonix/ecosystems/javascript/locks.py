@@ -98,6 +98,23 @@ def _bun(reader: Reader, path: str) -> Parsed:
     return str(document.get("lockfileVersion") or ""), version
 
 
+def _deno(reader: Reader, path: str) -> Parsed:
+    """What each specifier was resolved to; a constraint that deno wrote in another form is found by its name."""
+    document = reader.json(path) or Document(path, {})
+    said = document.table("specifiers") or document.table("packages", "specifiers")
+    exact = {key: str(value).rpartition("@")[2].partition("_")[0] for key, value in said.items()}
+    by_name: dict[str, set[str]] = {}
+    for key, found in exact.items():
+        by_name.setdefault(key.rpartition("@")[0], set()).add(found)
+
+    def version(_member: str, wanted: Dependency) -> str | None:
+        known = by_name.get(wanted.constraint.rpartition("@")[0], set())
+        said = exact.get(wanted.constraint) or (next(iter(known)) if len(known) == 1 else "")
+        return said if said[:1].isdigit() else None
+
+    return str(document.get("version") or ""), version
+
+
 def _binary(_reader: Reader, _path: str) -> Parsed:
     """bun.lockb, of which only its being there is known."""
     return "binary", lambda _member, _wanted: None
@@ -115,4 +132,5 @@ _LOCKS: Mapping[str, tuple[str, Callable[[Reader, str], Parsed]]] = {
     "yarn.lock": ("yarn", _yarn),
     "package-lock.json": ("npm", _npm),
     "npm-shrinkwrap.json": ("npm", _npm),
+    "deno.lock": ("deno", _deno),
 }

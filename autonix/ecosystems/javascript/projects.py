@@ -1,14 +1,15 @@
-"""JavaScript and TypeScript packages of a tree with their workspaces, locks and Node versions."""
+"""JavaScript and TypeScript packages of a tree (package.json, deno.json) with workspaces, locks and Node versions."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from posixpath import relpath
 
+from autonix.ecosystems.javascript.deno import CONFIGS, deno_tasks, from_deno
 from autonix.ecosystems.javascript.locks import Locked, locked
 from autonix.ecosystems.javascript.package import describes_package, from_package, scripts
 from autonix.ecosystems.workspaces import assigned_workspaces
-from autonix.findings import Confidence, Finding, Project, Toolchain
-from autonix.reader import Reader, beside
+from autonix.findings import Command, Confidence, Finding, Project, Toolchain
+from autonix.reader import Reader, beside, folder
 
 
 def javascript_projects(reader: Reader) -> tuple[Project, ...]:
@@ -19,9 +20,30 @@ def javascript_projects(reader: Reader) -> tuple[Project, ...]:
         if document is not None and describes_package(document):
             project = from_package(document)
             found.append(replace(project, members=project.members or tuple(_pnpm_members(reader, project.path))))
-    joined = assigned_workspaces(found)
+    joined = assigned_workspaces(sorted((*found, *_deno(reader, found)), key=lambda project: project.path))
     roots = {project.path: project for project in joined}
     return tuple(_completed(reader, project, roots) for project in joined)
+
+
+def _deno(reader: Reader, packages: list[Project]) -> Iterator[Project]:
+    """Packages of deno; one beside a package.json only adds its tasks to that."""
+    known = {project.path for project in packages}
+    for path in reader.named(*CONFIGS):
+        document = reader.json(path) if folder(path) not in known else None
+        project = from_deno(document) if document is not None else None
+        if project is not None:
+            known.add(project.path)
+            yield project
+
+
+def _all_scripts(reader: Reader, project: Project, runner: str) -> Iterator[Finding[Command]]:
+    document = reader.json(project.manifest)
+    if document is not None and not project.manifest.endswith(CONFIGS):
+        yield from scripts(document, runner)
+    for name in CONFIGS:
+        config = reader.json(beside(project.path, name))
+        if config is not None:
+            yield from deno_tasks(config)
 
 
 def _pnpm_members(reader: Reader, directory: str) -> Iterator[Finding[str]]:
@@ -36,12 +58,11 @@ def _completed(reader: Reader, project: Project, roots: dict[str, Project]) -> P
     lock = own or locked(reader, root.path)
     base = project.path if own else root.path
     manager = _manager(project, root, lock)
-    document = reader.json(project.manifest)
     return replace(
         project,
         manager=manager,
         lock=lock.lock if lock else None,
-        scripts=tuple(scripts(document, manager.value)) if document is not None else (),
+        scripts=tuple(_all_scripts(reader, project, manager.value)),
         toolchain=(*_node_version(reader, project.path), *project.toolchain),
         dependencies=tuple(
             replace(item, value=replace(item.value, locked=lock.version(relpath(project.path, base), item.value)))

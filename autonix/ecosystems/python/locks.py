@@ -15,9 +15,13 @@ LOCKS: Mapping[str, str] = {
     "pdm.lock": "pdm",
     "Pipfile.lock": "pipenv",
     "pylock.toml": "pylock",
+    "pixi.lock": "pixi",
+    "conda-lock.yml": "conda-lock",
 }
 """File names in the order of their authority where several are there, and their tools."""
 
+_READ = {"Pipfile.lock": Reader.json, "pixi.lock": Reader.yaml, "conda-lock.yml": Reader.yaml}
+_FILE = re.compile(r"([^/]+)-([0-9][^-/]*)-[^-/]+\.(?:conda|tar\.bz2)$")
 _PIN = re.compile(r"===?\s*([^\s,;*]+)$")
 
 
@@ -35,7 +39,7 @@ def locked(reader: Reader, directory: str) -> Locked | None:
         path = beside(directory, name)
         if not reader.has(path):
             continue
-        document = reader.json(path) if name.endswith("Pipfile.lock") else reader.toml(path)
+        document = _READ.get(name, Reader.toml)(reader, path)
         if document is None:
             continue
         lock = Lock(tool, _format(document))
@@ -58,8 +62,10 @@ def _versions(document: Document) -> dict[str, str]:
     for package in [*document.array("package"), *document.array("packages")]:
         if isinstance(package, dict) and isinstance(package.get("name"), str):
             version = package.get("version")
-            if isinstance(version, str):
-                found.setdefault(normal_name(package["name"]), version)
+            if isinstance(version, str | int):
+                found.setdefault(normal_name(package["name"]), str(version))
+        elif isinstance(package, dict) and (match := _FILE.search(str(package.get("conda") or ""))):
+            found.setdefault(normal_name(match[1]), match[2])
     for section in ("default", "develop"):
         for name, entry in document.table(section).items():
             if isinstance(entry, dict) and isinstance(entry.get("version"), str):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from autonix.ecosystems.merge import distinct, merged
+from autonix.ecosystems.python.conda import ENVIRONMENTS, PIXI, from_environment, from_pixi
 from autonix.ecosystems.python.locks import locked, pinned
 from autonix.ecosystems.python.pyproject import describes_project, from_pyproject
 from autonix.ecosystems.python.requirements import (
@@ -20,8 +21,8 @@ from autonix.findings import Confidence, Dependency, Ecosystem, EntryPoint, Find
 from autonix.reader import Reader, beside, folder
 from schema.errors import InvalidInput
 
-MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "requirements.txt")
-LOCK_MANAGERS = {"uv": "uv", "poetry": "poetry", "pdm": "pdm", "pipenv": "pipenv"}
+MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", PIXI, *ENVIRONMENTS, "requirements.txt")
+LOCK_MANAGERS = {"uv": "uv", "poetry": "poetry", "pdm": "pdm", "pipenv": "pipenv", "pixi": "pixi"}
 
 
 def python_projects(reader: Reader) -> tuple[Project, ...]:
@@ -72,7 +73,7 @@ def _declared(reader: Reader, directory: str) -> Iterator[Project]:
 
 
 def _listed(reader: Reader, directory: str) -> Iterator[Project]:
-    """Pipfile and requirements.txt, which speak for a project only where nothing above declares dependencies."""
+    """Lists of dependencies, which speak for a project only where nothing above declares any."""
     pipfile = reader.toml(beside(directory, "Pipfile"))
     if pipfile is not None:
         yield Project(
@@ -82,10 +83,21 @@ def _listed(reader: Reader, directory: str) -> Iterator[Project]:
             dependencies=tuple(from_pipfile(pipfile)),
             toolchain=tuple(pipfile_python(pipfile)),
         )
+    yield from _conda(reader, directory)
     path = beside(directory, "requirements.txt")
     if reader.text(path) is not None:
         dependencies = tuple(from_requirements(reader, path, Group.RUNTIME))
         yield Project(path=directory, ecosystem=Ecosystem.PYTHON, manifest=path, dependencies=dependencies)
+
+
+def _conda(reader: Reader, directory: str) -> Iterator[Project]:
+    pixi = reader.toml(beside(directory, PIXI))
+    if pixi is not None and (project := from_pixi(pixi)) is not None:
+        yield project
+    for name in ENVIRONMENTS:
+        environment = reader.yaml(beside(directory, name))
+        if environment is not None and (project := from_environment(reader, environment)) is not None:
+            yield project
 
 
 def _development(reader: Reader, directory: str) -> Iterator[Finding[Dependency]]:

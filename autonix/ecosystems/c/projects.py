@@ -1,8 +1,10 @@
-"""C and C++ projects of a tree that CMake or Meson builds, as far as their text shows; nothing is configured."""
+"""C and C++ projects of a tree: CMake, Meson, autotools, else a Makefile; nothing is configured or run."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from autonix.ecosystems.c.autotools import CONFIGURE, autotools_project
+from autonix.ecosystems.c.make import make_projects
 from autonix.ecosystems.merge import distinct
 from autonix.findings import Dependency, Ecosystem, EntryPoint, Finding, Group, Project, Toolchain
 from autonix.formats.cmake import CmakeCommand, parse_cmake
@@ -15,18 +17,26 @@ _TOOLS = frozenset(("threads", "python", "python3", "pkgconfig", "git", "doxygen
 """What find_package looks for that is no library."""
 
 
-def c_projects(reader: Reader) -> tuple[Project, ...]:
-    """Every outermost CMakeLists.txt or meson.build that calls `project`; one for each directory."""
+def c_projects(reader: Reader, others: Collection[str] = ()) -> tuple[Project, ...]:
+    """Every outermost build of C; a Makefile counts only where nothing else builds, also not `others` (directories)."""
     found: dict[str, Project] = {}
-    for name, read in (("CMakeLists.txt", _cmake), ("meson.build", _meson)):
-        for path in reader.named(name):
-            directory = folder(path)
-            if directory in found or any(_holds(other, directory) for other in found):
-                continue
-            if (project := read(path, reader.text(path) or "")) is not None:
-                found[directory] = project
+    for path in reader.named("CMakeLists.txt"):
+        _add(found, folder(path), _cmake(path, reader.text(path) or ""))
+    for path in reader.named("meson.build"):
+        _add(found, folder(path), _meson(path, reader.text(path) or ""))
+    for path in reader.named(*CONFIGURE):
+        _add(found, folder(path), autotools_project(reader, path))
+    for project in make_projects(reader):
+        if project.path not in others:
+            _add(found, project.path, project)
     outermost = [path for path in found if not any(_holds(other, path) for other in found if other != path)]
     return tuple(found[path] for path in sorted(outermost))
+
+
+def _add(found: dict[str, Project], directory: str, project: Project | None) -> None:
+    """A directory's first build is the one; what lies in a project's own directories is a part of it."""
+    if project is not None and directory not in found and not any(_holds(other, directory) for other in found):
+        found[directory] = project
 
 
 def _holds(outer: str, inner: str) -> bool:
