@@ -16,12 +16,13 @@ from schema.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An entry without its texts; `fallback` is a generation, or NOTHING."""
+    """An entry without its texts; `fallback` is a generation, or NOTHING; `attempt` makes another try a revision."""
 
     instance: str
     generation: int
     address: str
     fallback: int
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def outline(snapshot: Snapshot, worker_id: str) -> Outline:
         if not placement.is_assigned:
             continue
         fallback = fallback_of(snapshot, placement)
-        lines.append(Line(placement.instance, placement.generation, placement.address, fallback))
+        lines.append(Line(placement.instance, placement.generation, placement.address, fallback, placement.attempt))
         for peer in peers_of(snapshot, placement):
             if peer.instance not in peers:
                 peers[peer.instance] = _peer(snapshot, peer, here)
@@ -87,11 +88,11 @@ def assignment_for(snapshot: Snapshot, worker_id: str) -> Assignment:
 
 
 def fallback_of(snapshot: Snapshot, placement: Placement) -> int:
-    """The generation that the worker may boot instead: the last good one, where that boots something else."""
+    """The generation that the worker may boot instead: what it goes back to, where that boots something else."""
     wanted, good = snapshot.wanted_spec(placement.instance), snapshot.good_spec(placement.instance)
     if wanted is None or good is None or wanted.content_hash == good.content_hash:
         return NOTHING
-    return snapshot.last_good[placement.instance] if wanted.value.update.auto_rollback else NOTHING
+    return snapshot.home(placement.instance) if wanted.value.update.auto_rollback else NOTHING
 
 
 def _peer(snapshot: Snapshot, placement: Placement, here: Collection[str]) -> Peer:

@@ -8,7 +8,7 @@ from schema.status import LiveClosures
 def live_closures(snapshot: Snapshot, observations: Observations) -> LiveClosures:
     """All that a kept generation names. Incomplete while something runs that no kept generation knows.
 
-    Kept are the newest generations and those that are placed or last good (`plan._forgotten`).
+    Kept are the newest generations and those that are placed, last good or held (`plan._forgotten`).
     """
     specs = [spec for generation in snapshot.generations.values() for spec in generation.vms.values()]
     known = {spec.content_hash for spec in specs}

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from control_plane.generations import generation_status
 from control_plane.observations import Observations
 from control_plane.rollout.clocks import healthy_for_ms
 from control_plane.rollout.health import Verdict, judge
 from control_plane.scheduler.addresses import mac_of
-from control_plane.state import NOTHING, Generation, Placement, Snapshot, WorkerRecord, natural
+from control_plane.state import NOTHING, Placement, Snapshot, WorkerRecord, natural
+from control_plane.words import convergence
 from schema.status import (
     ClusterStatus,
-    Convergence,
-    GenerationStatus,
-    RolloutState,
     RunningVm,
     View,
     VmPhase,
@@ -38,7 +37,7 @@ def cluster_status(snapshot: Snapshot, observations: Observations, moment: Momen
         vm_status(snapshot, observations, snapshot.placements[instance], moment)
         for instance in sorted(snapshot.placements, key=natural)
     )
-    word, reason = convergence(snapshot, vms)
+    word, reason = convergence(snapshot, vms, wall_ms=moment.wall_ms)
     newest = snapshot.newest
     return ClusterStatus(
         realm=snapshot.realm,
@@ -49,58 +48,13 @@ def cluster_status(snapshot: Snapshot, observations: Observations, moment: Momen
         convergence=word,
         reason=reason,
         generations=tuple(
-            _generation_status(snapshot, snapshot.generations[number])
+            generation_status(snapshot, snapshot.generations[number])
             for number in sorted(snapshot.generations, reverse=True)
         ),
         workers=tuple(
             _worker_status(snapshot, observations, worker, moment) for _, worker in sorted(snapshot.workers.items())
         ),
         vms=vms,
-    )
-
-
-def convergence(snapshot: Snapshot, vms: tuple[VmStatus, ...]) -> tuple[Convergence, str]:
-    """One of the four words with its reason. `vms` are the statuses of the snapshot's placements."""
-    rollout = snapshot.rollout
-    if rollout is None:
-        return Convergence.CONVERGED, "nothing has been published yet"
-    name = f"generation {rollout.generation}"
-    waiting = _waiting(vms)
-    match rollout.state:
-        case RolloutState.RUNNING:
-            return Convergence.PROGRESSING, f"{name} is being rolled out{': ' + waiting if waiting else ''}"
-        case RolloutState.PAUSED:
-            return Convergence.PROGRESSING, f"the rollout of {name} is paused: {rollout.reason}"
-        case RolloutState.ROLLING_BACK:
-            return Convergence.PROGRESSING, f"{name} is being rolled back: {rollout.reason}"
-        case RolloutState.SUCCEEDED if waiting:
-            return Convergence.PROGRESSING, f"{name} was rolled out, but {waiting}"
-        case RolloutState.SUCCEEDED:
-            return Convergence.CONVERGED, f"{len(vms)} of {len(vms)} VMs are healthy on {name}"
-        case RolloutState.ROLLED_BACK:
-            return Convergence.FAILED, f"{name} was rolled back: {rollout.reason}"
-        case outcome:
-            return Convergence.FAILED, f"{name} {outcome.value.replace('-', ' ')}: {rollout.reason}"
-
-
-def _waiting(vms: tuple[VmStatus, ...]) -> str:
-    """Who is not healthy and why: the first three."""
-    found = [f"{vm.instance}: {vm.reason}" for vm in vms if not vm.healthy]
-    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-    return "; ".join(found[:3]) + more
-
-
-def _generation_status(snapshot: Snapshot, generation: Generation) -> GenerationStatus:
-    header, rollout = generation.header, snapshot.rollouts[generation.number]
-    return GenerationStatus(
-        number=header.number,
-        commit=header.commit,
-        origin=header.origin,
-        intent_hash=header.intent_hash,
-        published_at_ms=generation.published_at_ms,
-        state=rollout.state,
-        reason=rollout.reason,
-        placed_ms=rollout.placed_ms,
     )
 
 

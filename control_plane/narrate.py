@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from control_plane.observations import Observed
-from control_plane.state import NOTHING, Placement, Snapshot, natural
+from control_plane.state import NOTHING, Placement, Rollout, Snapshot, WaveProgress, natural
 from schema.status import Event, EventKind
 
 
@@ -14,6 +14,7 @@ def state_events(before: Snapshot, after: Snapshot, *, wall_ms: int) -> tuple[Ev
         *_workers(before, after),
         *_placements(before, after),
         *_rollouts(before, after),
+        *_holds(before, after),
     )
     return tuple(Event(at_ms=wall_ms, kind=kind, subject=subject, message=message) for kind, subject, message in told)
 
@@ -87,6 +88,43 @@ def _moved(old: Placement | None, new: Placement | None) -> str:
 def _rollouts(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
     for number, rollout in sorted(after.rollouts.items()):
         old = before.rollouts.get(number)
+        if old is rollout:
+            continue
+        for message in _of_waves(old, rollout):
+            yield EventKind.ROLLOUT, str(number), message
         if old is None or old.state is not rollout.state:
+            by = f" by {rollout.actor}" if rollout.actor else ""
             why = f": {rollout.reason}" if rollout.reason else ""
-            yield EventKind.ROLLOUT, str(number), f"{rollout.state.value}{why}"
+            yield EventKind.ROLLOUT, str(number), f"{rollout.state.value}{by}{why}"
+
+
+def _of_waves(old: Rollout | None, rollout: Rollout) -> Iterator[str]:
+    """What its waves came to, and who failed. A rollout of one wave is told by its states alone."""
+    was = old.waves if old and len(old.waves) == len(rollout.waves) else ()
+    for index, wave in enumerate(rollout.waves if len(rollout.waves) > 1 else ()):
+        before = was[index] if was else WaveProgress(())
+        name = f"wave {index + 1} of {len(rollout.waves)}"
+        if wave.promoted_by and not before.promoted_by:
+            yield f"{name} is approved by {wave.promoted_by}"
+        if wave.opened_ms is not None and before.opened_ms is None:
+            yield f"{name} opens: {len(wave.instances)} VMs"
+        if wave.finished_ms is not None and before.finished_ms is None:
+            yield f"{name} is done"
+    for instance, why in rollout.failed.items():
+        if old is None or instance not in old.failed:
+            yield f"{instance} failed: {why}"
+
+
+def _holds(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
+    if before.holds is after.holds:
+        return
+    for hold in after.holds.values():
+        if hold.id not in before.holds:
+            why = f": {hold.reason}" if hold.reason else ""
+            message = f"hold {hold.id} by {hold.actor} keeps {', '.join(hold.vms)} here{why}"
+            yield EventKind.ROLLOUT, str(hold.generation), message
+    for name, hold in before.holds.items():
+        left = after.holds[name].vms if name in after.holds else ()
+        gone = [vm for vm in hold.vms if vm not in left]
+        if gone:
+            yield EventKind.ROLLOUT, str(hold.generation), f"hold {name} has ended for {', '.join(gone)}"

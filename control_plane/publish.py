@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 
 from control_plane.events import GenerationPublished
-from control_plane.state import Generation, Snapshot, Spec
-from schema.errors import Conflict, NotFound, Stale, WrongOrigin
+from control_plane.state import NOTHING, Generation, Snapshot, Spec
+from schema.errors import Conflict, InvalidInput, NotFound, Stale, WrongOrigin
 from schema.generation import Publish, PublishReceipt
 from schema.signing import PublicKey, check_signature
+from schema.status import RolloutState
+
+SMALL = 2
+"""Up to so many VMs, a generation may replace all of them by others."""
 
 
 def check_publish(publish: Publish, *, realm: str, publishers: Sequence[PublicKey], published_at_ms: int) -> Generation:
@@ -33,7 +37,8 @@ def check_publish(publish: Publish, *, realm: str, publishers: Sequence[PublicKe
 def accept(snapshot: Snapshot, generation: Generation) -> tuple[GenerationPublished, ...]:
     """The event that `generation` becomes; none when it is there already with the same hash (DESIGN §4).
 
-    Raises WrongOrigin, Conflict (same number, another hash) and Stale (a lower number than is known).
+    Raises WrongOrigin, Conflict (same number, another hash), Stale (a lower number than is known) and InvalidInput (it
+    would empty or more than halve the cluster, and does not say that it means to).
     """
     header, newest = generation.header, snapshot.newest
     if snapshot.origin is not None and header.origin != snapshot.origin:
@@ -48,7 +53,34 @@ def accept(snapshot: Snapshot, generation: Generation) -> tuple[GenerationPublis
         )
     if newest is not None and header.number < newest.number:
         raise Stale(f"generation {header.number} is older than {newest.number}, which is known")
+    if not generation.rollout.value.allow_shrink:
+        _check_size(snapshot, generation)
     return (GenerationPublished(generation),)
+
+
+def _check_size(snapshot: Snapshot, generation: Generation) -> None:
+    """An empty cluster, or the loss of more than half of it, is more often a mistake than a wish (decision 0055).
+
+    What could be lost is what runs or is to run, replicas counted one by one. Where there are two VMs at most, losing
+    "more than half" is everyday, so only losing all is refused; where there is none, nothing can be lost.
+    """
+    wanted = {name for name, placement in snapshot.placements.items() if placement.generation != NOTHING}
+    if snapshot.newest is not None and not _went_back(snapshot):
+        wanted |= set(snapshot.newest.instances)
+    lost = len(wanted.difference(generation.instances))
+    left = len(generation.instances)
+    if not wanted or (left and (len(wanted) <= SMALL or 2 * lost <= len(wanted))):
+        return
+    what = "no VM at all" if not left else f"{left} VMs"
+    raise InvalidInput(
+        f"generation {generation.number} has {what} and would remove {lost} of the {len(wanted)} VMs that there are; "
+        f"if that is meant, say rollout.allowShrink = true in the blueprint and publish again"
+    )
+
+
+def _went_back(snapshot: Snapshot) -> bool:
+    rollout = snapshot.rollout
+    return rollout is not None and rollout.state in (RolloutState.ROLLED_BACK, RolloutState.FAILED)
 
 
 def receipt(generation: Generation, *, created: bool) -> PublishReceipt:

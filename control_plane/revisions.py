@@ -16,13 +16,14 @@ def revise(before: Snapshot, after: Snapshot) -> Snapshot:
     same_maps = (
         before.placements is after.placements
         and before.last_good is after.last_good
+        and before.holds is after.holds
         and before.workers is after.workers
     )
     if same_maps:
         return after
     changed = difference(before.placements, after.placements)
     touched = _around(before, changed) | _around(after, changed) | _of_last_good(before, after)
-    touched |= _of_moved_workers(before, after)
+    touched |= _of_moved_workers(before, after) | _of_holds(before, after)
     altered = [worker_id for worker_id in touched & set(after.workers) if _is_altered(before, after, worker_id)]
     workers = {**after.workers}
     for worker_id in altered:
@@ -63,6 +64,21 @@ def _of_last_good(before: Snapshot, after: Snapshot) -> set[str]:
     return {after.placements[name].worker_id for name in changed if name in after.placements}
 
 
+def _of_holds(before: Snapshot, after: Snapshot) -> set[str]:
+    """The workers of VMs that a hold begins or ends for: what they go back to may be another."""
+    if before.holds is after.holds:
+        return set()
+    holds = [
+        hold
+        for old, new in ((before.holds, after.holds), (after.holds, before.holds))
+        for name, hold in old.items()
+        if new.get(name) != hold
+    ]
+    vms = {vm for hold in holds for vm in hold.against}
+    there = index_of(after).of_vm
+    return {placement.worker_id for vm in vms for placement in there.get(vm, {}).values()}
+
+
 def _of_moved_workers(before: Snapshot, after: Snapshot) -> set[str]:
     """The workers that can see another worker's place in the network, where it has changed."""
     if before.workers is after.workers:
@@ -77,8 +93,9 @@ def _same_place(old: WorkerRecord | None, new: WorkerRecord) -> bool:
 
 
 def _same_target(old: Placement | None, new: Placement) -> bool:
-    return old is not None and (old.worker_id, old.generation, old.leaving) == (
+    return old is not None and (old.worker_id, old.generation, old.leaving, old.attempt) == (
         new.worker_id,
         new.generation,
         new.leaving,
+        new.attempt,
     )

@@ -1,4 +1,4 @@
-"""The next step homewards: of a rollout that turned around, and of held VMs to their hold's generation; no forward step.
+"""The next step homewards: of a rollout that turned around, and of held VMs to their generation; no forward step.
 
 Home is where an instance goes back to: the generation that it is held at, else its last good one. What is not healthy
 anyway goes at once, the healthy ones at most `maxParallel` at a time.

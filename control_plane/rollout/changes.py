@@ -30,7 +30,7 @@ class RolloutPlaced:
 
 @dataclass(frozen=True, slots=True)
 class RolloutMoved:
-    """A rollout took a signal. `actor` is who sent it, empty for the control plane itself; `at_ms` Unix milliseconds."""
+    """A rollout took a signal. `actor` is who sent it, empty for the control plane; `at_ms` is Unix milliseconds."""
 
     generation: int
     signal: Signal

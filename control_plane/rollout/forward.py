@@ -5,6 +5,7 @@ written together with what follows from it.
 """
 
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 
 from control_plane.rollout.changes import InstancesFailed, Progress, WaveFinished, WaveOpened
@@ -103,7 +104,7 @@ def _due(look: Look) -> list[str]:
                 changed.append(instance)
             elif _is_due(look, wave, instance):
                 at_once.append(instance)
-        in_order += takewhile(lambda instance, wave=wave: _is_due(look, wave, instance), changed)
+        in_order += takewhile(partial(_is_due, look, wave), changed)
     return at_once + in_order[: max(look.policy.max_parallel - in_flight, 0)]
 
 
@@ -143,9 +144,7 @@ def _finish(look: Look) -> Step:
     dropped = {
         instance: NOTHING
         for instance, placement in look.snapshot.placements.items()
-        if placement.generation != NOTHING
-        and instance not in look.generation.instances
-        and placement.vm not in held
+        if placement.generation != NOTHING and instance not in look.generation.instances and placement.vm not in held
     }
     if dropped:
         return Step(dropped)

@@ -1,8 +1,8 @@
 """What holds mean for a snapshot: where held instances belong, and what placing, lifting and outgrowing one changes.
 
 A held VM belongs to its hold's generation as a whole: the instances that it has there, and no others. While the newest
-generation brings another content for it than it was held against, that content is tried instead; a hold ends for the VMs
-whose new content gets healthy in a rollout that succeeds, and draws the others back (decision 0053).
+generation brings another content for it than it was held against, that content is tried instead; a hold ends for the
+VMs whose new content gets healthy in a rollout that succeeds, and draws the others back (decision 0053).
 """
 
 from collections.abc import Iterator, Mapping
@@ -88,7 +88,9 @@ def hold_placed(snapshot: Snapshot, hold: HoldRecord) -> Snapshot:
         failed={instance: why for instance, why in rollout.failed.items() if _vm(instance) not in hold.against},
     )
     if rollout.state is not RolloutState.ROLLING_BACK and rollout.changes_anything and not left.changes_anything:
-        why = f"all that it changes is held at generation {hold.generation}" + (f": {hold.reason}" if hold.reason else "")
+        why = f"all that it changes is held at generation {hold.generation}" + (
+            f": {hold.reason}" if hold.reason else ""
+        )
         left = replace(
             left,
             state=after(left.state, Signal.ABORTED),

@@ -1,11 +1,11 @@
 """The states of a rollout and what moves it from one to the next, as a table; it decides nothing about when.
 
-A rollout begins RUNNING. While it runs, wave after wave of instances is set to its generation; a wave that waits for its
-delay or for approval is still RUNNING. It ends when all are healthy and what the generation dropped is gone, or it turns
-around once and walks back to the last good ones. It never turns twice: a walk back that fails is `failed`. While it is
-PAUSED nothing begins, and what an operator resumes goes on where it stood. A walk back cannot be paused, only aborted:
-aborting ends a rollout where it is. A newer generation ends it at any moment as `superseded` and goes on from where it
-stood. The five outcomes have no way out; lifting a hold begins a rollout of the same generation anew.
+A rollout begins RUNNING. While it runs, wave after wave of instances is set to its generation; a wave that waits for
+its delay or for approval is still RUNNING. It ends when all are healthy and what the generation dropped is gone, or it
+turns around once and walks back to the last good ones. It never turns twice: a walk back that fails is `failed`. While
+it is PAUSED nothing begins, and what an operator resumes goes on where it stood. A walk back cannot be paused, only
+aborted: aborting ends a rollout where it is. A newer generation ends it at any moment as `superseded` and goes on from
+where it stood. The five outcomes have no way out; lifting a hold begins a rollout of the same generation anew.
 """
 
 from enum import StrEnum

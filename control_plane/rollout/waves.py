@@ -81,8 +81,8 @@ def waits_for_approval(rollout: Rollout) -> int | None:
 def due_in_ms(generation: Generation, wave: WaveProgress, instance: str, *, wall_ms: int) -> int:
     """How long `instance` still waits in its open wave by jitter; 0 or below: it is due.
 
-    The jitter is drawn from the instance and the generation's hash, so it is the same after a restart. A wall clock that
-    was set back to before the wave opened makes all of it due.
+    The jitter is drawn from the instance and the generation's hash, so it is the same after a restart. A wall clock
+    that was set back to before the wave opened makes all of it due.
     """
     most = generation.rollout.value.jitter_ms
     if not most or wave.opened_ms is None or wall_ms < wave.opened_ms:
