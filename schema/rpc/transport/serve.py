@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,11 +12,13 @@ from typing import Any
 import capnp
 import trio
 
+from schema.errors import DeadlineExceeded, Unavailable
 from schema.rpc.transport.calls import calls_remain
 from schema.rpc.transport.connection import Connection
 from schema.rpc.transport.limits import Limits, ServerLimits
-from schema.rpc.transport.loop import open_loop
-from schema.rpc.transport.sockets import Address, dial, listen
+from schema.rpc.transport.loop import KjLoop, open_loop
+from schema.rpc.transport.sockets import Address, TcpAddress, dial, listen
+from schema.rpc.transport.tls import ServerTls, accept_tls, server_context
 
 log = logging.getLogger("procurator.rpc")
 
@@ -37,19 +41,27 @@ async def serve(
     Raises `Conflict` when another process serves there.
     """
     limits, server_limits = limits or Limits(), server_limits or ServerLimits()
+    tls = _tls_of(address)
     with listen(address) as (listener, real):
         async with open_loop(calls_remain) as loop, trio.open_nursery() as nursery:
             task_status.started(real)
-            open_now: set[Connection] = set()
+            place = _Place(loop, make_bootstrap, limits, tls)
             while True:
                 sock = await _accept(listener)
-                if len(open_now) >= server_limits.connections:
-                    log.warning("refused a connection on %s: %d are open", real, len(open_now))
+                if place.open_now >= server_limits.connections:
+                    log.warning("refused a connection on %s: %d are open", real, place.open_now)
                     sock.close()
                     continue
-                connection = Connection(sock, loop, limits, serving=True)
-                open_now.add(connection)
-                nursery.start_soon(_serve_one, connection, make_bootstrap, limits, open_now)
+                place.open_now += 1
+                nursery.start_soon(place.serve_one, sock)
+
+
+def _tls_of(address: Address) -> ssl.SSLContext | None:
+    match address:
+        case TcpAddress(tls=ServerTls() as tls):
+            return server_context(tls)
+        case _:
+            return None
 
 
 async def _accept(listener: Any) -> Any:
@@ -66,22 +78,43 @@ async def _accept(listener: Any) -> Any:
             await trio.sleep(0.1)
 
 
-async def _serve_one(
-    connection: Connection, make_bootstrap: MakeBootstrap, limits: Limits, open_now: set[Connection]
-) -> None:
-    def join(stream: Any) -> Any:
-        return capnp.TwoPartyServer(
-            stream,
-            bootstrap=make_bootstrap(connection),
-            traversal_limit_in_words=limits.traversal_words,
-            nesting_limit=limits.nesting,
-        )
+class _Place:
+    """Where connections are served alike."""
 
-    try:
+    def __init__(self, loop: KjLoop, make_bootstrap: MakeBootstrap, limits: Limits, tls: ssl.SSLContext | None) -> None:
+        self._loop = loop
+        self._make_bootstrap = make_bootstrap
+        self._limits = limits
+        self._tls = tls
+        self.open_now = 0
+
+    async def serve_one(self, sock: socket.socket) -> None:
+        """Serve an accepted socket until its peer is gone, or is found to be no good."""
+        try:
+            secured = sock if self._tls is None else await self._shake_hands(sock, self._tls)
+            if secured is not None:
+                await self._speak(Connection(secured, self._loop, self._limits, serving=True))
+        finally:
+            self.open_now -= 1
+
+    async def _shake_hands(self, sock: socket.socket, tls: ssl.SSLContext) -> socket.socket | None:
+        try:
+            return await accept_tls(sock, tls, deadline=self._limits.stranger_seconds)
+        except (Unavailable, DeadlineExceeded) as error:
+            log.debug("a connection was dropped: %s", error.message)
+            return None
+
+    async def _speak(self, connection: Connection) -> None:
+        def join(stream: Any) -> Any:
+            return capnp.TwoPartyServer(
+                stream,
+                bootstrap=self._make_bootstrap(connection),
+                traversal_limit_in_words=self._limits.traversal_words,
+                nesting_limit=self._limits.nesting,
+            )
+
         async with connection.running(join):
             await connection.until_over()
-    finally:
-        open_now.discard(connection)
         log.debug("%s: %s", connection.peer.address, connection.reason)
 
 

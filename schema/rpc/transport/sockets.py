@@ -3,18 +3,20 @@
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import socket
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
 import trio
 
 from schema.errors import Conflict, DeadlineExceeded, InvalidInput, Unavailable
+from schema.rpc.transport.tls import ClientTls, ServerTls, dial_tls
 
 UNIX_PATH_BYTES = 107
 """What fits into `sockaddr_un` with its closing zero."""
@@ -36,10 +38,11 @@ class UnixAddress:
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """A TCP address; port 0 asks for any free one."""
+    """A TCP address; port 0 asks for any free one. `tls`: what a listener shows, or whom a caller believes."""
 
     host: str
     port: int
+    tls: ServerTls | ClientTls | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -49,18 +52,20 @@ class TcpAddress:
 Address = UnixAddress | TcpAddress
 
 
-def parse_address(text: str) -> Address:
-    """Read `unix:/path`, `/path`, `host:port` or `[v6]:port`. Raises `InvalidInput`."""
+def parse_address(text: str, *, tls: ServerTls | ClientTls | None = None) -> Address:
+    """Read `unix:/path`, `/path`, `host:port` or `[v6]:port`. Raises `InvalidInput`, also for TLS on a unix socket."""
     if text.startswith(("unix:", "/")):
         path = Path(text.removeprefix("unix:"))
         if not path.is_absolute():
             raise InvalidInput(f"address {text!r}: a unix socket needs an absolute path")
+        if tls is not None:
+            raise InvalidInput(f"address {text!r}: a unix socket has no TLS")
         return UnixAddress(path)
     host, colon, port = text.removeprefix("tcp:").rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise InvalidInput(f"address {text!r}: write unix:/path or host:port")
-    return TcpAddress(host, int(port))
+    return TcpAddress(host, int(port), tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,10 @@ def listen(address: Address) -> Iterator[tuple[socket.socket, Address]]:
             with _listen_unix(address) as sock:
                 yield sock, address
         case TcpAddress():
+            if isinstance(address.tls, ClientTls):
+                raise InvalidInput(f"cannot listen on {address}: it has a caller's TLS settings, and no certificate")
             with _listen_tcp(address) as sock:
-                yield sock, TcpAddress(address.host, sock.getsockname()[1])
+                yield sock, replace(address, port=sock.getsockname()[1])
         case _:
             assert_never(address)
 
@@ -176,23 +183,30 @@ def _reclaim(path: Path) -> None:
 async def dial(address: Address, *, deadline: float) -> socket.socket:
     """A connected, non-blocking socket within `deadline` seconds.
 
-    Raises `Unavailable` when nobody listens there, `DeadlineExceeded` when nobody answers in time.
+    Raises `Unavailable` when nobody listens there, `DeadlineExceeded` when nobody answers in time, and
+    `Unauthenticated` when it is not the server that `address.tls` believes.
     """
     with trio.move_on_after(deadline):
         try:
             match address:
                 case UnixAddress(path):
                     return await _dial_unix(path)
-                case TcpAddress(host, port):
-                    stream = await trio.open_tcp_stream(host, port)
+                case TcpAddress():
+                    return await _dial_tcp(address)
                 case _:
                     assert_never(address)
         except OSError as error:
             raise Unavailable(f"cannot connect to {address}: {error.strerror or error}") from error
-        sock = socket.socket(fileno=stream.socket.detach())
-        sock.setblocking(False)
-        return sock
     raise DeadlineExceeded(f"cannot connect to {address} within {deadline:g} s")
+
+
+async def _dial_tcp(address: TcpAddress) -> socket.socket:
+    if isinstance(address.tls, ServerTls):
+        raise InvalidInput(f"cannot connect to {address}: it has a listener's TLS settings, and no CA")
+    stream = await trio.open_tcp_stream(address.host, address.port)
+    sock = socket.socket(fileno=stream.socket.detach())
+    sock.setblocking(False)
+    return sock if address.tls is None else await dial_tls(sock, address.tls, deadline=math.inf)
 
 
 async def _dial_unix(path: Path) -> socket.socket:

@@ -5,6 +5,7 @@ call and two changes of its selector, and a peer's half-close while reading is p
 """
 
 import socket
+import ssl
 from typing import Any
 
 import trio
@@ -15,8 +16,10 @@ from schema.rpc.transport.limits import Limits
 from schema.rpc.transport.loop import KjLoop
 
 CHUNK = 64 * 1024
+"""More than a record of TLS: what is decrypted is taken whole, and nothing waits where no system call sees it."""
 SLICE = 2048
 """Bytes that KJ gets at once: a few calls, so that a peer that takes no answers is noticed after a few."""
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _received = bytearray(CHUNK)
 """Shared by all connections: it is filled and consumed within one step of one task."""
 
@@ -111,7 +114,7 @@ class SocketStream:
     def _receive(self) -> None:
         try:
             size = self._sock.recv_into(_received)
-        except BlockingIOError:
+        except WOULD_BLOCK:
             return
         if not size:
             # Not `eof_received`: pycapnp crashes when KJ reads again after it.
@@ -183,7 +186,7 @@ class SocketStream:
                 if not self._unsent and self._pieces:
                     self._unsent = memoryview(b"".join(self._pieces))
                     self._pieces.clear()
-        except BlockingIOError:
+        except WOULD_BLOCK:
             self._blocked.unpark_all()
         except OSError as error:
             self.lose(str(error))

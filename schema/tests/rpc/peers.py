@@ -15,7 +15,9 @@ from schema.rpc.transport.connection import Connection
 from schema.rpc.transport.faults import error_of
 from schema.rpc.transport.limits import Limits
 from schema.rpc.transport.serve import Dialled, connect, serve
-from schema.rpc.transport.sockets import Address
+from schema.rpc.transport.sockets import Address, TcpAddress
+from schema.rpc.transport.tls import ClientTls, ServerTls
+from schema.tests.certificates import NAME
 
 ECHO = capnp.load(str(Path(__file__).with_name("echo.capnp")))
 
@@ -93,6 +95,12 @@ async def echo_server(address: Address, limits: Limits | None = None, **kwargs: 
 
 @asynccontextmanager
 async def echo_client(address: Address) -> AsyncIterator[Dialled]:
+    """A client; of a server with the certificates of the tests, one that believes it."""
+    match address:
+        case TcpAddress(host, port, ServerTls(certificate)) if port > 1:
+            address = TcpAddress(host, port, ClientTls(certificate.with_name("ca.pem"), NAME))
+        case _:
+            pass
     async with connect(address, interface=ECHO.Echo, deadline=5) as dialled:
         yield dialled
 

@@ -10,12 +10,15 @@ import trio
 from schema.errors import Conflict, DeadlineExceeded, Internal, InvalidInput, Stale, Unavailable, Unimplemented
 from schema.rpc.transport.serve import connect, serve
 from schema.rpc.transport.sockets import Address, TcpAddress, UnixAddress, parse_address
+from schema.tests.certificates import certificates
 from schema.tests.rpc.peers import ECHO, echo_client, echo_server, failure_of, wait_until
 
 
-@pytest.fixture(params=["unix", "tcp"])
+@pytest.fixture(params=["unix", "tcp", "tls"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
-    return UnixAddress(tmp_path / "rpc.sock") if request.param == "unix" else TcpAddress("127.0.0.1", 0)
+    if request.param == "unix":
+        return UnixAddress(tmp_path / "rpc.sock")
+    return TcpAddress("127.0.0.1", 0, certificates(tmp_path).server if request.param == "tls" else None)
 
 
 async def test_a_call_returns_what_the_handler_set(address: Address) -> None:
