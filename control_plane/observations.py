@@ -62,13 +62,26 @@ class HealthClock:
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """A worker that was lost came back: how often lately, and when last."""
+
+    count: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observations:
-    """All that is known without being on disk. `started_ms` is when this process began to listen."""
+    """All that is known without being on disk.
+
+    `started_ms` is when this process began to listen, or to listen again after it was itself suspended: no silence
+    counts from before it. `returns` are of workers that had been lost.
+    """
 
     started_ms: int = 0
     workers: Mapping[str, Observed] = field(default_factory=dict)
     connected: frozenset[str] = frozenset()
     clocks: Mapping[str, HealthClock] = field(default_factory=dict)
+    returns: Mapping[str, Return] = field(default_factory=dict)
 
     def vm(self, worker_id: str, instance: str) -> RunningVm | None:
         """What a worker last said of an instance."""
@@ -76,14 +89,22 @@ class Observations:
         return observed.vms.get(instance) if observed else None
 
     def silent_ms(self, worker_id: str, *, now_ms: int) -> int:
-        """Since when a worker has not been heard of; before its first report, since this process began."""
+        """For how long a worker has not been heard of while we listened."""
         observed = self.workers.get(worker_id)
-        return now_ms - (observed.received_ms if observed else self.started_ms)
+        return now_ms - (max(observed.received_ms, self.started_ms) if observed else self.started_ms)
 
     def with_report(self, report: WorkerReport, *, now_ms: int) -> "Observations":
         """The same with a worker's new report."""
         observed = Observed.of(report, received_ms=now_ms)
         return replace(self, workers={**self.workers, report.worker_id: observed})
+
+    def with_return(self, worker_id: str, known: Return) -> "Observations":
+        """The same with a worker that had been lost and is back."""
+        return replace(self, returns={**self.returns, worker_id: known})
+
+    def after_suspension(self, *, now_ms: int) -> "Observations":
+        """The same after a time in which we could not listen: everyone gets as long as after a start."""
+        return replace(self, started_ms=now_ms)
 
     def with_connection(self, worker_id: str, *, connected: bool) -> "Observations":
         """The same with a worker that has come or gone."""
