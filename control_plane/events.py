@@ -154,7 +154,7 @@ def _placed(snapshot: Snapshot, changed: tuple[Placement, ...]) -> Snapshot:
         placements[placement.instance] = placement
         spec = snapshot.spec(placement.instance, placement.generation)
         if spec and spec.value.volumes and placement.is_assigned:
-            bindings.setdefault(placement.instance, placement.worker_id)
+            bindings[placement.instance] = placement.worker_id
     return replace(snapshot, placements=placements, volume_bindings=bindings)
 
 
@@ -163,7 +163,8 @@ def _released(snapshot: Snapshot, instances: tuple[str, ...]) -> Snapshot:
     for instance in instances:
         placement = placements.pop(instance)
         if placement.generation != NOTHING:
-            why = PlacementReason(ReasonCode.MOVING, f"has left {placement.worker_id}")
+            left = PlacementReason(ReasonCode.MOVING, f"has left {placement.worker_id}")
+            why = placement.reason if placement.reason.code.clears_worker else left
             placements[instance] = Placement(instance, placement.generation, NOWHERE, reason=why)
     return replace(snapshot, placements=placements)
 

@@ -4,23 +4,23 @@
 nothing is left. Each group is complete in itself, so a stop between any two of them loses nothing.
 """
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from control_plane.events import (
     GenerationsForgotten,
-    PlacementsChanged,
     PlacementsReleased,
     StateEvent,
 )
+from control_plane.index import index_of
 from control_plane.observations import Observations
 from control_plane.rollout.changes import RolloutMoved, RolloutPlaced
+from control_plane.rollout.clocks import healthy_for_ms
 from control_plane.rollout.look import Look, Step
 from control_plane.rollout.steps import blocked_step, look_at, next_step, pinning_step
-from control_plane.scheduler.capacity import Room, ledger
-from control_plane.scheduler.place import place
-from control_plane.scheduler.retarget import Blocked, retarget, withdraw
-from control_plane.state import NOTHING, NOWHERE, Placement, Snapshot
+from control_plane.scheduler.availability import LOST, READY, UNHEARD, Availability
+from control_plane.scheduler.fleet import Overcommit
+from control_plane.settling import Conditions, settle
+from control_plane.state import Snapshot
 from schema.status import RolloutState, VmPhase
 
 
@@ -31,6 +31,8 @@ class Limits:
     lost_after_ms: int = 40_000
     keep_generations: int = 5
     cpu_overcommit: float = 4.0
+    memory_overcommit: float = 1.0
+    most_moving: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,17 @@ def plan(snapshot: Snapshot, observations: Observations, *, now_ms: int, wall_ms
     done = _gone(snapshot, observations) or _placed(snapshot, wall_ms=wall_ms)
     if done:
         return Plan(done)
-    usable = _usable(snapshot, observations, now_ms=now_ms, lost_after_ms=limits.lost_after_ms)
+    conditions = _conditions(snapshot, observations, now_ms=now_ms, limits=limits)
     look = look_at(snapshot, observations, now_ms=now_ms, wall_ms=wall_ms, lost_after_ms=limits.lost_after_ms)
     if look is None:
-        return Plan(settle(snapshot, {}, usable=usable, limits=limits)[0])
+        return Plan(settle(snapshot, under=conditions)[0])
     pins = pinning_step(look)
     if pins.targets:
-        moved, _ = settle(snapshot, pins.targets, usable=usable, limits=limits)
+        moved, _ = settle(snapshot, pins.targets, under=conditions)
         if moved:
             return Plan(moved)
     step = next_step(look)
-    events, blocked = settle(snapshot, step.targets, usable=usable, limits=limits)
+    events, blocked = settle(snapshot, step.targets, under=conditions)
     if blocked and step.signal is None and not events and not step.progress:
         step = blocked_step(look, {one.instance: str(one.reason) for one in blocked})
     events = (*step.progress, *_signalled(look, step)) if step.signal else (*step.progress, *events)
@@ -70,61 +72,37 @@ def _signalled(look: Look, step: Step) -> tuple[StateEvent, ...]:
     return (RolloutMoved(look.number, step.signal, step.reason, at_ms=look.wall_ms),)
 
 
-def settle(
-    snapshot: Snapshot, targets: Mapping[str, int], *, usable: Collection[str], limits: Limits
-) -> tuple[tuple[StateEvent, ...], tuple[Blocked, ...]]:
-    """Set `targets`, and place them and all else that is not placed, as one change; and what could not be set."""
-    rooms = ledger(snapshot, cpu_overcommit=limits.cpu_overcommit)
-    changed: dict[str, Placement] = {}
-    blocked: list[Blocked] = []
-    for instance, number in targets.items():
-        after = _retargeted(snapshot, instance, number, rooms=rooms, usable=usable)
-        if isinstance(after, Blocked):
-            blocked.append(after)
-        else:
-            changed[instance] = after
-    dropped = tuple(one.instance for one in changed.values() if one.generation == NOTHING and one.worker_id == NOWHERE)
-    waiting = [
-        placement
-        for placement in ({**snapshot.placements, **changed}).values()
-        if placement.worker_id == NOWHERE and placement.generation != NOTHING
-    ]
-    for placement in place(snapshot, waiting, rooms=rooms, usable=usable):
-        changed[placement.instance] = placement
-    news = tuple(one for one in changed.values() if one != snapshot.placements.get(one.instance))
-    events = (PlacementsChanged(news),) if news else ()
-    return (*events, *((PlacementsReleased(dropped),) if dropped else ())), tuple(blocked)
-
-
-def _retargeted(
-    snapshot: Snapshot, instance: str, number: int, *, rooms: Mapping[str, Room], usable: Collection[str]
-) -> Placement | Blocked:
-    if number == NOTHING:
-        return withdraw(snapshot.placements[instance])
-    return retarget(snapshot, instance, number, rooms=rooms, usable=usable)
-
-
 def _gone(snapshot: Snapshot, observations: Observations) -> tuple[StateEvent, ...]:
     """The leaving instances whose worker knows that they shall leave and has them no more."""
     found = []
-    for placement in snapshot.placements.values():
+    for placement in index_of(snapshot).leaving.values():
         observed = observations.workers.get(placement.worker_id)
-        if not placement.leaving or observed is None or not observed.obeys(snapshot, placement.revision):
+        if observed is None or not observed.obeys(snapshot, placement.revision):
             continue
         vm = observed.vms.get(placement.instance)
         if vm is None or vm.phase is VmPhase.GONE:
             found.append(placement.instance)
-    return (PlacementsReleased(tuple(found)),) if found else ()
+    return (PlacementsReleased(tuple(sorted(found))),) if found else ()
 
 
-def _usable(snapshot: Snapshot, observations: Observations, *, now_ms: int, lost_after_ms: int) -> frozenset[str]:
-    """Workers that may take new instances: heard of lately, or connected and not yet heard of."""
-    return frozenset(
-        worker_id
-        for worker_id in snapshot.workers
-        if (worker_id in observations.workers or worker_id in observations.connected)
-        and observations.silent_ms(worker_id, now_ms=now_ms) <= lost_after_ms
+def _conditions(snapshot: Snapshot, observations: Observations, *, now_ms: int, limits: Limits) -> Conditions:
+    return Conditions(
+        workers={
+            worker_id: _availability(observations, worker_id, now_ms=now_ms, limits=limits)
+            for worker_id in snapshot.workers
+        },
+        overcommit=Overcommit(limits.cpu_overcommit, limits.memory_overcommit),
+        most_moving=limits.most_moving,
+        is_healthy=lambda placement: healthy_for_ms(observations.clocks, placement, now_ms=now_ms) is not None,
     )
+
+
+def _availability(observations: Observations, worker_id: str, *, now_ms: int, limits: Limits) -> Availability:
+    """Ready is who was heard of lately, or is connected and not yet heard of."""
+    if worker_id not in observations.workers and worker_id not in observations.connected:
+        return UNHEARD
+    silent_ms = observations.silent_ms(worker_id, now_ms=now_ms)
+    return READY if silent_ms <= limits.lost_after_ms else LOST
 
 
 def _placed(snapshot: Snapshot, *, wall_ms: int) -> tuple[StateEvent, ...]:
@@ -149,5 +127,5 @@ def _forgotten(snapshot: Snapshot, *, keep: int) -> tuple[StateEvent, ...]:
     if not old:
         return ()
     old -= {hold.generation for hold in snapshot.holds.values()} | set(snapshot.last_good.values())
-    old -= {placement.generation for placement in snapshot.placements.values()}
+    old -= set(index_of(snapshot).counts)
     return (GenerationsForgotten(tuple(sorted(old))),) if old else ()

@@ -13,6 +13,7 @@ from schema.errors import Unavailable
 FIRST_HOST = 2
 LAST_HOST = 254
 ADDRESSES = LAST_HOST - FIRST_HOST + 1
+ALL_HOSTS = (1 << (LAST_HOST + 1)) - (1 << FIRST_HOST)
 
 
 def free_subnet(range_text: str, taken: Iterable[str]) -> str:
@@ -29,14 +30,20 @@ def host_of(address: str) -> int:
     return int(address.partition("/")[0].rpartition(".")[2])
 
 
-def free_host(taken: set[int]) -> int | None:
-    """The lowest host number that is not taken, None when all are."""
-    return next((host for host in range(FIRST_HOST, LAST_HOST + 1) if host not in taken), None)
+def host_bit(host: int) -> int:
+    """One host as a bit of those of its /24."""
+    return 1 << host
 
 
-def address_in(subnet: str, host: int) -> str:
-    """The `host`th address of a /24, with its prefix length."""
-    return f"{subnet.rpartition('.')[0]}.{host}/24"
+def free_host(taken: int) -> int | None:
+    """The lowest host number whose bit is not set in `taken`, None when all are."""
+    free = ALL_HOSTS & ~taken
+    return (free & -free).bit_length() - 1 if free else None
+
+
+def address_in(prefix: str, host: int) -> str:
+    """The `host`th address of the /24 that begins with `prefix` (`10.77.0`), with its prefix length."""
+    return f"{prefix}.{host}/24"
 
 
 def mac_of(*, realm: str, instance: str) -> str:

@@ -1,83 +1,158 @@
 """How much of each worker is free during one decision; it chooses no worker.
 
 A ledger starts from a snapshot and is written to while a decision is being made, so that its later parts see what its
-earlier ones took. It is a value of that one decision and is thrown away with it.
+earlier ones took. It is a value of that one decision and is thrown away with it; what it starts from is kept in the
+snapshot's memo and follows the placements worker by worker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from control_plane.scheduler.addresses import address_in, free_host, host_of
-from control_plane.state import NO_RESOURCES, Missing, Resources, Snapshot, WorkerRecord
-
-VIRTUAL_CPU = "vCPUs"
-MEMORY = "MiB of memory"
-ADDRESS = "address"
+from control_plane.index import Group, index_of
+from control_plane.scheduler.addresses import ADDRESSES, address_in, free_host, host_bit, host_of
+from control_plane.scheduler.fleet import ADDRESS_ROW, DISK_ROW, Amounts, Fleet, Overcommit, fleet_of
+from control_plane.state import Missing, Resources, Snapshot
 
 
-@dataclass(slots=True)
-class Room:
-    """What is left on one worker. The numbers may be below zero where a worker has shrunk."""
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What was free before a decision, and what it was made from."""
 
-    worker: WorkerRecord
-    cpu: int
-    memory_mb: int
-    extras: dict[str, int]
-    hosts: set[int]
-    instances: dict[str, int]
-
-    def missing(
-        self, needed: Resources, *, held: Resources = NO_RESOURCES, address: bool = True
-    ) -> tuple[Missing, ...]:
-        """What lacks for `needed` where `held` is given back first; nothing when it fits."""
-        worker_id = self.worker.worker_id
-        given = dict(held.extras)
-        wanted = [
-            (VIRTUAL_CPU, needed.cpu, self.cpu + held.cpu),
-            (MEMORY, needed.memory_mb, self.memory_mb + held.memory_mb),
-            *((name, amount, self.extras.get(name, 0) + given.get(name, 0)) for name, amount in needed.extras),
-        ]
-        found = [Missing(worker_id, what, amount, max(free, 0)) for what, amount, free in wanted if amount > free]
-        if address and free_host(self.hosts) is None:
-            found.append(Missing(worker_id, ADDRESS, 1, 0))
-        return tuple(found)
-
-    def take(self, needed: Resources, *, held: Resources = NO_RESOURCES) -> None:
-        """Reserve `needed` in place of `held`."""
-        self.cpu += held.cpu - needed.cpu
-        self.memory_mb += held.memory_mb - needed.memory_mb
-        for name, amount in held.extras:
-            self.extras[name] = self.extras.get(name, 0) + amount
-        for name, amount in needed.extras:
-            self.extras[name] = self.extras.get(name, 0) - amount
-
-    def take_address(self, vm: str) -> str:
-        """Reserve the lowest free address for an instance of `vm`; `missing` has said that there is one."""
-        host = free_host(self.hosts)
-        if host is None:
-            raise ValueError(f"no address is free on {self.worker.worker_id}")
-        self.hosts.add(host)
-        self.instances[vm] = self.instances.get(vm, 0) + 1
-        return address_in(self.worker.subnet, host)
+    fleet: Fleet
+    on: Mapping[str, Group]
+    bindings: Mapping[str, str]
+    free: Amounts
+    hosts: tuple[int, ...]
+    waiting_disks: Mapping[str, int]
 
 
-def ledger(snapshot: Snapshot, *, cpu_overcommit: float) -> Mapping[str, Room]:
-    """The room on each worker, in the order of their names. `cpu_overcommit` vCPUs are placed for each real one."""
-    rooms = {
-        worker_id: Room(
-            worker=worker,
-            cpu=int(worker.facts.cpu * cpu_overcommit),
-            memory_mb=worker.facts.memory_mb,
-            extras=dict(worker.facts.extras),
-            hosts=set(),
-            instances={},
+class Ledger:
+    """What is left on each worker: `free` by row and column, `hosts` the addresses in use as bits.
+
+    The numbers may be below zero where a worker has shrunk. `version` rises with each change.
+    """
+
+    def __init__(self, snapshot: Snapshot, start: _Start) -> None:
+        self.fleet = start.fleet
+        self.free = start.free.copy()
+        self.hosts = list(start.hosts)
+        self.version = 0
+        self._cells: list[list[int]] = self.free.tolist()
+        self._index = index_of(snapshot)
+        self._counts: dict[str, dict[int, int]] = {}
+        self._staying: dict[str, dict[int, int]] = {}
+        self._waiting_disks = start.waiting_disks
+
+    def left(self, position: int) -> list[int]:
+        """What is free on one worker, by row."""
+        return [row[position] for row in self._cells]
+
+    def fits(self, position: int, amounts: Sequence[int]) -> bool:
+        """Whether `amounts` fit on one worker. What is not asked for does not matter, even where it is overdrawn."""
+        return all(not amount or row[position] >= amount for row, amount in zip(self._cells, amounts, strict=True))
+
+    def missing(self, position: int, amounts: Sequence[int], *, held: Sequence[int]) -> tuple[Missing, ...]:
+        """What lacks on one worker for `amounts` in place of what is `held` there; nothing when they fit."""
+        name = self.fleet.name(position)
+        rows = zip(self.fleet.kinds, amounts, self.left(position), held, strict=True)
+        return tuple(
+            Missing(name, kind, amount, max(free + given, 0))
+            for kind, amount, free, given in rows
+            if amount > max(free + given, given)
         )
-        for worker_id, worker in sorted(snapshot.workers.items())
-    }
-    for placement in snapshot.placements.values():
-        room = rooms.get(placement.worker_id)
-        if room:
-            room.take(placement.reserved)
-            room.hosts.add(host_of(placement.address))
-            room.instances[placement.vm] = room.instances.get(placement.vm, 0) + 1
-    return rooms
+
+    def take(self, position: int, amounts: Sequence[int]) -> None:
+        """Reserve `amounts` (below zero: give them back)."""
+        self.version += 1
+        for row, amount in enumerate(amounts):
+            if amount:
+                self._cells[row][position] -= amount
+                self.free[row, position] -= amount
+
+    def take_address(self, position: int, vm: str) -> str:
+        """The lowest free address for an instance of `vm`, which from now on counts as being there.
+
+        `take` must have counted the address, after `fits` has said that there is one.
+        """
+        host = free_host(self.hosts[position])
+        if host is None:
+            raise ValueError(f"no address is free on {self.fleet.name(position)}")
+        self.hosts[position] |= host_bit(host)
+        for counts in (self.counts(vm), self.staying(vm)):
+            counts[position] = counts.get(position, 0) + 1
+        return address_in(self.fleet.prefixes[position], host)
+
+    def counts(self, vm: str) -> dict[int, int]:
+        """How many instances of `vm` hold something on each worker that has any, the leaving ones too."""
+        found = self._counts.get(vm)
+        if found is None:
+            found = self._counts[vm] = self._count(vm, leaving=True)
+        return found
+
+    def staying(self, vm: str) -> dict[int, int]:
+        """The same without those that leave."""
+        found = self._staying.get(vm)
+        if found is None:
+            found = self._staying[vm] = self._count(vm, leaving=False)
+        return found
+
+    def _count(self, vm: str, *, leaving: bool) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for placement in self._index.of_vm.get(vm, {}).values():
+            position = self.fleet.position.get(placement.worker_id)
+            if position is not None and (leaving or not placement.leaving):
+                found[position] = found.get(position, 0) + 1
+        return found
+
+    def waiting_disk_mb(self, instance: str) -> int:
+        """What the volumes of an instance that is not placed take on the worker that holds them."""
+        return self._waiting_disks.get(instance, 0)
+
+
+def ledger(snapshot: Snapshot, overcommit: Overcommit) -> Ledger:
+    """The room on each worker as `snapshot` leaves it."""
+    fleet, index = fleet_of(snapshot, overcommit), index_of(snapshot)
+    known = snapshot.memo.get(_Start)
+    if known is None or known.fleet is not fleet:
+        known = _Start(fleet, {}, {}, fleet.capacity, (0,) * len(fleet), {})
+    if known.on is not index.on or known.bindings is not snapshot.volume_bindings:
+        known = _advanced(snapshot, known, index.on)
+        snapshot.memo.keep(known)
+    return Ledger(snapshot, known)
+
+
+def _advanced(snapshot: Snapshot, known: _Start, on: Mapping[str, Group]) -> _Start:
+    fleet, free, hosts = known.fleet, known.free.copy(), list(known.hosts)
+    disks = _waiting_disks(snapshot)
+    stale = {snapshot.volume_bindings.get(one, "") for one in disks}
+    stale |= {known.bindings.get(one, "") for one in known.waiting_disks}
+    for position, record in enumerate(fleet.records):
+        name = record.worker_id
+        if known.on.get(name) is on.get(name) and name not in stale:
+            continue
+        free[:, position] = fleet.capacity[:, position]
+        hosts[position] = 0
+        for placement in on.get(name, {}).values():
+            free[:, position] -= fleet.amounts(placement.reserved)
+            hosts[position] |= host_bit(host_of(placement.address))
+        free[ADDRESS_ROW, position] = ADDRESSES - hosts[position].bit_count()
+        free[DISK_ROW, position] -= sum(mb for one, mb in disks.items() if snapshot.volume_bindings[one] == name)
+    return _Start(fleet, on, snapshot.volume_bindings, free, tuple(hosts), disks)
+
+
+def _waiting_disks(snapshot: Snapshot) -> dict[str, int]:
+    """The volumes whose instance is not placed: they stay on their worker. MiB by instance."""
+    found = {}
+    for instance, worker_id in snapshot.volume_bindings.items():
+        placement = snapshot.placements.get(instance)
+        if placement is None or placement.worker_id != worker_id:
+            found[instance] = _volumes_mb(snapshot, instance)
+    return found
+
+
+def _volumes_mb(snapshot: Snapshot, instance: str) -> int:
+    """By what it shall run, else by the newest generation that has it."""
+    spec = snapshot.wanted_spec(instance)
+    for number in sorted(snapshot.generations, reverse=True) if spec is None else ():
+        spec = spec or snapshot.spec(instance, number)
+    return Resources.of(spec.value).disk_mb if spec else 0

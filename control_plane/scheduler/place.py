@@ -1,101 +1,257 @@
-"""Choose a worker for each instance that has none; it moves nothing that has one.
+"""Choose a worker for each instance that has none; who has one is moved by it only to make room for more priority.
 
-Deterministic: the same snapshot and candidates give the same answer in whatever order they come. The larger instance
-goes first; each goes where the fewest instances of its VM are, then where the least memory stays free, then by name.
+Deterministic: the same snapshot and candidates give the same answer in whatever order they come. What is worth more
+goes first, then what has least choice, then the larger; each goes to the permitted worker with the lowest score
+(`packing.py`), then by name.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
+from types import MappingProxyType
 
-from control_plane.scheduler.capacity import Room
-from control_plane.state import NOWHERE, Missing, Placement, PlacementReason, ReasonCode, Resources, Snapshot, natural
-from schema.blueprint import LabelExpression, Operator
-from schema.vmspec import VmSpec
+import numpy as np
+
+from control_plane.index import index_of
+from control_plane.scheduler.availability import Availabilities
+from control_plane.scheduler.capacity import Ledger
+from control_plane.scheduler.constraints import Rules, Standings
+from control_plane.scheduler.demand import Demand, Demands, Shape, order_of, traits_of, waits_for
+from control_plane.scheduler.fleet import DISK_ROW, Mask
+from control_plane.scheduler.lacking import lacks, missing
+from control_plane.scheduler.packing import BESIDE, Packing, Scores, ShapeScores, has_room
+from control_plane.scheduler.preempt import Coming
+from control_plane.state import (
+    NOWHERE,
+    Missing,
+    Placement,
+    PlacementReason,
+    ReasonCode,
+    Snapshot,
+)
 
 
-def place(
-    snapshot: Snapshot, wanting: Iterable[Placement], *, rooms: Mapping[str, Room], usable: Collection[str]
-) -> tuple[Placement, ...]:
-    """Each of `wanting` with a worker and an address, or with the refusal. `usable`: workers that may take new ones.
+class Decision:
+    """Where the instances without a worker go: one pass over a ledger, which it writes to.
 
-    `rooms` is written to.
+    `changed` are the placements that the same change of state sets already.
     """
-    sized = [(Resources.of(_spec(snapshot, one)), one) for one in wanting]
-    sized.sort(key=lambda pair: (-pair[0].memory_mb, -pair[0].cpu, natural(pair[1].instance)))
-    return tuple(_place_one(snapshot, one, needed, rooms=rooms, usable=usable) for needed, one in sized)
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        ledger: Ledger,
+        availability: Availabilities,
+        *,
+        changed: Mapping[str, Placement] = MappingProxyType({}),
+    ) -> None:
+        self.snapshot = snapshot
+        self.ledger = ledger
+        self.fleet = ledger.fleet
+        self.standings = Standings(ledger.fleet, availability)
+        self.demands = Demands(snapshot, ledger.fleet)
+        self._numbers = set(index_of(snapshot).counts)
+        self._packing: Packing | None = None
+        self._coming = Coming(snapshot, ledger, changed)
+        self._shape: tuple[Shape, ShapeScores] | None = None
+        self._refused: dict[object, PlacementReason] = {}
+        self._news: list[Placement] = []
+
+    def place(self, wanting: Iterable[Placement]) -> tuple[Placement, ...]:
+        """Each of `wanting` with a worker and an address, or with the refusal; and those that must make room."""
+        self._news = []
+        sized = [(self.demands.of(one), one) for one in wanting]
+        self._numbers |= {one.generation for _, one in sized}
+        packing = self.packing([demand for demand, _ in sized])
+        keyed = [
+            (
+                order_of(demand, one, is_bound=self.bound(demand, one) is not None, size=packing.size(demand)),
+                demand,
+                one,
+            )
+            for demand, one in sized
+        ]
+        keyed.sort(key=itemgetter(0))
+        for _, group in groupby(keyed, key=lambda row: id(row[1])):
+            rows = list(group)
+            self._place_vm(rows[0][1], [one for _, _, one in rows])
+        return tuple(self._news)
+
+    def packing(self, demands: Iterable[Demand]) -> Packing:
+        """The scores for placing one instance of each of `demands`, from now on."""
+        wanted = np.array([demand.amounts[:2] for demand in demands], dtype=np.int64).reshape(-1, 2).sum(axis=0)
+        self._packing = Packing(self.ledger, self.standings.takes, wanted=wanted)
+        self._shape = None
+        return self._packing
+
+    def rules(self, demand: Demand) -> Rules:
+        """The constraints of a VM as things are now."""
+        apart = set(demand.policy.anti_affinity)
+        waits: frozenset[str] = frozenset()
+        for number in self._numbers:
+            traits = traits_of(self.snapshot, number)
+            generation = self.snapshot.generations.get(number)
+            if traits is None or generation is None:
+                continue
+            apart |= traits.apart.get(demand.vm, set())
+            if demand.policy.affinity and demand.vm in generation.vms:
+                waits |= waits_for(generation.vms, demand.vm)
+        return Rules(demand, self.ledger, self.standings, apart=apart, waits=waits)
+
+    def bound(self, demand: Demand, one: Placement) -> str | None:
+        """The worker that holds its volumes, None where it has none yet."""
+        return self.snapshot.volume_bindings.get(one.instance) if demand.resources.disk_mb else None
+
+    def elsewhere(self, demand: Demand, *, than: int) -> Mask:
+        """The workers that an instance could go to instead of one."""
+        found = self.rules(demand).permitted() & has_room(self.ledger, demand)
+        found[than] = False
+        return found
+
+    def _place_vm(self, demand: Demand, group: Sequence[Placement]) -> None:
+        choice = self._choice(demand, replicas=len(group))
+        for one in group:
+            bound = self.bound(demand, one)
+            if bound is not None and self._place_bound(one, choice, bound):
+                continue
+            position = choice.best()
+            if position is None:
+                self._refuse(one, choice)
+            else:
+                self._put(one, choice, position, amounts=demand.amounts, reason=self._why(choice, position))
+
+    def _choice(self, demand: Demand, *, replicas: int) -> "Choice":
+        if self._shape is None or self._shape[0] != demand.shape:
+            packing = self._packing or self.packing([demand])
+            self._shape = (demand.shape, packing.of(demand))
+        return Choice(demand, self.rules(demand), self._shape[1], self.ledger, replicas=replicas)
+
+    def _place_bound(self, one: Placement, choice: "Choice", bound: str) -> bool:
+        """Put `one` where its volumes are, or refuse it; False when it may go elsewhere, because they may be lost."""
+        demand, position = choice.demand, self.fleet.position.get(bound)
+        amounts = list(demand.amounts)
+        amounts[DISK_ROW] = max(amounts[DISK_ROW] - self.ledger.waiting_disk_mb(one.instance), 0)
+        if position is not None and choice.permits(position) and self.ledger.fits(position, amounts):
+            why = PlacementReason(ReasonCode.VOLUME, f"volume on {bound}")
+            self._put(one, choice, position, amounts=amounts, reason=why)
+            return True
+        if not demand.keeps_volume:
+            return False
+        there = replace(demand, amounts=tuple(amounts))
+        if position is None:
+            found: tuple[Missing, ...] = (Missing(bound, "holds its volume, so it cannot go elsewhere"),)
+        elif self._make_room(one, there, choice, only=position):
+            return True
+        else:
+            found = missing(self.ledger, lacks(self.ledger, there, choice.rules, bound=position))
+        self._news.append(_nowhere(one, PlacementReason(ReasonCode.VOLUME, f"volume on {bound}", found)))
+        return True
+
+    def _put(
+        self, one: Placement, choice: "Choice", position: int, *, amounts: Sequence[int], reason: PlacementReason
+    ) -> None:
+        demand = choice.demand
+        self.ledger.take(position, amounts)
+        address = self.ledger.take_address(position, demand.vm)
+        choice.placed(position)
+        worker_id = self.fleet.name(position)
+        self._news.append(
+            Placement(one.instance, one.generation, worker_id, address, demand.resources, False, one.revision, reason)
+        )
+
+    def _why(self, choice: "Choice", position: int) -> PlacementReason:
+        others = self.ledger.counts(choice.demand.vm).get(position, 0)
+        beside = f", {others} of {choice.demand.vm} there" if others else ""
+        text = f"fits on {choice.fitting} of {len(self.fleet)} workers, best on {self.fleet.name(position)}{beside}"
+        return PlacementReason(ReasonCode.PLACED, text)
+
+    def _refuse(self, one: Placement, choice: "Choice") -> None:
+        demand = choice.demand
+        key = (demand.shape, demand.priority, None if choice.is_plain else demand.vm, self.ledger.version)
+        reason = self._refused.get(key)
+        if reason is None:
+            if self._make_room(one, demand, choice):
+                return
+            text = "no worker has room for it" if len(self.fleet) else "there is no worker yet"
+            found = missing(self.ledger, lacks(self.ledger, demand, choice.rules))
+            reason = self._refused[key] = PlacementReason(ReasonCode.REFUSED, text, found)
+        self._news.append(_nowhere(one, reason))
+
+    def _make_room(self, one: Placement, demand: Demand, choice: "Choice", *, only: int | None = None) -> bool:
+        """Whether room is being made for `one` somewhere; then it waits for that, and nothing else may take it."""
+        permitted = choice.rules.permitted()
+        if only is not None:
+            permitted = permitted & (np.arange(len(permitted)) == only)
+        found = self._coming.room_for(demand, permitted)
+        if found is None:
+            return False
+        self._news += found.leaving
+        choice.update(found.position)
+        worker_id = self.fleet.name(found.position)
+        volume = f"volume on {worker_id}; " if only is not None else ""
+        text = f"{volume}waits for room on {worker_id}, where others are leaving"
+        self._news.append(_nowhere(one, PlacementReason(ReasonCode.WAITING, text)))
+        return True
 
 
-def refusals(
-    snapshot: Snapshot, one: Placement, needed: Resources, *, rooms: Mapping[str, Room], usable: Collection[str]
-) -> tuple[list[Room], tuple[Missing, ...]]:
-    """The rooms that `one` fits into, and what lacked in the others."""
-    spec = _spec(snapshot, one)
-    bound = snapshot.volume_bindings.get(one.instance) if spec.volumes else None
-    if bound is not None and bound not in rooms:
-        return [], (Missing(bound, "holds its volume, so it cannot go elsewhere"),)
-    fitting: list[Room] = []
-    missing: list[Missing] = []
-    for room in rooms.values():
-        lacks = _lacks(spec, needed, room, bound=bound, usable=usable)
-        missing += lacks
-        if not lacks:
-            fitting.append(room)
-    return fitting, tuple(missing)
+class Choice:
+    """The scores of one VM's instances: its shape's, with what depends on where its other instances are.
+
+    `is_plain`: no constraint but the labels concerns it, so that its shape says all.
+    """
+
+    def __init__(self, demand: Demand, rules: Rules, shape: ShapeScores, ledger: Ledger, *, replicas: int) -> None:
+        self.demand = demand
+        self.rules = rules
+        self.is_plain = rules.is_plain
+        self.fitting = 0
+        self._shape = shape
+        self._ledger = ledger
+        self._permitted: Mask | None = None
+        counts = ledger.counts(demand.vm)
+        self._is_alone = not counts and replicas == 1
+        self._scores: Scores = shape.scores if self._is_alone else shape.scores.copy()
+        for position, count in counts.items():
+            self._scores[position] += BESIDE * count
+
+    def permits(self, position: int) -> bool:
+        """Whether nothing but room could keep an instance off a worker."""
+        return bool(self._mask()[position])
+
+    def scores(self) -> Scores:
+        """The score of each worker, infinite where an instance may not go."""
+        return self._scores if self.is_plain else np.where(self._mask(), self._scores, math.inf)
+
+    def best(self) -> int | None:
+        """The worker with the lowest score, the first of equals; None when it may go nowhere."""
+        scores = self.scores()
+        position = int(scores.argmin()) if len(scores) else 0
+        if not len(scores) or scores[position] == math.inf:
+            return None
+        self.fitting = self._shape.fitting if self.is_plain else int(np.count_nonzero(scores < math.inf))
+        return position
+
+    def placed(self, position: int) -> None:
+        """One more is on a worker; the ledger knows."""
+        self._shape.use(position)
+        self.update(position)
+        if not self.is_plain:
+            self.rules.placed(position)
+            self._permitted = None
+
+    def update(self, position: int) -> None:
+        """Room was taken on a worker."""
+        score = self._shape.update(position)
+        if not self._is_alone:
+            self._scores[position] = score + BESIDE * self._ledger.counts(self.demand.vm).get(position, 0)
+
+    def _mask(self) -> Mask:
+        if self._permitted is None:
+            self._permitted = self.rules.permitted()
+        return self._permitted
 
 
-def _place_one(
-    snapshot: Snapshot, one: Placement, needed: Resources, *, rooms: Mapping[str, Room], usable: Collection[str]
-) -> Placement:
-    fitting, missing = refusals(snapshot, one, needed, rooms=rooms, usable=usable)
-    if not fitting:
-        text = "no worker has room for it" if rooms else "there is no worker yet"
-        return replace(one, worker_id=NOWHERE, address="", reason=PlacementReason(ReasonCode.REFUSED, text, missing))
-    best = min(fitting, key=lambda room: (room.instances.get(one.vm, 0), room.memory_mb, room.worker.worker_id))
-    worker_id = best.worker.worker_id
-    reason = _why(snapshot, one, best, candidates=len(fitting), of=len(rooms))
-    best.take(needed)
-    return replace(one, worker_id=worker_id, address=best.take_address(one.vm), reserved=needed, reason=reason)
-
-
-def _why(snapshot: Snapshot, one: Placement, best: Room, *, candidates: int, of: int) -> PlacementReason:
-    worker_id = best.worker.worker_id
-    if _spec(snapshot, one).volumes and one.instance in snapshot.volume_bindings:
-        return PlacementReason(ReasonCode.VOLUME, f"volume on {worker_id}")
-    others = best.instances.get(one.vm, 0)
-    text = f"fits on {candidates} of {of} workers; {worker_id} has {others} of {one.vm} and the least memory left"
-    return PlacementReason(ReasonCode.PLACED, text)
-
-
-def _lacks(
-    spec: VmSpec, needed: Resources, room: Room, *, bound: str | None, usable: Collection[str]
-) -> tuple[Missing, ...]:
-    worker_id = room.worker.worker_id
-    if bound not in (None, worker_id):
-        return (Missing(worker_id, f"volume on {bound}"),)
-    if worker_id not in usable:
-        return (Missing(worker_id, "not heard of"),)
-    labels = room.worker.facts.labels
-    unmet = [expression for expression in spec.placement.require if not satisfies(labels, expression)]
-    if unmet:
-        return tuple(Missing(worker_id, f"label {_words(expression)}") for expression in unmet)
-    return room.missing(needed)
-
-
-def satisfies(labels: Mapping[str, str], expression: LabelExpression) -> bool:
-    """Whether a worker with `labels` fits. A missing label is in nothing, so `notIn` holds for it."""
-    value = labels.get(expression.key)
-    match expression.operator:
-        case Operator.EXISTS:
-            return value is not None
-        case Operator.IN:
-            return value in expression.values
-        case Operator.NOT_IN:
-            return value not in expression.values
-
-
-def _words(expression: LabelExpression) -> str:
-    return " ".join((expression.key, expression.operator.value, ", ".join(expression.values))).strip()
-
-
-def _spec(snapshot: Snapshot, placement: Placement) -> VmSpec:
-    return snapshot.generations[placement.generation].instances[placement.instance].value
+def _nowhere(one: Placement, reason: PlacementReason) -> Placement:
+    return replace(one, worker_id=NOWHERE, address="", reason=reason)

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.assign import assignment_for, outlines
-from control_plane.plan import settle
+from control_plane.scheduler.availability import READY
 from control_plane.scheduler.capacity import ledger
-from control_plane.scheduler.place import place
+from control_plane.scheduler.fleet import Overcommit
+from control_plane.scheduler.place import Decision
+from control_plane.settling import Conditions, settle
 from control_plane.state import Placement, Resources, Snapshot
 from control_plane.store.database import open_database
 from control_plane.tests.builders import (
@@ -76,8 +78,9 @@ def over_capacity(snapshot: Snapshot) -> list[str]:
 
 
 def placed(snapshot: Snapshot, wanting: list[Placement]) -> dict[str, Placement]:
-    rooms = ledger(snapshot, cpu_overcommit=LIMITS.cpu_overcommit)
-    return {one.instance: one for one in place(snapshot, wanting, rooms=rooms, usable=snapshot.workers)}
+    rooms = ledger(snapshot, Overcommit(LIMITS.cpu_overcommit))
+    decision = Decision(snapshot, rooms, dict.fromkeys(snapshot.workers, READY))
+    return {one.instance: one for one in decision.place(wanting)}
 
 
 @given(fleets(), vms(), st.randoms())
@@ -217,7 +220,7 @@ def test_a_second_look_at_a_settled_cluster_changes_nothing(snapshot: Snapshot, 
     before = world.snapshot
     world.look()
     assert world.snapshot is before
-    assert settle(before, {}, usable=before.workers, limits=LIMITS) == ((), ())
+    assert settle(before, under=Conditions(dict.fromkeys(before.workers, READY))) == ((), ())
 
 
 def a_story(world: World) -> None:

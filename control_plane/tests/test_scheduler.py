@@ -1,15 +1,17 @@
 """Placement, capacity, subnets and addresses: single sentences beside the properties of test_safety."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
-from control_plane.plan import settle
 from control_plane.scheduler.addresses import ADDRESSES, free_subnet, mac_of
-from control_plane.scheduler.place import satisfies
+from control_plane.scheduler.availability import READY
+from control_plane.scheduler.fleet import satisfies
+from control_plane.settling import Conditions, settle
 from control_plane.state import Placement, ReasonCode, Snapshot, natural
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
-from control_plane.tests.world import LIMITS, World
+from control_plane.tests.world import World
 from schema.blueprint import Health, LabelExpression, Operator, PlacementPolicy
 from schema.errors import Unavailable
 from schema.status import RolloutState, WorkerFacts
@@ -94,7 +96,8 @@ def test_a_placed_vm_stays_when_a_better_worker_joins() -> None:
     assert world.run() is RolloutState.SUCCEEDED
     before = world.snapshot.placements
     both = a_snapshot(w0=some_facts(), w1=some_facts()).workers
-    assert settle(world.snapshot, {}, usable=both, limits=LIMITS) == ((), ())
+    wider = replace(world.snapshot, workers=both)
+    assert settle(wider, under=Conditions(dict.fromkeys(both, READY))) == ((), ())
     assert world.snapshot.placements is before
 
 

@@ -1,0 +1,159 @@
+"""What one VM asks of the worker of each of its instances, put together once for a decision; it looks at no worker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from control_plane.scheduler.fleet import BASIC, Fleet
+from control_plane.state import Generation, Placement, Resources, Snapshot, Spec, natural
+from schema.blueprint import LabelExpression, OnLoss, PlacementPolicy
+from schema.vmspec import VmSpec
+
+Shape = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One VM of one generation as the scheduler sees it.
+
+    `unknown` are extras that no worker has. VMs of equal `shape` differ in nothing that the choice of a worker looks
+    at, apart from where other instances are. `depth`: how many others its affinity makes it wait for.
+    """
+
+    vm: str
+    resources: Resources
+    amounts: tuple[int, ...]
+    unknown: tuple[tuple[str, int], ...]
+    policy: PlacementPolicy
+    keeps_volume: bool
+    shape: Shape
+    depth: int = 0
+
+    @property
+    def priority(self) -> int:
+        """0 to 100; more goes first and may take the room of less."""
+        return self.policy.priority
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it does not matter which other instances are where, or on which labels, apart from its own."""
+        return not (self.policy.spread or self.policy.affinity or self.policy.anti_affinity)
+
+    @classmethod
+    def of(cls, spec: VmSpec, fleet: Fleet, *, depth: int = 0) -> "Demand":
+        """What an instance of `spec` asks of a worker of `fleet`."""
+        resources, policy = Resources.of(spec), spec.placement
+        amounts = fleet.amounts(resources)
+        unknown = tuple((name, amount) for name, amount in resources.extras if name not in fleet.kinds[len(BASIC) :])
+        return cls(
+            vm=spec.name,
+            resources=resources,
+            amounts=amounts,
+            unknown=unknown,
+            policy=policy,
+            keeps_volume=keeps_volume(spec),
+            shape=(amounts, unknown, _words(policy.require), _words(policy.prefer)),
+            depth=depth,
+        )
+
+
+def keeps_volume(spec: VmSpec) -> bool:
+    """Whether it has a volume that must not be made anew elsewhere."""
+    return any(volume.on_loss is OnLoss.KEEP for volume in spec.volumes.values())
+
+
+class Demands:
+    """The demands of a decision, each worked out when it is first asked for."""
+
+    def __init__(self, snapshot: Snapshot, fleet: Fleet) -> None:
+        self._snapshot = snapshot
+        self._fleet = fleet
+        self._known: dict[tuple[str, int], Demand] = {}
+
+    def of(self, placement: Placement) -> Demand:
+        """What `placement` asks for; its generation must have it."""
+        key = (placement.vm, placement.generation)
+        found = self._known.get(key)
+        if found is None:
+            generation = self._snapshot.generations[placement.generation]
+            spec = generation.instances[placement.instance].value
+            depth = _depth(generation.vms, spec.name, above=()) if spec.placement.affinity else 0
+            found = self._known[key] = Demand.of(spec, self._fleet, depth=depth)
+        return found
+
+
+def priority_of(snapshot: Snapshot, placement: Placement) -> int:
+    """The priority of what `placement` shall run; below all others for what shall go away."""
+    spec = snapshot.spec(placement.instance, placement.generation)
+    return spec.value.placement.priority if spec else -1
+
+
+def waits_for(vms: Mapping[str, Spec], vm: str) -> frozenset[str]:
+    """The VMs that `vm` follows by its affinity, apart from those that follow it themselves: one of them goes first."""
+    mine = vms[vm].value.placement.affinity
+    return frozenset(other for other in mine if other in vms and vm not in _followed(vms, other, set()))
+
+
+def _followed(vms: Mapping[str, Spec], vm: str, seen: set[str]) -> set[str]:
+    for other in vms[vm].value.placement.affinity:
+        if other in vms and other not in seen:
+            seen.add(other)
+            _followed(vms, other, seen)
+    return seen | {vm}
+
+
+def _depth(vms: Mapping[str, Spec], vm: str, *, above: tuple[str, ...]) -> int:
+    followed = [other for other in vms[vm].value.placement.affinity if other in vms and other not in (vm, *above)]
+    return 1 + max((_depth(vms, other, above=(*above, vm)) for other in followed), default=-1)
+
+
+def _words(expressions: tuple[LabelExpression, ...]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    return tuple((one.key, one.operator.value, one.values) for one in expressions)
+
+
+class Traits:
+    """What of a generation matters to looks at all instances: found once for each generation.
+
+    `required` are the VMs that name required labels, `apart` maps each VM to those that will not be beside it.
+    """
+
+    __slots__ = ("apart", "lowest", "required")
+
+    def __init__(self, generation: Generation) -> None:
+        policies = {name: spec.value.placement for name, spec in generation.vms.items()}
+        self.lowest = min((policy.priority for policy in policies.values()), default=100)
+        self.required = tuple(sorted(name for name, policy in policies.items() if policy.require))
+        self.apart: dict[str, set[str]] = {}
+        for name, policy in policies.items():
+            for other in policy.anti_affinity:
+                self.apart.setdefault(other, set()).add(name)
+
+
+class _AllTraits(dict[int, tuple[Generation, Traits]]):
+    """By number, with the generation that they are of."""
+
+
+def traits_of(snapshot: Snapshot, number: int) -> Traits | None:
+    """The traits of a generation, None for one that is gone."""
+    generation = snapshot.generations.get(number)
+    if generation is None:
+        return None
+    kept = snapshot.memo.get(_AllTraits) or _AllTraits()
+    known = kept.get(number)
+    if known is None or known[0] is not generation:
+        known = (generation, Traits(generation))
+        fresh = {one: value for one, value in kept.items() if one in snapshot.generations}
+        snapshot.memo.keep(_AllTraits({**fresh, number: known}))
+    return known[1]
+
+
+def order_of(demand: Demand, placement: Placement, *, is_bound: bool, size: float) -> tuple[object, ...]:
+    """The order in which instances get their workers: what is worth more, what has least choice, what is larger."""
+    return (
+        -demand.priority,
+        not is_bound,
+        demand.depth,
+        -size,
+        demand.shape,
+        demand.vm,
+        natural(placement.instance)[1],
+    )

@@ -1,0 +1,64 @@
+"""One change of placements: set targets, place what is nowhere, make room, empty what drains; it applies nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from control_plane.events import PlacementsChanged, PlacementsReleased, StateEvent
+from control_plane.index import index_of
+from control_plane.scheduler.availability import Availabilities
+from control_plane.scheduler.capacity import ledger
+from control_plane.scheduler.drain import Healthy, moves
+from control_plane.scheduler.fleet import DEFAULT_OVERCOMMIT, Overcommit
+from control_plane.scheduler.place import Decision
+from control_plane.scheduler.retarget import Blocked, retarget, withdraw
+from control_plane.state import NOTHING, NOWHERE, Placement, Snapshot
+
+
+def _nobody(_placement: Placement) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a settlement depends on beside the snapshot.
+
+    `workers`: who may take instances; `most_moving`: how many may be leaving a draining worker, or one without their
+    required labels, at the same time; `is_healthy` says who is, so that a VM loses one instance at a time.
+    """
+
+    workers: Availabilities = field(default_factory=dict)
+    overcommit: Overcommit = DEFAULT_OVERCOMMIT
+    most_moving: int = 8
+    is_healthy: Healthy = _nobody
+
+
+def settle(
+    snapshot: Snapshot, targets: Mapping[str, int] = MappingProxyType({}), *, under: Conditions
+) -> tuple[tuple[StateEvent, ...], tuple[Blocked, ...]]:
+    """Set `targets`, and place them and all else that is not placed, as one change; and what could not be set."""
+    changed: dict[str, Placement] = {}
+    blocked: list[Blocked] = []
+    decision = Decision(snapshot, ledger(snapshot, under.overcommit), under.workers, changed=changed)
+    for instance, number in targets.items():
+        after = _retargeted(decision, instance, number)
+        if isinstance(after, Blocked):
+            blocked.append(after)
+        else:
+            changed[instance] = after
+    dropped = tuple(one.instance for one in changed.values() if one.generation == NOTHING and one.worker_id == NOWHERE)
+    waiting = {name: one for name, one in index_of(snapshot).unplaced.items() if name not in changed}
+    waiting |= {name: one for name, one in changed.items() if one.worker_id == NOWHERE and one.generation != NOTHING}
+    placed = {one.instance: one for one in decision.place(waiting.values())} if waiting else {}
+    changed.update(placed)
+    for one in moves(decision, is_healthy=under.is_healthy, most=under.most_moving):
+        changed.setdefault(one.instance, one)
+    news = tuple(one for one in changed.values() if one != snapshot.placements.get(one.instance))
+    events = (PlacementsChanged(news),) if news else ()
+    return (*events, *((PlacementsReleased(dropped),) if dropped else ())), tuple(blocked)
+
+
+def _retargeted(decision: Decision, instance: str, number: int) -> Placement | Blocked:
+    if number == NOTHING:
+        return withdraw(decision.snapshot.placements[instance])
+    return retarget(decision, instance, number)
