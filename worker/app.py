@@ -1,10 +1,13 @@
 """`procurator-worker`: wires the worker together and runs it; with `--stop-vms` it ends what an agent left running."""
 
 import fcntl
+import logging
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +17,11 @@ from nix.environment import NixEnvironment
 from schema.assignment import Seen
 from schema.errors import Conflict, InvalidInput
 from schema.http import serve_http
-from schema.interfaces import WorkerHello, WorkerSession
-from schema.rpc.client import open_worker_session
+from schema.interfaces import WorkerHello
+from schema.rpc.client import open_gateway, open_worker_session
 from schema.rpc.transport.sockets import Address, UnixAddress, parse_address
 from schema.service import Instead, Ready, procurator_version, service_main
-from schema.signing import PublicKey, parse_public_keys
+from schema.signing import PublicKey, SecretKey, parse_public_keys
 from schema.status import Directive, LiveClosures, WorkerReport
 from worker import machine, probe
 from worker.agent import Agent, Pins
@@ -26,6 +29,7 @@ from worker.closures import Closures
 from worker.collector import Collector
 from worker.dhcp import DhcpServer
 from worker.http import make_app
+from worker.identity import Door, Wire, own_key
 from worker.image import Images
 from worker.netplan import NetworkNames
 from worker.network import Network
@@ -38,7 +42,10 @@ from worker.settings import Settings
 from worker.supervise import Supervisor
 from worker.vm_log import LogReader
 from worker.vm_steps import StepSettings, VmSteps
+from worker.vmm.fence import boottime_ns
 from worker.volumes import Volumes
+
+log = logging.getLogger(__name__)
 
 _STATE_WAIT_SECONDS = 5.0
 _SECONDS = 1000
@@ -118,6 +125,8 @@ async def run(settings: Settings, ready: Ready) -> None:
     host, _, port = settings.listen.http.rpartition(":")
     with alone_in(settings.state):
         parts = machinery(settings)
+        key = own_key(settings.state, worker_id=settings.name, draw=secrets.token_bytes)
+        log.info("the fingerprint of worker %s's key is %s", settings.name, key.public.fingerprint)
         facts = machine.facts(settings, version=procurator_version())
         supervisor = Supervisor(
             steps=parts.steps,
@@ -129,6 +138,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             ),
             min_healthy_ms=settings.min_healthy_ms,
             ask=probe.ask,
+            boottime_ns=boottime_ns,
         )
 
         def report() -> WorkerReport:
@@ -142,20 +152,22 @@ async def run(settings: Settings, ready: Ready) -> None:
                 config=_shown(settings),
                 stop_agent=nursery.cancel_scope.cancel,
             )
+            door = _door(settings, key, lambda: WorkerHello(settings.name, facts), service)
             agent = Agent(
                 pins=pins,
-                connect=lambda: _session(_address(settings), WorkerHello(settings.name, facts), service),
+                connect=door.session,
                 supervisor=supervisor,
                 records=parts.records,
                 report=report,
                 interval_ms=settings.report_interval_ms,
+                boottime_ns=boottime_ns,
                 draw=random.random,
                 on_directives=lambda asked: keeper.request() if Directive.COLLECT in asked else None,
             )
             keeper = collector(settings, parts, agent.live_closures)
             nursery.start_soon(parts.network.run)
             await nursery.start(supervisor.run)
-            app = make_app(report=report, connected=lambda: agent.connected)
+            app = make_app(report=report, connected=lambda: agent.connected, door=lambda: _told(door))
             bound = await nursery.start(_serve, app, host, int(port))
             nursery.start_soon(agent.run)
             nursery.start_soon(keeper.run)
@@ -183,10 +195,24 @@ def _address(settings: Settings) -> Address:
     return UnixAddress(socket) if socket else parse_address(settings.control_plane.address or "")
 
 
-@asynccontextmanager
-async def _session(address: Address, hello: WorkerHello, service: WorkerService) -> AsyncIterator[WorkerSession]:
-    async with open_worker_session(address, hello, service) as session:
-        yield session
+def _door(settings: Settings, key: SecretKey, hello: Callable[[], WorkerHello], service: WorkerService) -> Door:
+    address = _address(settings)
+    return Door(
+        Wire(
+            gateway=lambda: open_gateway(address),
+            session=lambda prove: open_worker_session(address, hello(), service, prove),
+        ),
+        key=key,
+        realm=settings.realm,
+        hello=hello,
+        token_file=settings.control_plane.join_token_file,
+        wall_ms=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+def _told(door: Door) -> dict[str, str]:
+    """What `/ping` says of the way in, for an operator to compare."""
+    return {"fingerprint": door.fingerprint, "admission": door.admission or "unknown", "reason": door.reason}
 
 
 def _shown(settings: Settings) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The worker's pages for machines: `/ping` and `/metrics`; it serves no person and changes nothing."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -32,8 +32,10 @@ def metrics_text(report: WorkerReport, *, connected: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def make_app(*, report: Callable[[], WorkerReport], connected: Callable[[], bool]) -> Starlette:
-    """The ASGI app."""
+def make_app(
+    *, report: Callable[[], WorkerReport], connected: Callable[[], bool], door: Callable[[], Mapping[str, str]]
+) -> Starlette:
+    """The ASGI app. `door` is what is told of the way into the control plane."""
 
     async def ping(_request: Request) -> JSONResponse:
         told = report()
@@ -41,6 +43,7 @@ def make_app(*, report: Callable[[], WorkerReport], connected: Callable[[], bool
             {
                 "worker": told.worker_id,
                 "connected": connected(),
+                **door(),
                 "revision": told.revision,
                 "vms": len(told.running_vms),
                 "healthy": sum(vm.phase is VmPhase.HEALTHY for vm in told.running_vms),

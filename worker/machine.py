@@ -34,6 +34,7 @@ def facts(settings: Settings, *, version: str) -> WorkerFacts:
         labels=settings.labels,
         extras=settings.extras,
         version=version,
+        location=settings.location,
     )
 
 

@@ -24,6 +24,8 @@ class ControlPlaneSettings(Section):
     socket: Path | None = None
     address: HostPort | None = None
     public_keys: tuple[KeyText, ...]
+    join_token_file: Path | None = None
+    """A file (0600) with the join token that an operator made for this machine; needed once, if at all."""
 
     @model_validator(mode="after")
     def _one_way_in(self) -> "ControlPlaneSettings":
@@ -101,6 +103,9 @@ class Settings(ServiceSettings):
     report_interval_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 10_000
     min_healthy_ms: Milliseconds = 2000
     """How long a VM without checks must have run to count as healthy."""
+    realm: DnsLabel = "default"
+    location: Annotated[str, StringConstraints(max_length=253)] = ""
+    """Where the machine stands, for people: a site, a rack."""
     labels: Labels = {}
     extras: dict[str, Annotated[int, Field(ge=1)]] = {}
 

@@ -3,10 +3,14 @@
 import hashlib
 from typing import Any
 
+from control_plane.events import apply
+from control_plane.identity.changes import AdmissionChanged
+from control_plane.identity.records import AdmissionRecord
 from control_plane.state import Generation, Resources, Snapshot, Spec, WorkerRecord
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
 from schema.generation import Publish, sign_publish
+from schema.operations import Admission
 from schema.origin import Origin
 from schema.signing import SecretKey
 from schema.status import WorkerFacts
@@ -81,6 +85,19 @@ def a_snapshot(**workers: WorkerFacts) -> Snapshot:
     facts = workers or {"w0": some_facts(), "w1": some_facts()}
     records = {name: WorkerRecord(name, fact, f"10.77.{n}.0/24") for n, (name, fact) in enumerate(facts.items())}
     return Snapshot(epoch=EPOCH, workers=records)
+
+
+def key_of(worker_id: str) -> SecretKey:
+    """The key that the worker of that name has in tests."""
+    return SecretKey.from_seed(worker_id, hashlib.sha256(worker_id.encode()).digest())
+
+
+def admitted(snapshot: Snapshot, *worker_ids: str, admission: Admission = Admission.APPROVED) -> Snapshot:
+    """`snapshot` with these workers let in, each with its `key_of`."""
+    for worker_id in worker_ids:
+        record = AdmissionRecord(worker_id, str(key_of(worker_id).public), admission, some_facts(), asked_at_ms=1)
+        snapshot = apply(snapshot, AdmissionChanged(record))
+    return snapshot
 
 
 def used_on(snapshot: Snapshot, worker_id: str) -> Resources:

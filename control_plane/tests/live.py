@@ -9,13 +9,33 @@ import trio
 
 from control_plane.app import run
 from control_plane.settings import Settings
-from control_plane.tests.builders import CI_KEY, MASTER_KEY, some_facts
+from control_plane.tests.builders import CI_KEY, MASTER_KEY, key_of, some_facts
 from control_plane.tests.world import FakeWorker
 from schema.assignment import Seen, open_assignment
 from schema.errors import ProcuratorError, Unimplemented
-from schema.interfaces import Console, ExecResult, LogSink, Role, Vm, WorkerHello, WorkerSession
-from schema.rpc.client import RemoteMaster, open_session, open_worker_session
-from schema.rpc.transport.sockets import UnixAddress
+from schema.interfaces import (
+    Challenge,
+    Console,
+    ExecResult,
+    LogSink,
+    Role,
+    Vm,
+    Worker,
+    WorkerHello,
+    WorkerProof,
+    WorkerSession,
+)
+from schema.operations import JoinAnswer
+from schema.rpc.client import (
+    Prove,
+    RemoteMaster,
+    RemoteWorkerSession,
+    open_gateway,
+    open_session,
+    open_worker_session,
+)
+from schema.rpc.transport.sockets import Address, UnixAddress
+from schema.signing import SecretKey, login_message
 from schema.status import ClusterStatus, ConnectionInfo, RunningVm, WorkerReport
 
 PATIENCE = 20
@@ -30,6 +50,7 @@ def some_settings(state: Path, **fields: Any) -> Settings:
             "listen": {"rpc": "127.0.0.1:0", "socket": str(state / "rpc.sock"), "http": "127.0.0.1:0"},
             "database": {"url": f"sqlite:///{state}/state.sqlite"},
             "keys": {"assignment": str(key), "publishers": [str(CI_KEY.public)]},
+            "workers": {"policy": "auto"},
             **fields,
         }
     )
@@ -70,6 +91,34 @@ async def until(master: RemoteMaster, holds: Callable[[ClusterStatus], bool]) ->
                 return status
             await trio.sleep(0.02)
     raise AssertionError(f"this did not come: {status.convergence} {status.reason}")
+
+
+def proving(key: SecretKey, purpose: str = "login") -> Prove:
+    """Sign challenges with `key`, by a clock that is right."""
+
+    def prove(challenge: Challenge) -> WorkerProof:
+        time_ms = challenge.server_time_ms
+        message = login_message(
+            purpose=purpose, realm="default", worker_id=key.name, nonce=challenge.nonce, time_ms=time_ms
+        )
+        return WorkerProof(str(key.public), challenge.nonce, time_ms, key.sign(message))
+
+    return prove
+
+
+async def ask_in(address: Address, hello: WorkerHello, *, key: SecretKey | None = None, token: str = "") -> JoinAnswer:
+    """Ask to join."""
+    prove = proving(key or key_of(hello.worker_id), "join")
+    async with open_gateway(address) as gateway:
+        return await gateway.join(hello, await gateway.prove(hello.worker_id, prove, 5), token=token)
+
+
+@asynccontextmanager
+async def worker_session(address: Address, hello: WorkerHello, worker: Worker) -> AsyncIterator[RemoteWorkerSession]:
+    """Ask to join, which the policy grants, and log in."""
+    await ask_in(address, hello)
+    async with open_worker_session(address, hello, worker, proving(key_of(hello.worker_id))) as session:
+        yield session
 
 
 class LiveVm:
@@ -135,7 +184,7 @@ class LiveWorker:
         while True:
             try:
                 async with (
-                    open_worker_session(address, WorkerHello(self.fake.worker_id, some_facts()), self) as own,
+                    worker_session(address, WorkerHello(self.fake.worker_id, some_facts()), self) as own,
                     trio.open_nursery() as nursery,
                 ):
                     nursery.start_soon(self._obey, own)

@@ -31,6 +31,7 @@ def a_settings_file(state: Path) -> Path:
         "database": {"url": f"sqlite:///{state}/state.sqlite"},
         "keys": {"assignment": str(key), "publishers": [str(CI_KEY.public)]},
         "runtime": {"ready_file": str(state / "ready")},
+        "workers": {"policy": "auto"},
     }
     path.write_text(tomli_w.dumps(settings))
     return path

@@ -11,7 +11,7 @@ import trio
 
 from control_plane.authority import Bell
 from control_plane.tests.builders import CI_KEY, MASTER_KEY, a_publish, a_spec, some_facts
-from control_plane.tests.live import LiveWorker, running, session, some_settings, until
+from control_plane.tests.live import LiveWorker, running, session, some_settings, until, worker_session
 from schema.assignment import Seen, open_assignment
 from schema.blueprint import CheckType, Health, HealthCheck, RolloutPolicy
 from schema.errors import (
@@ -24,7 +24,7 @@ from schema.errors import (
     Unavailable,
 )
 from schema.interfaces import Role, TokenCredential, WorkerHello
-from schema.rpc.client import open_session, open_worker_session
+from schema.rpc.client import open_session
 from schema.rpc.transport.sockets import UnixAddress, parse_address
 from schema.status import ClusterStatus, Convergence, Cursor, Event, RolloutState, WorkerReport, WorkerState
 from schema.vmspec import VmSpec
@@ -127,7 +127,7 @@ async def test_a_worker_waits_for_its_assignment_and_is_told_at_once(tmp_path: P
     async with (
         running(settings),
         session(settings) as master,
-        open_worker_session(UnixAddress(settings.listen.socket), hello, LiveWorker("w0")) as own,
+        worker_session(UnixAddress(settings.listen.socket), hello, LiveWorker("w0")) as own,
     ):
         first = await own.get_assignment(None)
         assert first is not None
@@ -262,8 +262,8 @@ async def test_the_newest_connection_of_a_worker_takes_the_place_of_an_older_one
     address, hello = UnixAddress(settings.listen.socket), WorkerHello("w0", some_facts())
     async with running(settings), session(settings) as master:
         async with (
-            open_worker_session(address, hello, LiveWorker("w0")) as old,
-            open_worker_session(address, hello, LiveWorker("w0")) as new,
+            worker_session(address, hello, LiveWorker("w0")) as old,
+            worker_session(address, hello, LiveWorker("w0")) as new,
         ):
             with pytest.raises(Unavailable, match="another session"):
                 await old.push_data(WorkerReport(worker_id="w0"))

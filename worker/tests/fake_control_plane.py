@@ -19,13 +19,14 @@ from schema.assignment import (
 )
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
-from schema.errors import Unimplemented
+from schema.errors import Unauthenticated, Unimplemented
 from schema.generation import sign_publish
-from schema.interfaces import Identity, Master, Role, Worker, WorkerHello
+from schema.interfaces import Challenge, Identity, Master, Role, Worker, WorkerHello, WorkerProof
+from schema.operations import Admission, JoinAnswer
 from schema.origin import Origin
 from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import UnixAddress
-from schema.signing import SecretKey
+from schema.signing import PublicKey, SecretKey, check_signature, login_message
 from schema.status import LiveClosures, PushReply, RunningVm, WorkerReport
 from schema.vmspec import VmSpec
 
@@ -111,6 +112,9 @@ class FakeControlPlane:
     hello: WorkerHello | None = None
     worker: Worker | None = None
     logins: int = 0
+    admission: Admission = Admission.APPROVED
+    why: str = ""
+    asked: list[tuple[WorkerHello, str, str]] = field(default_factory=list)
     signed: SignedAssignment | None = None
     seen: Seen | None = None
     revision: int = 0
@@ -146,6 +150,27 @@ class FakeControlPlane:
 
     def master(self, identity: Identity) -> Master:
         raise Unimplemented("only workers log in here")
+
+    async def challenge(self, worker_id: str) -> Challenge:
+        return Challenge(f"{worker_id}-nonce", 0)
+
+    async def verify_worker(self, worker_id: str, proof: WorkerProof) -> Identity:
+        if self.admission is not Admission.APPROVED:
+            raise Unauthenticated("not admitted")
+        return self._proven(worker_id, proof, "login")
+
+    def _proven(self, worker_id: str, proof: WorkerProof, purpose: str) -> Identity:
+        message = login_message(
+            purpose=purpose, realm="default", worker_id=worker_id, nonce=f"{worker_id}-nonce", time_ms=proof.time_ms
+        )
+        key = PublicKey.parse(proof.public_key)
+        check_signature(message=message, signature=proof.signature, keys=(key,), what=purpose)
+        return Identity(subject=f"worker:{worker_id}", role=Role.WORKER)
+
+    async def join(self, hello: WorkerHello, proof: WorkerProof, *, token: str, peer: str) -> JoinAnswer:
+        self._proven(hello.worker_id, proof, "join")
+        self.asked.append((hello, proof.public_key, token))
+        return JoinAnswer(admission=self.admission, reason=self.why)
 
     async def attach_worker(self, identity: Identity, hello: WorkerHello, worker: Worker) -> "FakeControlPlane":
         assert identity.role is Role.WORKER
