@@ -150,6 +150,7 @@ REFUSALS_AT_ONCE = 100
 """Refused attempts that are written without pause."""
 MS_PER_REFUSAL = 10_000
 """After that one of them every so often: 9,000 rows a day at the most, whoever knocks."""
+_ROOM_MS = REFUSALS_AT_ONCE * MS_PER_REFUSAL
 _UNAUTHENTICATED = "unauthenticated"
 
 
@@ -161,18 +162,18 @@ class Refusals:
     we know (`unauthenticated`) have a bucket of their own: they cannot use up that of people.
     """
 
-    _buckets: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _buckets: dict[str, tuple[int, int]] = field(default_factory=dict)
     _left_out: dict[str, int] = field(default_factory=dict)
 
     def admit(self, error: ProcuratorError, *, now_ms: int) -> str | None:
         """The result to write for a refusal now, or None when it is only counted."""
         kind = _UNAUTHENTICATED if error.code == _UNAUTHENTICATED else ""
-        room, since_ms = self._buckets.get(kind, (float(REFUSALS_AT_ONCE), now_ms))
-        room = min(REFUSALS_AT_ONCE, room + max(0, now_ms - since_ms) / MS_PER_REFUSAL)
-        if room < 1:
-            self._buckets[kind] = (room, now_ms)
+        room_ms, since_ms = self._buckets.get(kind, (_ROOM_MS, now_ms))
+        room_ms = min(_ROOM_MS, room_ms + max(0, now_ms - since_ms))
+        if room_ms < MS_PER_REFUSAL:
+            self._buckets[kind] = (room_ms, now_ms)
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             return None
-        self._buckets[kind] = (room - 1, now_ms)
+        self._buckets[kind] = (room_ms - MS_PER_REFUSAL, now_ms)
         left_out = self._left_out.pop(kind, 0)
         return result_of(error) + (f" (and {left_out} more refusals before it)" if left_out else "")

@@ -11,8 +11,9 @@ from sqlalchemy.pool import NullPool
 
 from schema.errors import InvalidInput, Unavailable
 
-LOCK = 0x70726F6375726174
-"""The advisory lock of a database's writer: the first eight letters of our name. Such locks are per database."""
+LOCK = 0x70726F63
+"""The advisory lock of the writer of a schema: the first four letters of our name. Such locks are per database."""
+TRY_LOCK = "SELECT pg_try_advisory_lock(:key, hashtext(current_schema()))"
 LOCK_SECONDS = 2.0
 """How long it waits for the lock: the server may take a moment to notice that a killed control plane is gone."""
 CONNECT_SECONDS = 5
@@ -70,7 +71,7 @@ class PostgresPlace:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             with connection.begin():
-                if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+                if connection.scalar(text(TRY_LOCK), {"key": LOCK}):
                     return
             if time.monotonic() > deadline:
                 raise Unavailable(f"another control plane has the database {self.name} open")

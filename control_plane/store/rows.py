@@ -5,10 +5,12 @@ Rows are written by difference, never event by event, so that what is on disk ca
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from control_plane.identity.records import IdentityState
+from control_plane.liveness.records import LivenessState
+from control_plane.rollout.waves import waves_of
 from control_plane.state import (
     ChangeKind,
     Generation,
@@ -31,6 +33,7 @@ from control_plane.store.identity_rows import (
     retired_key_row,
     token_row,
 )
+from control_plane.store.liveness_rows import cordon_row, eviction_row, lease_row, leases, liveness_of
 from schema.blueprint import Gate, RolloutPolicy
 from schema.canonical import Sealed, canonical_bytes
 from schema.generation import Publish, PublishHeader
@@ -66,6 +69,7 @@ def changes(before: Snapshot | None, after: Snapshot) -> tuple[TableChange, ...]
         _changed("volume_bindings", old.volume_bindings, after.volume_bindings, key="instance", row=_binding_row),
         _changed("holds", old.holds, after.holds, key="id", row=_hold_row),
         *_identity_changes(old.identity, after.identity),
+        *_liveness_changes(old.liveness, after.liveness, realm=after.realm),
         _spec_changes(old, after),
     ]
     realm = after.realm
@@ -90,6 +94,12 @@ def _identity_changes(old: IdentityState, new: IdentityState) -> Iterable[TableC
     yield _changed("retired_keys", old.retired_keys, new.retired_keys, key="fingerprint", row=retired_key_row)
     yield _changed("tokens", old.tokens, new.tokens, key="name", row=token_row)
     yield _changed("join_tokens", old.join_tokens, new.join_tokens, key="sha256", row=join_token_row)
+
+
+def _liveness_changes(old: LivenessState, new: LivenessState, *, realm: str) -> Iterable[TableChange]:
+    yield _changed("cordons", old.cordons, new.cordons, key="worker_id", row=cordon_row)
+    yield _changed("evictions", old.evictions, new.evictions, key="worker_id", row=eviction_row)
+    yield _changed("leases", leases(old, realm=realm), leases(new, realm=realm), key="realm", row=lease_row)
 
 
 def _spec_changes(old: Snapshot, new: Snapshot) -> TableChange:
@@ -210,21 +220,23 @@ def snapshot_of(*, epoch: str, realm: str, rows: Mapping[str, Sequence[Mapping[s
     for row in rows["vm_specs"]:
         specs.setdefault(row["number"], []).append((row["position"], row["spec"]))
     origins = [Origin.model_validate_json(row["origin"]) for row in rows["realms"]]
+    generations = {
+        row["number"]: _generation(row, [data for _, data in sorted(specs.get(row["number"], ()))])
+        for row in rows["generations"]
+    }
     return Snapshot(
         epoch=epoch,
         realm=realm,
         origin=origins[0] if origins else None,
-        generations={
-            row["number"]: _generation(row, [data for _, data in sorted(specs.get(row["number"], ()))])
-            for row in rows["generations"]
-        },
-        rollouts={row["generation"]: _rollout(row) for row in rows["rollouts"]},
+        generations=generations,
+        rollouts={row["generation"]: _rollout(row, generations) for row in rows["rollouts"]},
         placements={row["instance"]: _placement(row) for row in rows["placements"]},
         workers={row["worker_id"]: _worker(row) for row in rows["workers"]},
         last_good={row["instance"]: row["generation"] for row in rows["last_good"]},
         volume_bindings={row["instance"]: row["worker_id"] for row in rows["volume_bindings"]},
         holds={row["id"]: _hold(row) for row in rows["holds"]},
         identity=identity_of(rows),
+        liveness=liveness_of(rows),
     )
 
 
@@ -243,8 +255,8 @@ def _generation(row: Mapping[str, Any], specs: Iterable[bytes]) -> Generation:
     )
 
 
-def _rollout(row: Mapping[str, Any]) -> Rollout:
-    return Rollout(
+def _rollout(row: Mapping[str, Any], generations: Mapping[int, Generation]) -> Rollout:
+    rollout = Rollout(
         generation=row["generation"],
         state=RolloutState(row["state"]),
         reason=row["reason"],
@@ -256,6 +268,10 @@ def _rollout(row: Mapping[str, Any]) -> Rollout:
         started_ms=row["started_ms"],
         ended_ms=row["ended_ms"],
     )
+    if rollout.waves or rollout.state.is_outcome:
+        return rollout
+    # It began under a program that knew no waves: without them it would be over with nothing done.
+    return replace(rollout, waves=waves_of(generations[rollout.generation], rollout.kinds))
 
 
 def _wave(wave: Mapping[str, Any]) -> WaveProgress:

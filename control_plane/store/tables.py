@@ -158,6 +158,33 @@ join_tokens = Table(
     Column("created_by", Text, nullable=False),
     Column("used_by", Text, nullable=False),
 )
+cordons = Table(
+    "cordons",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("worker_id", String(63), primary_key=True),
+    Column("draining", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)
+evictions = Table(
+    "evictions",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("worker_id", String(63), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("instances", Text, nullable=False),
+    Column("fenced", Boolean, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+leases = Table(
+    "leases",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("lease_ms", BigInteger, nullable=False),
+)
 audit = Table(
     "audit",
     metadata,

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,12 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
     return of_sqlite(tmp_path / "state")
 
 
-def of_postgres(server: Postgres, *, tablespace: str = "pg_default") -> Home:
-    name = server.new_database(tablespace)
-    return Home("postgresql", name, server.url(name), lambda *statements: server.execute(name, *statements))
+def of_postgres(server: Postgres, *, database: str = "postgres") -> Home:
+    if database != "postgres":
+        return Home("postgresql", server.url(database), partial(server.execute, database))
+    schema = server.new_schema()
+    within = partial(server.execute, database, f"SET search_path = {schema}")
+    return Home("postgresql", server.url(database, schema=schema), within)
 
 
 def of_sqlite(path: Path) -> Home:
@@ -41,4 +45,4 @@ def of_sqlite(path: Path) -> Home:
         finally:
             connection.close()
 
-    return Home("sqlite", str(path), f"sqlite:///{path}", execute)
+    return Home("sqlite", f"sqlite:///{path}", execute)

@@ -1,7 +1,7 @@
 """The tables and columns of the fleet: the fence, the audit, and what rollouts, liveness and identity keep."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, String, Text
+from sqlalchemy import BigInteger, Boolean, Column, String, Text
 
 revision = "0002"
 down_revision = "0001"
@@ -14,6 +14,7 @@ def upgrade() -> None:
     _of_audit()
     _of_identity()
     _of_rollouts()
+    _of_liveness()
 
 
 def _of_audit() -> None:
@@ -102,4 +103,31 @@ def _of_rollouts() -> None:
         Column("reason", Text, nullable=False),
         Column("actor", Text, nullable=False),
         Column("created_at_ms", BigInteger, nullable=False),
+    )
+
+
+def _of_liveness() -> None:
+    op.create_table(
+        "cordons",
+        Column("realm", String(63), primary_key=True),
+        Column("worker_id", String(63), primary_key=True),
+        Column("draining", Boolean, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("actor", Text, nullable=False),
+        Column("since_ms", BigInteger, nullable=False),
+        Column("until_ms", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "evictions",
+        Column("realm", String(63), primary_key=True),
+        Column("worker_id", String(63), primary_key=True),
+        Column("revision", BigInteger, nullable=False),
+        Column("instances", Text, nullable=False),
+        Column("fenced", Boolean, nullable=False),
+        Column("at_ms", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "leases",
+        Column("realm", String(63), primary_key=True),
+        Column("lease_ms", BigInteger, nullable=False),
     )
