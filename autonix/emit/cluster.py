@@ -136,13 +136,12 @@ def _application_vm(
             *_resources(cpu=1, memory_mb=memory, comment="A default; nothing here says how much it needs."),
             *shown,
             *((bind("dependsOn", literal([peer.vm for peer in used])),) if used else ()),
-            *((Inherit(("env",)),) if settings else ()),
-            bind("configuration", call("guest", _application_module(application, has_env=bool(settings)))),
+            *((bind("env", env),) if settings else ()),
+            bind("configuration", call("guest", _application_module(application))),
         )
     )
-    value: Node = Let((bind("env", env),), vm) if settings else vm
     return Binding(
-        (application.vm,), value, f"{application.named.project.manifest}, started by {application.start.because}"
+        (application.vm,), vm, f"{application.named.project.manifest}, started by {application.start.because}"
     )
 
 
@@ -178,7 +177,7 @@ def _health(application: Application) -> Binding | None:
     return bind("health.checks", literal([{"type": "tcp", "port": first.value.number}]), comment=reason(first))
 
 
-def _application_module(application: Application, *, has_env: bool) -> Node:
+def _application_module(application: Application) -> Node:
     named = application.named
     package: Node = Select(Var("packages"), (named.name,))
     path: Node = ListOf((package,))
@@ -190,7 +189,6 @@ def _application_module(application: Application, *, has_env: bool) -> Node:
             bind("wantedBy", literal(["multi-user.target"])),
             bind("wants", literal(["network-online.target"])),
             bind("after", literal(["network-online.target"])),
-            *((bind("environment", Var("env")),) if has_env else ()),
             bind("path", path),
             bind("script", _script(application), comment=application.start.because),
             bind(

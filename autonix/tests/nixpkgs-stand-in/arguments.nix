@@ -56,6 +56,10 @@ rec {
       what = "a list of derivations";
       test = value: isList value && all isPackage value;
     };
+    list = {
+      what = "a list";
+      test = isList;
+    };
     strings = {
       what = "a list of strings";
       test = value: isList value && all isString value;

@@ -1,5 +1,6 @@
 # nixosSystem: modules are merged in the simplest way and held to the options that generated clusters set, by name and
-# form. What comes out is a toplevel whose derivation depends on all of it.
+# form. What comes out is a toplevel whose derivation depends on all of it. Procurator's guest.nix is known by its file's
+# name: with it there are the options that mkCluster sets.
 { pkgs }:
 let
   inherit (import ./arguments.nix) checked types;
@@ -90,29 +91,44 @@ let
         systemd = types.set;
         services = types.set;
         networking = types.set;
+        procurator = types.set;
+        _file = types.string;
       } written;
     in
     {
       units = builtins.mapAttrs (name: checked "systemd.services.${name}" { } service) (good.systemd.services or { });
       services = builtins.mapAttrs checkedService (good.services or { });
+      guest = checked "procurator.guest" { } {
+        env = texts;
+        nic = types.bool;
+        volumes = types.set;
+      } (good.procurator.guest or { });
       ports = (checked "networking.firewall" { } { allowedTCPPorts = ports; } (good.networking.firewall or { }));
     };
   loaded = module: if builtins.isFunction module then module { inherit pkgs; } else module;
+  nixosSystem =
+    { system, modules }:
+    let
+      ours = map loaded (filter (module: !(isString module) && !(builtins.isPath module)) modules);
+      files = filter (module: isString module || builtins.isPath module) modules;
+      present = map (
+        file: if builtins.pathExists file then toString file else throw "the module ${toString file} does not exist"
+      ) files;
+      isGuest = builtins.any (file: baseNameOf file == "guest.nix") present;
+      settings = map checkedModule ours;
+    in
+    {
+      options = if isGuest then { procurator.guest = { }; } else { };
+      extendModules = more: nixosSystem (checked "extendModules" { modules = types.list; } { } more // {
+        inherit system;
+        modules = modules ++ more.modules;
+      });
+      config.system.build.toplevel = derivation {
+        name = "nixos-system";
+        inherit system;
+        builder = "/bin/sh";
+        settings = builtins.toJSON { inherit settings present; };
+      };
+    };
 in
-{ system, modules }:
-let
-  ours = map loaded (filter (module: !(isString module) && !(builtins.isPath module)) modules);
-  files = filter (module: isString module || builtins.isPath module) modules;
-  present = map (
-    file: if builtins.pathExists file then toString file else throw "the module ${toString file} does not exist"
-  ) files;
-  settings = map checkedModule ours;
-in
-{
-  config.system.build.toplevel = derivation {
-    name = "nixos-system";
-    inherit system;
-    builder = "/bin/sh";
-    settings = builtins.toJSON { inherit settings present; };
-  };
-}
+nixosSystem

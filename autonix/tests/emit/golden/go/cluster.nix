@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 b6e8cc526023db3aa2a3401f8ef7530467e237a77a7230136b27a43a77f089e2
+# autonix: sha256 77ec74034faaa8b3e9b1044b51b8bc64d9e72fb2b06b05c19e3bc95d68817c6c
 {
   nixpkgs,
   procurator,
@@ -18,60 +18,55 @@ in
   cluster = "ledger";
   vms = {
     # backend/go.mod, started by backend/main.go:1 (go.main, certain)
-    ledger =
-      let
-        env = {
-          # .env.example:1 (env.example, certain)
-          DB_HOST = "mysql";
-        };
-      in
-      {
-        # A default; nothing here says how much it needs.
-        cpu = 1;
-        memoryMb = 512;
-        network = {
-          # mysql: compose.yaml:10 (compose.image, certain)
-          connect = [ "mysql:3306" ];
-          # backend/Dockerfile:7 (docker.expose, certain)
-          ports = [
-            {
-              name = "tcp-8081";
-              port = 8081;
-            }
-          ];
-        };
+    ledger = {
+      # A default; nothing here says how much it needs.
+      cpu = 1;
+      memoryMb = 512;
+      network = {
+        # mysql: compose.yaml:10 (compose.image, certain)
+        connect = [ "mysql:3306" ];
         # backend/Dockerfile:7 (docker.expose, certain)
-        health.checks = [
+        ports = [
           {
-            type = "tcp";
+            name = "tcp-8081";
             port = 8081;
           }
         ];
-        dependsOn = [ "mysql" ];
-        inherit env;
-        configuration = guest (
-          { pkgs, ... }: {
-            systemd.services.ledger = {
-              wantedBy = [ "multi-user.target" ];
-              wants = [ "network-online.target" ];
-              after = [ "network-online.target" ];
-              environment = env;
-              path = [ packages.ledger ];
-              # backend/main.go:1 (go.main, certain)
-              script = ''
-                export HOME=/var/lib/ledger
-                exec ${packages.ledger}/bin/ledger
-              '';
-              serviceConfig = {
-                DynamicUser = true;
-                StateDirectory = "ledger";
-                Restart = "always";
-              };
-            };
-            networking.firewall.allowedTCPPorts = [ 8081 ];
-          }
-        );
       };
+      # backend/Dockerfile:7 (docker.expose, certain)
+      health.checks = [
+        {
+          type = "tcp";
+          port = 8081;
+        }
+      ];
+      dependsOn = [ "mysql" ];
+      env = {
+        # .env.example:1 (env.example, certain)
+        DB_HOST = "mysql";
+      };
+      configuration = guest (
+        { pkgs, ... }: {
+          systemd.services.ledger = {
+            wantedBy = [ "multi-user.target" ];
+            wants = [ "network-online.target" ];
+            after = [ "network-online.target" ];
+            path = [ packages.ledger ];
+            # backend/main.go:1 (go.main, certain)
+            script = ''
+              export HOME=/var/lib/ledger
+              exec ${packages.ledger}/bin/ledger
+            '';
+            serviceConfig = {
+              DynamicUser = true;
+              StateDirectory = "ledger";
+              Restart = "always";
+            };
+          };
+          networking.firewall.allowedTCPPorts = [ 8081 ];
+        }
+      );
+    };
     # the image mysql: compose.yaml:10 (compose.image, certain)
     mysql = {
       # autonix' default for mysql.

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 7be54bce51c5beaa1d3e86ee256de9ea1a00a57e96dd90453f1e8bb15bcae522
+# autonix: sha256 90580e4947c9a026e3feded61e69180fc086cd09ac518f00377d89bc5622956a
 # Not in the cluster:
 # - files (compose.yaml:10 (compose.image, certain)): autonix knows no NixOS module for minio
 # - api: SECRET_KEY must be set by hand
@@ -22,66 +22,61 @@ in
   cluster = "todo";
   vms = {
     # pyproject.toml, started by Dockerfile:9 (docker.cmd, certain)
-    api =
-      let
-        env = {
-          # compose.yaml:6 (compose.env, certain)
-          DATABASE_URL = "postgresql+asyncpg://todo@db:5432/todos";
-          # .env.example:3 (env.example, certain)
-          LOG_LEVEL = "info";
-          # compose.yaml:7 (compose.env, certain)
-          REDIS_URL = "redis://cache:6379/0";
-        };
-      in
-      {
-        # A default; nothing here says how much it needs.
-        cpu = 1;
-        memoryMb = 512;
-        network = {
-          # cache: compose.yaml:10 (compose.image, certain); db: compose.yaml:10 (compose.image, certain)
-          connect = [ "cache:6379" "db:5432" ];
-          # compose.yaml:5 (compose.ports, certain)
-          ports = [
-            {
-              name = "tcp-8000";
-              port = 8000;
-              publish = 8080;
-            }
-          ];
-        };
-        # compose.yaml:9 (compose.healthcheck, certain)
-        health.checks = [
+    api = {
+      # A default; nothing here says how much it needs.
+      cpu = 1;
+      memoryMb = 512;
+      network = {
+        # cache: compose.yaml:10 (compose.image, certain); db: compose.yaml:10 (compose.image, certain)
+        connect = [ "cache:6379" "db:5432" ];
+        # compose.yaml:5 (compose.ports, certain)
+        ports = [
           {
-            type = "http";
+            name = "tcp-8000";
             port = 8000;
-            path = "/healthz";
+            publish = 8080;
           }
         ];
-        dependsOn = [ "cache" "db" ];
-        inherit env;
-        configuration = guest (
-          { pkgs, ... }: {
-            systemd.services.api = {
-              wantedBy = [ "multi-user.target" ];
-              wants = [ "network-online.target" ];
-              after = [ "network-online.target" ];
-              environment = env;
-              path = [ packages.todo-api ] ++ runtimes.todo-api;
-              # Dockerfile:9 (docker.cmd, certain)
-              script = ''
-                export HOME=/var/lib/api
-                exec uvicorn todo.main:app --host ::
-              '';
-              serviceConfig = {
-                DynamicUser = true;
-                StateDirectory = "api";
-                Restart = "always";
-              };
-            };
-            networking.firewall.allowedTCPPorts = [ 8000 ];
-          }
-        );
       };
+      # compose.yaml:9 (compose.healthcheck, certain)
+      health.checks = [
+        {
+          type = "http";
+          port = 8000;
+          path = "/healthz";
+        }
+      ];
+      dependsOn = [ "cache" "db" ];
+      env = {
+        # compose.yaml:6 (compose.env, certain)
+        DATABASE_URL = "postgresql+asyncpg://todo@db:5432/todos";
+        # .env.example:3 (env.example, certain)
+        LOG_LEVEL = "info";
+        # compose.yaml:7 (compose.env, certain)
+        REDIS_URL = "redis://cache:6379/0";
+      };
+      configuration = guest (
+        { pkgs, ... }: {
+          systemd.services.api = {
+            wantedBy = [ "multi-user.target" ];
+            wants = [ "network-online.target" ];
+            after = [ "network-online.target" ];
+            path = [ packages.todo-api ] ++ runtimes.todo-api;
+            # Dockerfile:9 (docker.cmd, certain)
+            script = ''
+              export HOME=/var/lib/api
+              exec uvicorn todo.main:app --host ::
+            '';
+            serviceConfig = {
+              DynamicUser = true;
+              StateDirectory = "api";
+              Restart = "always";
+            };
+          };
+          networking.firewall.allowedTCPPorts = [ 8000 ];
+        }
+      );
+    };
     # the image redis: compose.yaml:10 (compose.image, certain)
     cache = {
       # autonix' default for redis.
