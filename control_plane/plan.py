@@ -8,16 +8,21 @@ from dataclasses import dataclass
 
 from control_plane.events import (
     GenerationsForgotten,
+    PlacementsChanged,
     PlacementsReleased,
     StateEvent,
 )
 from control_plane.index import index_of
+from control_plane.liveness.eviction import recheck_ms as lost_in_ms
+from control_plane.liveness.eviction import upkeep
+from control_plane.liveness.orders import overdue
+from control_plane.liveness.standing import standings
+from control_plane.liveness.timing import Timing
 from control_plane.observations import Observations
 from control_plane.rollout.changes import RolloutMoved, RolloutPlaced
 from control_plane.rollout.clocks import healthy_for_ms
 from control_plane.rollout.look import Look, Step
 from control_plane.rollout.steps import blocked_step, look_at, next_step, pinning_step
-from control_plane.scheduler.availability import LOST, READY, UNHEARD, Availability
 from control_plane.scheduler.fleet import Overcommit
 from control_plane.settling import Conditions, settle
 from control_plane.state import Snapshot
@@ -25,10 +30,9 @@ from schema.status import RolloutState, VmPhase
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Timing):
     """The settings that decisions depend on."""
 
-    lost_after_ms: int = 40_000
     keep_generations: int = 5
     cpu_overcommit: float = 4.0
     memory_overcommit: float = 1.0
@@ -45,7 +49,12 @@ class Plan:
 
 def plan(snapshot: Snapshot, observations: Observations, *, now_ms: int, wall_ms: int, limits: Limits) -> Plan:
     """The next changes. `now_ms` is the monotonic clock of the observations, `wall_ms` Unix milliseconds."""
-    done = _gone(snapshot, observations) or _placed(snapshot, wall_ms=wall_ms)
+    done = (
+        upkeep(snapshot, observations, now_ms=now_ms, wall_ms=wall_ms, timing=limits)
+        or _gone(snapshot, observations)
+        or _overdue(snapshot, wall_ms=wall_ms)
+        or _placed(snapshot, wall_ms=wall_ms)
+    )
     if done:
         return Plan(done)
     conditions = _conditions(snapshot, observations, now_ms=now_ms, limits=limits)
@@ -62,7 +71,8 @@ def plan(snapshot: Snapshot, observations: Observations, *, now_ms: int, wall_ms
     if blocked and step.signal is None and not events and not step.progress:
         step = blocked_step(look, {one.instance: str(one.reason) for one in blocked})
     events = (*step.progress, *_signalled(look, step)) if step.signal else (*step.progress, *events)
-    recheck_ms = min((wait for wait in (step.recheck_ms, pins.recheck_ms) if wait is not None), default=None)
+    silent_ms = lost_in_ms(snapshot, observations, now_ms=now_ms, timing=limits)
+    recheck_ms = min((one for one in (step.recheck_ms, pins.recheck_ms, silent_ms) if one is not None), default=None)
     return Plan(events or _forgotten(snapshot, keep=limits.keep_generations), recheck_ms)
 
 
@@ -70,6 +80,11 @@ def _signalled(look: Look, step: Step) -> tuple[StateEvent, ...]:
     if step.signal is None:
         return ()
     return (RolloutMoved(look.number, step.signal, step.reason, at_ms=look.wall_ms),)
+
+
+def _overdue(snapshot: Snapshot, *, wall_ms: int) -> tuple[StateEvent, ...]:
+    leaving = tuple(overdue(snapshot, wall_ms=wall_ms))
+    return (PlacementsChanged(leaving),) if leaving else ()
 
 
 def _gone(snapshot: Snapshot, observations: Observations) -> tuple[StateEvent, ...]:
@@ -87,22 +102,11 @@ def _gone(snapshot: Snapshot, observations: Observations) -> tuple[StateEvent, .
 
 def _conditions(snapshot: Snapshot, observations: Observations, *, now_ms: int, limits: Limits) -> Conditions:
     return Conditions(
-        workers={
-            worker_id: _availability(observations, worker_id, now_ms=now_ms, limits=limits)
-            for worker_id in snapshot.workers
-        },
+        workers=standings(snapshot, observations, now_ms=now_ms, timing=limits),
         overcommit=Overcommit(limits.cpu_overcommit, limits.memory_overcommit),
         most_moving=limits.most_moving,
         is_healthy=lambda placement: healthy_for_ms(observations.clocks, placement, now_ms=now_ms) is not None,
     )
-
-
-def _availability(observations: Observations, worker_id: str, *, now_ms: int, limits: Limits) -> Availability:
-    """Ready is who was heard of lately, or is connected and not yet heard of."""
-    if worker_id not in observations.workers and worker_id not in observations.connected:
-        return UNHEARD
-    silent_ms = observations.silent_ms(worker_id, now_ms=now_ms)
-    return READY if silent_ms <= limits.lost_after_ms else LOST
 
 
 def _placed(snapshot: Snapshot, *, wall_ms: int) -> tuple[StateEvent, ...]:

@@ -25,8 +25,8 @@ class MassLoss:
 
     def __str__(self) -> str:
         return (
-            f"eviction is stopped: {self.vanished} of {self.of} workers vanished at about the same time; it goes on when "
-            f"they are back, or for one that is drained"
+            f"eviction is stopped: {self.vanished} of {self.of} workers vanished at about the same time; it goes on "
+            f"when they are back, or for one that is drained"
         )
 
 
