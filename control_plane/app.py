@@ -109,7 +109,7 @@ def rpc_addresses(settings: Settings) -> tuple[Address, Address]:
     """Where sessions are served: TCP and the unix socket."""
     host, _, port = settings.listen.rpc.rpartition(":")
     mode = SHARED_SOCKET if settings.socket.roles else OWN_SOCKET
-    return TcpAddress(host.strip("[]"), int(port)), UnixAddress(settings.listen.socket, mode=mode)
+    return TcpAddress(host.strip("[]"), int(port), settings.tls.server), UnixAddress(settings.listen.socket, mode=mode)
 
 
 async def run(settings: Settings, ready: Ready) -> None:
@@ -136,7 +136,8 @@ async def listen(settings: Settings, control_plane: ControlPlane, nursery: trio.
     host, _, port = settings.listen.http.rpartition(":")
     serving = trio.Event()
     app = http_app(control_plane.status, is_ready=serving.is_set)
-    addresses["http"] = await nursery.start(partial(serve_http, app, host=host.strip("[]"), port=int(port)))
+    serve = partial(serve_http, app, host=host.strip("[]"), port=int(port), tls=settings.http_tls)
+    addresses["http"] = await nursery.start(serve)
     serving.set()
     ready(addresses)
 

@@ -5,13 +5,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from control_plane.identity.admission import JoinPolicy
 from schema.errors import InvalidInput
 from schema.interfaces import Role
-from schema.names import BranchName, DnsLabel, RepositoryName
+from schema.names import BranchName, DnsLabel, RepositoryName, is_loopback
 from schema.origin import FlakeDirectory, Origin
+from schema.rpc.transport.tls import ServerTls, server_tls
 from schema.settings import Section, ServiceSettings
 from schema.signing import PublicKey
 
@@ -41,8 +42,33 @@ class ListenSettings(Section):
     """`[listen]`: where it is reached. Cap'n Proto over TCP and a unix socket, and HTTP."""
 
     rpc: HostPort = "127.0.0.1:7400"
+    plaintext: bool = False
+    """Whether an address that other machines reach may go without TLS: everybody on the way can then read and write."""
     socket: Path = Path("/run/procurator/control-plane.sock")
     http: HostPort = "127.0.0.1:7401"
+
+
+class TlsSettings(Section):
+    """`[tls]`: the certificate (PEM, with the chain below the CA) and its secret key, both or neither, as files.
+
+    `rpc` then speaks TLS, and so does `http` unless it listens on loopback.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TlsSettings":
+        if self.certificate is not None and self.key is None:
+            raise ValueError("certificate is set, and key (its secret key) is missing")
+        if self.key is not None and self.certificate is None:
+            raise ValueError("key is set, and certificate (what it belongs to) is missing")
+        return self
+
+    @property
+    def server(self) -> ServerTls | None:
+        """What a listener shows; None without TLS."""
+        return server_tls(self.certificate, self.key)
 
 
 class DatabaseSettings(Section):
@@ -153,6 +179,7 @@ class Settings(ServiceSettings):
 
     realm: DnsLabel = "default"
     listen: ListenSettings = ListenSettings()
+    tls: TlsSettings = TlsSettings()
     database: DatabaseSettings = DatabaseSettings()
     keys: KeySettings
     origin: OriginSettings | None = None
@@ -163,3 +190,20 @@ class Settings(ServiceSettings):
     tokens: tuple[TokenSettings, ...] = ()
     workers: WorkersSettings = WorkersSettings()
     liveness: LivenessSettings = LivenessSettings()
+
+    @model_validator(mode="after")
+    def _no_plaintext_for_others(self) -> "Settings":
+        if self.tls.server is not None or self.listen.plaintext:
+            return self
+        for name, address in (("rpc", self.listen.rpc), ("http", self.listen.http)):
+            if not is_loopback(address.rpartition(":")[0]):
+                raise ValueError(
+                    f"[listen] {name} {address} is reached by other machines and there is no TLS: set certificate and "
+                    "key in [tls], or say plaintext = true in [listen]"
+                )
+        return self
+
+    @property
+    def http_tls(self) -> ServerTls | None:
+        """What the HTTP listener shows; on loopback it speaks plain HTTP."""
+        return None if is_loopback(self.listen.http.rpartition(":")[0]) else self.tls.server

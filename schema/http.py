@@ -13,6 +13,7 @@ from hypercorn.trio.run import worker_serve
 from hypercorn.utils import wrap_app
 
 from schema.errors import Unavailable
+from schema.rpc.transport.tls import ServerTls, server_context
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -171,8 +172,10 @@ def address_text(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _hypercorn_config(graceful_seconds: float) -> Config:
+def _hypercorn_config(graceful_seconds: float, tls: ServerTls | None) -> Config:
     config = Config()
+    if tls is not None:
+        config.certfile, config.keyfile = str(tls.certificate), str(tls.key)
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
@@ -189,18 +192,22 @@ async def serve_http(
     port: int,
     limits_for: LimitsFor = default_limits,
     graceful_seconds: float = 3.0,
+    tls: ServerTls | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` until cancelled; `task_status` gets the real address (`127.0.0.1:41233`) once it listens.
 
-    When cancelled it takes no new connection, ends event streams, and gives other requests `graceful_seconds`.
-    Raises Unavailable when it cannot listen.
+    When cancelled it takes no new connection, ends event streams, and gives other requests `graceful_seconds`. With
+    `tls` it is https. Raises Unavailable when it cannot listen, InvalidInput for a certificate that cannot be used.
     """
+    if tls is not None:
+        server_context(tls)  # a wrong file is told by its name, before there is a socket
     sock = listen(host=host, port=port)
     address = address_text(sock)
     limited = Limited(app, limits_for=limits_for)
     wrapped = wrap_app(cast(Any, limited), _MAX_WSGI_BODY, "asgi")
-    config = _hypercorn_config(graceful_seconds)
+    config = _hypercorn_config(graceful_seconds, tls)
+    sockets = Sockets([sock], [], []) if tls else Sockets([], [sock], [])
 
     async def stop_when_cancelled() -> None:
         try:
@@ -214,7 +221,7 @@ async def serve_http(
             await worker_serve(
                 wrapped,
                 config,
-                sockets=Sockets(secure_sockets=[], insecure_sockets=[sock], quic_sockets=[]),
+                sockets=sockets,
                 shutdown_trigger=limited.stopped.wait,
                 task_status=task_status,
             )

@@ -1,5 +1,6 @@
 """The allow-listed forms of names, paths and numbers that cross a border; it holds no values of its own."""
 
+import ipaddress
 import re
 from typing import Annotated
 
@@ -48,6 +49,15 @@ _UNSAFE = re.compile(
 def printable(text: str) -> str:
     """`text` without escape sequences and control characters (tab and newline stay), for terminals, pages and UTF-8."""
     return _UNSAFE.sub("", text)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`: an address of 127/8, ::1 or `localhost`; brackets are ignored."""
+    plain = host.removeprefix("[").removesuffix("]")
+    try:
+        return ipaddress.ip_address(plain).is_loopback
+    except ValueError:
+        return plain.lower() == "localhost"
 
 
 class StrictModel(BaseModel):

@@ -36,6 +36,7 @@ from worker.network import Network
 from worker.reconcile import Limits
 from worker.records import Records
 from worker.report import worker_report
+from worker.resolver.upstream import RESOLV_CONF, Upstream, configured_servers
 from worker.retention import Due
 from worker.service import WorkerService
 from worker.settings import Settings
@@ -71,6 +72,13 @@ def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
         raise InvalidInput(f"cannot read the public key file {error.filename}: {error.strerror}") from error
 
 
+def upstream(settings: Settings) -> Upstream:
+    """Whom the resolver asks: as configured, else as the machine itself does."""
+    if settings.network.resolvers or not RESOLV_CONF.exists():
+        return Upstream(settings.network.resolvers)
+    return Upstream(configured_servers(RESOLV_CONF.read_text(errors="replace")))
+
+
 def machinery(settings: Settings) -> Machinery:
     """The adapters of this worker; nothing is touched yet but its own directories."""
     for directory in (settings.state, settings.images, settings.volumes, settings.runtime_dirs):
@@ -78,7 +86,7 @@ def machinery(settings: Settings) -> Machinery:
     records, volumes = Records(settings.state), Volumes(settings.volumes)
     # Two workers of one machine differ in their state directory, whatever they are called.
     names = NetworkNames(f"{settings.name}\n{settings.state.resolve()}")
-    network = Network(names, DhcpServer(names))
+    network = Network(names, DhcpServer(names), upstream(settings))
     closures = Closures(
         NixEnvironment(settings.state / "nix").write(),
         root=settings.store_root,
@@ -192,7 +200,9 @@ def _report(settings: Settings, parts: Machinery, supervisor: Supervisor, seen: 
 
 def _address(settings: Settings) -> Address:
     socket = settings.control_plane.socket
-    return UnixAddress(socket) if socket else parse_address(settings.control_plane.address or "")
+    if socket is not None:
+        return UnixAddress(socket)
+    return parse_address(settings.control_plane.address or "", tls=settings.control_plane.tls)
 
 
 def _door(settings: Settings, key: SecretKey, hello: Callable[[], WorkerHello], service: WorkerService) -> Door:

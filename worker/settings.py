@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from schema.blueprint import Labels
-from schema.names import DnsLabel
+from schema.names import DnsLabel, is_loopback
+from schema.rpc.transport.tls import ClientTls, client_tls
 from schema.settings import Section, ServiceSettings
 
 KeyText = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -24,6 +25,12 @@ class ControlPlaneSettings(Section):
     socket: Path | None = None
     address: HostPort | None = None
     public_keys: tuple[KeyText, ...]
+    ca: Path | None = None
+    """With `address`: the CA (PEM) that signed the control plane's certificate; it is then reached by TLS."""
+    server_name: Annotated[str, StringConstraints(max_length=253)] = ""
+    """With `ca`: the name in the control plane's certificate; by default the host of `address`."""
+    plaintext: bool = False
+    """Whether an address on another machine may be reached without TLS: everybody on the way can read and write."""
     join_token_file: Path | None = None
     """A file (0600) with the join token that an operator made for this machine; needed once, if at all."""
 
@@ -34,6 +41,28 @@ class ControlPlaneSettings(Section):
         if not self.public_keys:
             raise ValueError("public_keys is empty: no assignment could be believed")
         return self
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> "ControlPlaneSettings":
+        if self.server_name and self.ca is None:
+            raise ValueError("server_name is set, and ca (who signed that server's certificate) is missing")
+        if self.ca is not None and self.address is None:
+            raise ValueError("ca is set, and address is missing: a unix socket has no TLS")
+        if self.address is not None and self.ca is None and not self.plaintext and not is_loopback(self.host):
+            raise ValueError(
+                f"address {self.address} is on another machine and there is no TLS: set ca, or say plaintext = true"
+            )
+        return self
+
+    @property
+    def host(self) -> str:
+        """The host of `address`, an IPv6 one without its brackets."""
+        return (self.address or "").rpartition(":")[0].strip("[]")
+
+    @property
+    def tls(self) -> ClientTls | None:
+        """Whom the connection believes; None without TLS."""
+        return None if self.ca is None else client_tls(self.ca, self.server_name or self.host)
 
 
 class PublisherSettings(Section):
@@ -59,6 +88,13 @@ class ListenSettings(Section):
     """`[listen]`: port 0 is any free one."""
 
     http: HostPort = "127.0.0.1:7402"
+
+
+class NetworkSettings(Section):
+    """`[network]`: how other workers reach this machine, and whom it asks for names (none: as /etc/resolv.conf says)."""
+
+    address: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$")] = ""
+    resolvers: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+$")], ...] = ()
 
 
 class CapacitySettings(Section):
@@ -95,6 +131,7 @@ class Settings(ServiceSettings):
     caches: CacheSettings
     hypervisor: HypervisorSettings = HypervisorSettings()
     listen: ListenSettings = ListenSettings()
+    network: NetworkSettings = NetworkSettings()
     capacity: CapacitySettings = CapacitySettings()
     limits: LimitSettings = LimitSettings()
     collection: CollectionSettings = CollectionSettings()

@@ -1,5 +1,6 @@
 """The settings: what is needed, what is refused and what is the default."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from control_plane.settings import Settings
 from control_plane.tests.builders import CI_KEY, ORIGIN, a_snapshot
 from schema.interfaces import Role
 from schema.rpc.transport.sockets import TcpAddress
+from schema.rpc.transport.tls import ServerTls
 
 KEYS = {"assignment": "/keys/control-plane", "publishers": [str(CI_KEY.public)]}
 
@@ -34,11 +36,27 @@ def test_only_the_keys_have_no_default() -> None:
         ({"socket": {"roles": {"root": "viewer"}}}, "pattern"),
         ({"origin": {"repository": "demo", "branch": "main"}}, "repository"),
         ({"retention": {"keepGenerations": 5}}, "Extra inputs"),
+        ({"tls": {"certificate": "/c"}}, "certificate is set, and key .* is missing"),
+        ({"tls": {"key": "/k"}}, "key is set, and certificate .* is missing"),
+        ({"listen": {"rpc": "0.0.0.0:7400"}}, "rpc 0.0.0.0:7400 is reached by other machines and there is no TLS"),
+        ({"listen": {"http": "[::]:7401"}}, "http .* is reached by other machines and there is no TLS"),
+        ({"workers": {"policy": "trust"}}, "manual"),
+        ({"workers": {"auto_networks": ["192.0.2.0/33"]}}, "auto_networks"),
     ],
 )
 def test_wrong_settings_are_refused_with_the_reason(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Settings.model_validate({"keys": KEYS, **wrong})
+
+
+def test_other_machines_are_listened_to_with_tls_or_where_plaintext_is_said() -> None:
+    files = {"certificate": "/c", "key": "/k"}
+    secured = Settings.model_validate({"keys": KEYS, "listen": {"rpc": "0.0.0.0:1", "http": "0.0.0.0:2"}, "tls": files})
+    assert rpc_addresses(secured)[0] == TcpAddress("0.0.0.0", 1, ServerTls(Path("/c"), Path("/k")))
+    assert secured.http_tls == ServerTls(Path("/c"), Path("/k"))
+    assert Settings.model_validate({"keys": KEYS, "tls": files}).http_tls is None, "loopback needs no https"
+    said = Settings.model_validate({"keys": KEYS, "listen": {"rpc": "0.0.0.0:1", "plaintext": True}})
+    assert rpc_addresses(said)[0] == TcpAddress("0.0.0.0", 1)
 
 
 def test_other_uids_may_connect_only_where_some_have_a_role() -> None:

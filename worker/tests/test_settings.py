@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from schema.errors import InvalidInput
+from schema.rpc.transport.tls import ClientTls
 from schema.settings import load
 from worker.settings import MAX_STATE_BYTES, Settings
 from worker.vm_steps import runtime_directory
@@ -49,6 +50,22 @@ def test_a_name_a_state_directory_and_keys_are_enough(tmp_path: Path) -> None:
 def test_what_cannot_work_is_refused_with_its_key(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(InvalidInput, match=told):
         settings(tmp_path, text)
+
+
+def test_the_control_plane_elsewhere_is_reached_by_tls_or_where_plaintext_is_said(tmp_path: Path) -> None:
+    def over_tcp(*lines: str) -> Settings:
+        text = "\n".join(['address = "cp.example:7400"', *lines])
+        return settings(tmp_path, f'name = "w-0"\nstate = "/x"\n{KEYS}'.replace('socket = "/run/cp.sock"', text))
+
+    assert over_tcp('ca = "/ca"').control_plane.tls == ClientTls(Path("/ca"), "cp.example")
+    assert over_tcp('ca = "/ca"', 'server_name = "cp"').control_plane.tls == ClientTls(Path("/ca"), "cp")
+    assert over_tcp("plaintext = true").control_plane.tls is None
+    with pytest.raises(InvalidInput, match="on another machine and there is no TLS"):
+        over_tcp()
+    with pytest.raises(InvalidInput, match=r"server_name is set, and ca .* is missing"):
+        over_tcp('server_name = "cp"', "plaintext = true")
+    with pytest.raises(InvalidInput, match="ca is set, and address is missing"):
+        settings(tmp_path, f'name = "w-0"\nstate = "/x"\n{KEYS}'.replace("[publishers]", 'ca = "/ca"\n[publishers]'))
 
 
 def test_every_instance_has_a_directory_whose_sockets_can_be_bound() -> None:
