@@ -7,6 +7,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from schema.names import DnsLabel, FlakeAttribute, StrictModel
 
+MAX_COUNT = 2**32 - 1
+"""What a number without a limit of its own may be: the wire carries it in 32 bits."""
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
 Labels = dict[LabelKey, LabelValue]
@@ -15,6 +17,10 @@ Milliseconds = Annotated[int, Field(ge=0, le=7 * 24 * 3600 * 1000)]
 Percent = Annotated[int, Field(ge=1, le=100)]
 ConnectTarget = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?:[0-9]{1,5}$")]
 Domain = Annotated[str, StringConstraints(pattern=r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$")]
+HostAddress = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45})$")
+]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
 MountPoint = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._/-]{1,250}$")]
 
 
@@ -29,7 +35,7 @@ class Machine(StrictModel):
     """A host that modules resolve `services.procurator.worker.master` through."""
 
     role: MachineRole
-    address: str
+    address: HostAddress
     port: Port
     labels: Labels = {}
 
@@ -113,7 +119,7 @@ class Spread(StrictModel):
     """Replicas differ by at most `max_skew` between the values of label `over`."""
 
     over: LabelKey
-    max_skew: Annotated[int, Field(ge=1)] = 1
+    max_skew: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
 
 
 class PlacementPolicy(StrictModel):
@@ -206,8 +212,8 @@ class RolloutPolicy(StrictModel):
 
     waves: tuple[Wave, ...] = ()
     min_healthy_ms: Milliseconds = 2000
-    max_failures: Annotated[int, Field(ge=0)] = 0
-    max_parallel: Annotated[int, Field(ge=1)] = 1
+    max_failures: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
+    max_parallel: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
     jitter_ms: Milliseconds = 0
     allow_shrink: bool = False
 
@@ -218,14 +224,14 @@ class BlueprintVm(StrictModel):
     system: FlakeAttribute
     cpu: Annotated[int, Field(ge=1, le=255)]
     memory_mb: Annotated[int, Field(ge=32, le=64 * 1024 * 1024)]
-    extras: dict[LabelKey, Annotated[int, Field(ge=1)]] = {}
+    extras: dict[LabelKey, Annotated[int, Field(ge=1, le=2**53 - 1)]] = {}
     replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
     labels: Labels = {}
     singleton: bool = False
     volumes: dict[DnsLabel, Volume] = {}
     network: Network = Network()
     depends_on: tuple[DnsLabel, ...] = ()
-    env: dict[str, str] = {}
+    env: dict[VariableName, str] = {}
     placement: PlacementPolicy = PlacementPolicy()
     health: Health = Health()
     update: UpdatePolicy = UpdatePolicy()
@@ -255,7 +261,8 @@ class Blueprint(StrictModel):
     def _instances_are_distinct(cls, vms: dict[str, BlueprintVm]) -> dict[str, BlueprintVm]:
         for name in vms:
             stem, dash, number = name.rpartition("-")
-            if dash and number.isdigit() and stem in vms and int(number) < vms[stem].replicas:
+            is_index = number.isdigit() and number == str(int(number))
+            if dash and is_index and stem in vms and int(number) < vms[stem].replicas:
                 raise ValueError(f"'{name}' is also the name of an instance of '{stem}'")
         return vms
 

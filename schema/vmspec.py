@@ -22,6 +22,8 @@ class VmSpec(BlueprintVm):
     initrd: StoreFile
     cmdline: Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=MAX_CMDLINE)]
     disk_image_path: StoreFile | None = None
+    env: dict[str, str] = {}
+    """As published: a reader holds no older generation to the names that an author may write now."""
 
     @property
     def content_hash(self) -> str:

@@ -9,6 +9,8 @@
 written:
 let
   inherit (builtins) attrNames filter mapAttrs removeAttrs;
+  t = import ./types.nix;
+  inherit (import ./options.nix) cluster;
 
   problems = problemsOf written;
   checked =
@@ -72,19 +74,20 @@ let
     else
       configured told vm.configuration;
 
-  ours = removeAttrs checked.vms (filter (name: checked.vms.${name} ? system) (attrNames checked.vms));
+  isForeign = vm: vm.system or null != null;
+  ours = removeAttrs checked.vms (filter (name: isForeign checked.vms.${name}) (attrNames checked.vms));
   nixosConfigurations = mapAttrs configurationOf ours;
 
-  blueprint = removeAttrs checked [ "vms" ] // {
+  # How a System is made stays here; the blueprint says where it is.
+  located =
+    name: vm:
+    removeAttrs vm [
+      "guest"
+      "configuration"
+    ]
+    // (if isForeign vm then { } else { system = "nixosConfigurations.${name}.config.system.build.toplevel"; });
+  blueprint = t.sparse cluster (checked // { vms = mapAttrs located checked.vms; }) // {
     schemaVersion = 1;
-    vms = mapAttrs (
-      name: vm:
-      { system = "nixosConfigurations.${name}.config.system.build.toplevel"; }
-      // removeAttrs vm [
-        "guest"
-        "configuration"
-      ]
-    ) checked.vms;
   };
 in
 {

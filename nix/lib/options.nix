@@ -6,6 +6,8 @@ let
   inherit (t) needed optional;
   example = value: option: option // { example = value; };
 
+  # Without a limit of its own: what the wire carries.
+  count = low: t.int low 4294967295 "";
   port = t.int 1 65535 "";
   milliseconds = t.int 0 604800000 " of milliseconds";
   megabytes = low: t.int low 67108864 " of MiB";
@@ -77,7 +79,7 @@ let
 
   spread = t.record {
     over = example "zone" (needed labelKey "The workers' label.");
-    maxSkew = optional 1 (t.int 1 10000 "") "By how many replicas two of its values may differ.";
+    maxSkew = optional 1 (count 1) "By how many replicas two of its values may differ.";
   };
 
   placement = t.record {
@@ -131,7 +133,7 @@ let
     cpu = example 2 (needed (t.int 1 255 "") "Virtual CPUs.");
     memoryMb = example 512 (needed (megabytes 32) "Memory in MiB.");
     extras = example { gpu = 1; } (
-      optional { } (t.mapOf labelKey (t.int 1 1048576 "")) "Further things that a worker has to give, each with how many."
+      optional { } (t.mapOf labelKey (t.int 1 9007199254740991 "")) "Further things that a worker has to give, each with how many."
     );
     replicas = optional 1 (t.int 0 10000 "") "Instances, called `<name>-0` and so on. A VM with volumes is always one.";
     labels = example { tier = "front"; } (optional { } labels "What waves of a rollout choose by.");
@@ -160,8 +162,8 @@ let
   rollout = t.record {
     waves = optional [ ] (t.listOf wave) "Parts of the fleet that change one after the other. Without any, all is one wave.";
     minHealthyMs = optional 2000 milliseconds "Milliseconds for which an instance must have been healthy.";
-    maxFailures = optional 0 (t.int 0 1000000 "") "Instances that may fail before the rollout counts as failed.";
-    maxParallel = optional 1 (t.int 1 1000000 "") "Instances that change at once.";
+    maxFailures = optional 0 (count 0) "Instances that may fail before the rollout counts as failed.";
+    maxParallel = optional 1 (count 1) "Instances that change at once.";
     jitterMs = optional 0 milliseconds "Each change waits a random part of so many milliseconds.";
     allowShrink = optional false t.bool "Whether a generation may take away VMs that run.";
   };

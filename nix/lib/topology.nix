@@ -33,7 +33,7 @@ let
   systems =
     name: vm:
     let
-      given = filter (option: vm ? ${option}) [
+      given = filter (option: vm ? ${option} && !(option == "system" && vm.system == null)) [
         "guest"
         "configuration"
         "system"
@@ -248,6 +248,9 @@ let
     ) "rollout.waves[${toString index}]: needs either a selector or a percent"
   );
 
+  size = when (builtins.length names > most) "vms: are ${toString (builtins.length names)}, and ${toString most} are the most";
+  most = 10000;
+
   perVm = [
     systems
     instances
@@ -260,4 +263,4 @@ let
     expressions
   ];
 in
-concatMap (name: concatMap (check: check name vms.${name}) perVm) names ++ cycles ++ published ++ waves
+concatMap (name: concatMap (check: check name vms.${name}) perVm) names ++ size ++ cycles ++ published ++ waves

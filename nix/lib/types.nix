@@ -151,7 +151,7 @@ rec {
         concatMap (
           key:
           if options ? ${key} then
-            options.${key}.type.check "${path}.${key}" value.${key}
+            if mayBeNull options.${key} && value.${key} == null then [ ] else options.${key}.type.check "${path}.${key}" value.${key}
           else
             [ "${path}.${key}: there is no such option (there are: ${names options})" ]
         ) (attrNames value)
@@ -161,6 +161,9 @@ rec {
     nixpkgs = lib: lib.types.submodule { options = mkOptions lib options; };
   };
 
+  # Such an option may also be said to have no value.
+  mayBeNull = option: !option.required && option.default == null;
+
   # Options of a record as options of nixpkgs' module system.
   mkOptions =
     lib:
@@ -168,12 +171,11 @@ rec {
       _name: option:
       let
         type = option.type.nixpkgs lib;
-        absent = !option.required && option.default == null;
       in
       lib.mkOption (
         {
           inherit (option) description;
-          type = if absent then lib.types.nullOr type else type;
+          type = if mayBeNull option then lib.types.nullOr type else type;
         }
         // (if option.required then { } else { inherit (option) default; })
         // (if option ? example then { inherit (option) example; } else { })
@@ -181,7 +183,8 @@ rec {
       )
     );
 
-  # The value of a record without what is as if it were not there: the way back from the module system, which fills in.
+  # The value of a record without what is as if it were not there: the shortest way to say the same. An option that a
+  # reader does not know yet is then there only where it is used, and what a module system filled in is not.
   sparse =
     type: value:
     let
