@@ -110,7 +110,7 @@ def _due(look: Look) -> list[str]:
 
 def _disturbed(look: Look) -> int:
     """How many that failed are on their way back: they count against `maxParallel` until they are well or given up."""
-    count = 0
+    count = sum(number != NOTHING for number in _returning(look).values())
     for instance in look.rollout.failed:
         placement = look.snapshot.placements.get(instance)
         if placement and placement.generation not in (look.number, NOTHING) and not look.passed(instance):

@@ -7,7 +7,7 @@ from control_plane.assign import assignment_for
 from control_plane.convergence import Moment, cluster_status
 from control_plane.events import GenerationPublished, StateEvent, apply
 from control_plane.observations import Observations
-from control_plane.plan import Limits, plan
+from control_plane.plan import Limits, Plan, plan
 from control_plane.rollout.clocks import take_report, tick
 from control_plane.state import Generation, Snapshot
 from control_plane.tests.builders import a_snapshot
@@ -145,10 +145,13 @@ class World:
     def decide(self) -> bool:
         """One transaction of the reconciler; False when there was nothing to do."""
         self.observations = tick(self.snapshot, self.observations, now_ms=self.now_ms, lost_after_ms=40_000)
-        found = plan(self.snapshot, self.observations, now_ms=self.now_ms, wall_ms=self.now_ms, limits=LIMITS)
+        found = self.plan()
         for event in found.events:
             self.change(event)
         return bool(found.events)
+
+    def plan(self) -> Plan:
+        return plan(self.snapshot, self.observations, now_ms=self.now_ms, wall_ms=self.now_ms, limits=LIMITS)
 
     def look(self) -> None:
         """Reports come, then decisions until none is left, then time passes."""
