@@ -5,16 +5,19 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from cli.up.layout import StateDir
-from cli.up.plan import HOST, MAX_WORKERS, Choices, Ports, Program, programs
+from cli.up.certificates import ensure_certificates
+from cli.up.layout import Files, StateDir
+from cli.up.plan import HOST, MAX_WORKERS, Choices, Ports, Program, programs, tls_names
 from cli.up.ports import check_free
 from cli.up.prepare import prepare
 from cli.up.processes import is_alive, own_process, stop, wait_ended
@@ -26,6 +29,7 @@ from schema.errors import Conflict, NotFound, PermissionDenied, ProcuratorError,
 
 STOP_VMS_SECONDS = 60.0
 _SUPERVISOR_STOP_SECONDS = 40.0
+_RENEWAL_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ async def local_cluster(
         port_offset=options.port_offset,
         executables=executables(),
         allowed_paths=allowed_paths,
+        now=wall_clock(),
     )
     wanted = programs(state, workers=options.workers)
     with _only_one(state):
@@ -145,8 +150,22 @@ async def local_cluster(
         _check_ports(choices, workers=options.workers, adopted=set(adopted))
         async with trio.open_nursery() as nursery:
             addresses = await nursery.start(partial(supervisor.run))
+            nursery.start_soon(_renew_certificates, state, choices, supervisor)
             yield LocalCluster(state=state, choices=choices, addresses=addresses)
             nursery.cancel_scope.cancel()
+
+
+def wall_clock() -> datetime:
+    """Now, as certificates tell it."""
+    return datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
+
+
+async def _renew_certificates(state: StateDir, choices: Choices, supervisor: Supervisor) -> None:
+    """Once a day; the control plane reads its certificate at its start, and no VM notices that."""
+    while True:
+        await trio.sleep(_RENEWAL_SECONDS)
+        if ensure_certificates(Files(state.tls), names=tls_names(choices), now=wall_clock()):
+            await supervisor.restart("control-plane")
 
 
 def _check_ports(choices: Choices, *, workers: int, adopted: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""Write the keys and tokens of a local cluster, once, each 0600; it never overwrites one."""
+"""Write the keys and tokens of a local cluster, once, each 0600; no key or token is ever overwritten."""
 
 import os
 import secrets
@@ -18,10 +18,15 @@ def write_once(path: Path, make: Callable[[], str]) -> None:
     if path.exists():
         _check_private(path)
         return
+    replace_durably(path, make())
+
+
+def replace_durably(path: Path, text: str) -> None:
+    """Put `text` in the place of what `path` holds, if anything: 0600, and whole on disk when this returns."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(make())
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     beside.replace(path)

@@ -34,6 +34,11 @@ class StateDir:
         return self.root / "keys"
 
     @property
+    def tls(self) -> Path:
+        """The CA of this machine, and the control plane's certificate."""
+        return self.root / "tls"
+
+    @property
     def tokens(self) -> Path:
         """What the services show to each other."""
         return self.root / "tokens"
@@ -88,3 +93,30 @@ class StateDir:
     def data(self, name: str) -> Path:
         """What the service `name` keeps."""
         return self.root / name
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The certificates of a local cluster, by what they are: `.key` are secret, `.crt` are not."""
+
+    directory: Path
+
+    @property
+    def ca(self) -> Path:
+        """What clients believe."""
+        return self.directory / "ca.crt"
+
+    @property
+    def ca_key(self) -> Path:
+        """Signs certificates."""
+        return self.directory / "ca.key"
+
+    @property
+    def certificate(self) -> Path:
+        """What the control plane shows."""
+        return self.directory / "control-plane.crt"
+
+    @property
+    def key(self) -> Path:
+        """Its secret half."""
+        return self.directory / "control-plane.key"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.up.layout import StateDir
+from cli.up.layout import Files, StateDir
 from schema.errors import InvalidInput
 from schema.signing import PublicKey
 
@@ -74,19 +74,28 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What is decided once for a state directory. `network_range` is the /16 that the workers' subnets come from."""
+    """What is decided once for a state directory. `network_range` is the /16 that the workers' subnets come from.
+
+    `tls_names` are further names and addresses that the control plane's certificate is for: who lets other machines
+    reach it adds them in `etc/up.toml`.
+    """
 
     network_range: str
     port_offset: int
+    tls_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A service to run: its name here (`worker-0`), its program and the settings file."""
+    """A service to run: its name here (`worker-0`), its program and the settings file.
+
+    `reads` are files that it reads at its start only: it is started again where one has changed.
+    """
 
     name: str
     executable: str
     settings: Path
+    reads: tuple[Path, ...] = ()
 
 
 def worker_name(number: int) -> str:
@@ -100,7 +109,15 @@ def programs(state: StateDir, *, workers: int) -> tuple[Program, ...]:
         raise InvalidInput(f"a local cluster has 1 to {MAX_WORKERS} workers, not {workers}")
     fixed = {"control-plane": "control-plane", "repohub": "repohub", "ci": "ci", "cache": "cache"}
     named = fixed | {worker_name(number): "worker" for number in range(workers)}
-    return tuple(Program(name, f"procurator-{kind}", state.settings(name)) for name, kind in named.items())
+    reads = {"control-plane": (Files(state.tls).certificate,)}
+    return tuple(
+        Program(name, f"procurator-{kind}", state.settings(name), reads.get(name, ())) for name, kind in named.items()
+    )
+
+
+def tls_names(choices: Choices) -> tuple[str, ...]:
+    """What the control plane is called: by this machine, and by `choices`."""
+    return ("localhost", HOST, "::1", *choices.tls_names)
 
 
 def settings_of(
@@ -142,6 +159,7 @@ def _control_plane(state: StateDir, ports: Ports, trust: Trust, *, network_range
             "socket": str(state.socket),
             "http": f"{HOST}:{ports.control_plane}",
         },
+        "tls": {"certificate": str(Files(state.tls).certificate), "key": str(Files(state.tls).key)},
         "database": {"url": f"sqlite:///{state.data('control-plane') / 'state.sqlite'}"},
         "keys": {"assignment": str(state.keys / "control-plane"), "publishers": [str(trust.ci)]},
         "network": {"range": network_range},

@@ -3,15 +3,17 @@
 import hashlib
 import tomllib
 from collections.abc import Iterator
+from datetime import datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
+from cli.up.certificates import ensure_certificates
 from cli.up.credentials import ensure_secrets, write_once
-from cli.up.layout import StateDir
-from cli.up.plan import HOST, Choices, Ports, settings_of
+from cli.up.layout import Files, StateDir
+from cli.up.plan import HOST, Choices, Ports, settings_of, tls_names
 from cli.up.ports import is_free
 from cli.up.subnet import choose_range, networks_in_fib_trie
 from schema.errors import Conflict, InvalidInput, Unavailable
@@ -27,20 +29,24 @@ def prepare(
     port_offset: int | None,
     executables: Path,
     allowed_paths: tuple[Path, ...],
+    now: datetime,
 ) -> Choices:
-    """Write what is missing of `keys/`, `tokens/` and `etc/`; what is there stays as it is.
+    """Write what is missing of `keys/`, `tls/`, `tokens/` and `etc/`; what is there stays as it is.
 
-    `port_offset` None keeps what was chosen before (0 at first). Raises Conflict when the directory was made with
-    another one, InvalidInput for what is wrong in it.
+    Only certificates are renewed, when little of their time is left at `now` (which has a time zone). `port_offset`
+    None keeps what was chosen before (0 at first). Raises Conflict when the directory was made with another one,
+    InvalidInput for what is wrong in it.
     """
     kinds = ("control-plane", "cache", "ci", "repohub", *(f"worker-{number}" for number in range(workers)))
-    for directory in (state.root, state.keys, state.tokens, state.etc, state.logs, state.run, *map(state.data, kinds)):
+    below = (state.keys, state.tls, state.tokens, state.etc, state.logs, state.run, *map(state.data, kinds))
+    for directory in (state.root, *below):
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o755 if directory in state.root.parents else 0o700)
         except OSError as error:
             raise InvalidInput(f"the state directory cannot be made: {directory}: {error.strerror}") from error
     trust = ensure_secrets(state)
     choices = _choices(state, port_offset=port_offset)
+    ensure_certificates(Files(state.tls), names=tls_names(choices), now=now)
     for name, settings in settings_of(
         state,
         choices=choices,

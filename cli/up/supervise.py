@@ -98,6 +98,12 @@ class Supervisor:
         self._write()
         return recorded
 
+    async def restart(self, name: str) -> None:
+        """End a service; it is started again like one that ended by itself."""
+        recorded = self._running.get(name)
+        if recorded is not None:
+            await stop(recorded.process)
+
     def _argv(self, program: Program) -> list[str]:
         return [str(self.executables / program.executable), "--config", str(program.settings)]
 
@@ -105,8 +111,8 @@ class Supervisor:
         return self.state.log(program.name)
 
     def _fingerprint(self, program: Program) -> str:
-        settings = program.settings.read_bytes()
-        return hashlib.sha256("\0".join(self._argv(program)).encode() + b"\0" + settings).hexdigest()
+        read = b"\0".join(path.read_bytes() for path in (program.settings, *program.reads))
+        return hashlib.sha256("\0".join(self._argv(program)).encode() + b"\0" + read).hexdigest()
 
     def _write(self) -> None:
         write_record(self.state.record, Record(supervisor=self.own, services=self._running))

@@ -51,12 +51,13 @@ def test_wrong_settings_are_refused_with_the_reason(wrong: dict[str, Any], words
 
 def test_other_machines_are_listened_to_with_tls_or_where_plaintext_is_said() -> None:
     files = {"certificate": "/c", "key": "/k"}
-    secured = Settings.model_validate({"keys": KEYS, "listen": {"rpc": "0.0.0.0:1", "http": "0.0.0.0:2"}, "tls": files})
-    assert rpc_addresses(secured)[0] == TcpAddress("0.0.0.0", 1, ServerTls(Path("/c"), Path("/k")))
+    listen = {"rpc": "192.0.2.1:1", "http": "192.0.2.1:2"}
+    secured = Settings.model_validate({"keys": KEYS, "listen": listen, "tls": files})
+    assert rpc_addresses(secured)[0] == TcpAddress("192.0.2.1", 1, ServerTls(Path("/c"), Path("/k")))
     assert secured.http_tls == ServerTls(Path("/c"), Path("/k"))
     assert Settings.model_validate({"keys": KEYS, "tls": files}).http_tls is None, "loopback needs no https"
-    said = Settings.model_validate({"keys": KEYS, "listen": {"rpc": "0.0.0.0:1", "plaintext": True}})
-    assert rpc_addresses(said)[0] == TcpAddress("0.0.0.0", 1)
+    said = Settings.model_validate({"keys": KEYS, "listen": {"rpc": "192.0.2.1:1", "plaintext": True}})
+    assert rpc_addresses(said)[0] == TcpAddress("192.0.2.1", 1)
 
 
 def test_other_uids_may_connect_only_where_some_have_a_role() -> None:

@@ -2,12 +2,13 @@
 
 import importlib
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from cli.up.cluster import executables
-from cli.up.layout import StateDir
+from cli.up.layout import Files, StateDir
 from cli.up.plan import Choices, Program, programs
 from cli.up.prepare import prepare
 from schema.errors import Conflict, InvalidInput
@@ -23,7 +24,12 @@ SETTINGS = {
 }
 
 
-def prepared(root: Path, *, workers: int = 1, port_offset: int | None = None) -> tuple[StateDir, Choices]:
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def prepared(
+    root: Path, *, workers: int = 1, port_offset: int | None = None, now: datetime = NOW
+) -> tuple[StateDir, Choices]:
     state = StateDir.at(root)
     choices = prepare(
         state,
@@ -31,6 +37,7 @@ def prepared(root: Path, *, workers: int = 1, port_offset: int | None = None) ->
         port_offset=port_offset,
         executables=executables(),
         allowed_paths=(Path("/some/parts"),),
+        now=now,
     )
     return state, choices
 
@@ -60,6 +67,7 @@ def test_files_are_private_and_all_that_the_settings_name_are_there(tmp_path: Pa
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o700 if path.is_dir() else 0o600), path
     named = {"keys/ci", "keys/ci.pub", "keys/control-plane", "keys/control-plane.pub"}
+    named |= {"tls/ca.key", "tls/ca.crt", "tls/control-plane.key", "tls/control-plane.crt"}
     named |= {"tokens/cache-upload", "tokens/ci-hook"}
     named |= {f"etc/{name}.toml" for name in ("up", "ci", "cache", "control-plane", "repohub", "worker-0")}
     assert set(contents(state.root)) == named
@@ -67,7 +75,8 @@ def test_files_are_private_and_all_that_the_settings_name_are_there(tmp_path: Pa
 
 def test_no_settings_file_holds_a_secret(tmp_path: Path) -> None:
     state, _ = prepared(tmp_path / "s")
-    secrets = [path.read_text().strip() for path in (*state.tokens.iterdir(), state.keys / "ci")]
+    kept = (*state.tokens.iterdir(), state.keys / "ci", Files(state.tls).key, Files(state.tls).ca_key)
+    secrets = [path.read_text().strip() for path in kept]
     for path in state.etc.iterdir():
         assert not any(secret in path.read_text() for secret in secrets)
 
