@@ -183,7 +183,7 @@ class World:
         self.observations = Observations(started_ms=self.now_ms)
 
     def status(self) -> ClusterStatus:
-        moment = Moment(now_ms=self.now_ms, wall_ms=self.now_ms, lost_after_ms=40_000)
+        moment = Moment(now_ms=self.now_ms, wall_ms=self.now_ms)
         return cluster_status(self.snapshot, self.observations, moment)
 
     @property
