@@ -70,12 +70,11 @@ def control_plane_of(settings: Settings, database: Database, *, key: SecretKey, 
         publishers=parse_public_keys(settings.keys.publishers),
         clock=clock,
         limits=Limits(
-            lost_after_ms=settings.liveness.lost_after_ms,
+            **settings.liveness.model_dump(),
             keep_generations=settings.retention.keep_generations,
             cpu_overcommit=settings.scheduler.cpu_overcommit,
         ),
         network=settings.network.range,
-        interval_ms=settings.liveness.interval_ms,
         gate=gate_rules(settings),
     )
 

@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from control_plane.generations import generation_status
+from control_plane.liveness.eviction import is_bound
+from control_plane.liveness.losses import mass_loss
+from control_plane.liveness.standing import standing_of
+from control_plane.liveness.timing import DEFAULT, Timing
 from control_plane.observations import Observations
 from control_plane.rollout.clocks import healthy_for_ms
 from control_plane.rollout.health import Verdict, judge
 from control_plane.scheduler.addresses import mac_of
+from control_plane.scheduler.availability import Availability, Standing
 from control_plane.state import NOTHING, Placement, Snapshot, WorkerRecord, natural
 from control_plane.words import convergence
 from schema.status import (
@@ -24,11 +29,16 @@ from schema.status import (
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When it is: monotonic milliseconds, Unix milliseconds, and after how much silence a worker is lost."""
+    """When it is: monotonic milliseconds, Unix milliseconds, and after how much silence what follows."""
 
     now_ms: int
     wall_ms: int
-    lost_after_ms: int
+    timing: Timing = DEFAULT
+
+    @property
+    def lost_after_ms(self) -> int:
+        """After how much silence a worker is lost."""
+        return self.timing.lost_after_ms
 
 
 def cluster_status(snapshot: Snapshot, observations: Observations, moment: Moment) -> ClusterStatus:
@@ -38,6 +48,7 @@ def cluster_status(snapshot: Snapshot, observations: Observations, moment: Momen
         for instance in sorted(snapshot.placements, key=natural)
     )
     word, reason = convergence(snapshot, vms, wall_ms=moment.wall_ms)
+    stopped = mass_loss(snapshot, observations, now_ms=moment.now_ms, timing=moment.timing)
     newest = snapshot.newest
     return ClusterStatus(
         realm=snapshot.realm,
@@ -46,7 +57,7 @@ def cluster_status(snapshot: Snapshot, observations: Observations, moment: Momen
         time_ms=moment.wall_ms,
         epoch=snapshot.epoch,
         convergence=word,
-        reason=reason,
+        reason=f"{reason}; {stopped}" if stopped else reason,
         generations=tuple(
             generation_status(snapshot, snapshot.generations[number])
             for number in sorted(snapshot.generations, reverse=True)
@@ -58,16 +69,17 @@ def cluster_status(snapshot: Snapshot, observations: Observations, moment: Momen
     )
 
 
-def worker_state(observations: Observations, worker_id: str, moment: Moment) -> WorkerState:
-    """Lost after a silence; after our own restart every worker has that long to be heard of again."""
-    silent_ms = observations.silent_ms(worker_id, now_ms=moment.now_ms)
-    return WorkerState.LOST if silent_ms > moment.lost_after_ms else WorkerState.READY
+STATES = {
+    Standing.LOST: WorkerState.LOST,
+    Standing.CORDONED: WorkerState.CORDONED,
+    Standing.DRAINING: WorkerState.DRAINING,
+}
+"""What people see of a standing; all others are ready, or will be when they are heard of."""
 
 
-def lost_workers(snapshot: Snapshot, observations: Observations, moment: Moment) -> frozenset[str]:
-    """The workers that show as lost."""
-    states = {worker_id: worker_state(observations, worker_id, moment) for worker_id in snapshot.workers}
-    return frozenset(worker_id for worker_id, state in states.items() if state is WorkerState.LOST)
+def standing(snapshot: Snapshot, observations: Observations, worker_id: str, moment: Moment) -> Availability:
+    """Whether a worker takes anything new, and why not."""
+    return standing_of(snapshot, observations, worker_id, now_ms=moment.now_ms, timing=moment.timing)
 
 
 def _worker_status(
@@ -75,9 +87,11 @@ def _worker_status(
 ) -> WorkerStatus:
     observed = observations.workers.get(worker.worker_id)
     placed = list(snapshot.placed_on(worker.worker_id))
+    found = standing(snapshot, observations, worker.worker_id, moment)
     return WorkerStatus(
         worker_id=worker.worker_id,
-        state=worker_state(observations, worker.worker_id, moment),
+        state=STATES.get(found.standing, WorkerState.READY),
+        reason=found.reason,
         subnet=worker.subnet,
         facts=worker.facts,
         metrics=observed.report.metrics if observed else WorkerMetrics(),
@@ -121,11 +135,14 @@ def _seen(
     content: str,
 ) -> Mapping[str, object]:
     healthy, reason = _counted(snapshot, observations, placement, moment, verdict=verdict)
+    silent_ms = observations.silent_ms(placement.worker_id, now_ms=moment.now_ms)
+    known = not placement.worker_id or silent_ms <= moment.lost_after_ms
+    if not known and is_bound(snapshot, placement):
+        reason = f"volume on {placement.worker_id}; {reason}"
     fields: dict[str, object] = {"healthy": healthy, "reason": reason, "control_plane_view": verdict.view}
     vm = observations.vm(placement.worker_id, placement.instance)
     if vm is None:
         return fields
-    known = worker_state(observations, placement.worker_id, moment) is not WorkerState.LOST
     return {
         **fields,
         **_of_report(vm),

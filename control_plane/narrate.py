@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
+from control_plane.liveness.losses import MassLoss
 from control_plane.observations import Observed
 from control_plane.state import NOTHING, Placement, Rollout, Snapshot, WaveProgress, natural
 from schema.status import Event, EventKind
@@ -44,6 +45,14 @@ def liveness_events(before: Collection[str], after: Collection[str], *, wall_ms:
     return tuple(connection_event(worker_id, message, wall_ms=wall_ms) for worker_id, message in sorted(lost + back))
 
 
+def mass_events(before: MassLoss | None, after: MassLoss | None, *, wall_ms: int) -> tuple[Event, ...]:
+    """That so many workers are away at once that eviction stops, or that it goes on."""
+    if (before is None) is (after is None):
+        return ()
+    message = str(after) if after else "eviction goes on: enough workers are back"
+    return (connection_event("fleet", message, wall_ms=wall_ms),)
+
+
 def connection_event(worker_id: str, message: str, *, wall_ms: int) -> Event:
     """Something about whether a worker can be reached."""
     return Event(at_ms=wall_ms, kind=EventKind.WORKER, subject=worker_id, message=message)
@@ -61,6 +70,28 @@ def _generations(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
 def _workers(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
     for worker_id in sorted(set(after.workers) - set(before.workers)):
         yield EventKind.WORKER, worker_id, f"joined with {after.workers[worker_id].subnet}"
+    if before.liveness is not after.liveness:
+        for worker_id in sorted(after.workers):
+            for message in (*_ordered(before, after, worker_id), *_evicted(before, after, worker_id)):
+                yield EventKind.WORKER, worker_id, message
+
+
+def _ordered(before: Snapshot, after: Snapshot, worker_id: str) -> Iterator[str]:
+    old, new = before.liveness.cordons.get(worker_id), after.liveness.cordons.get(worker_id)
+    if old and not new:
+        yield "takes VMs again"
+    if new and new != old:
+        why = f": {new.reason}" if new.reason else ""
+        yield f"{'drained' if new.draining else 'cordoned'} by {new.actor}{why}"
+
+
+def _evicted(before: Snapshot, after: Snapshot, worker_id: str) -> Iterator[str]:
+    old, new = before.liveness.evictions.get(worker_id), after.liveness.evictions.get(worker_id)
+    if old and not new:
+        yield "is taken back: it has let go of what was placed elsewhere"
+    if new and new != old:
+        count = len(new.instances) - (len(old.instances) if old else 0)
+        yield f"given up: {count} of its instances may be placed elsewhere"
 
 
 def _placements(before: Snapshot, after: Snapshot) -> Iterator[_Told]:

@@ -5,10 +5,12 @@ which `authority.change` carries out. What no module answers yet is `Unimplement
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
-from control_plane.authority import Authority
+from control_plane.authority import Authority, Decide
 from control_plane.identity.gate import Gate
+from control_plane.liveness import orders
 from control_plane.state import Snapshot
 from schema.errors import Unimplemented
 from schema.interfaces import Challenge, Identity, Role, WorkerHello, WorkerProof
@@ -100,15 +102,37 @@ class Operations:
 
     async def cordon_worker(self, actor: Actor, worker_id: str, *, cordoned: bool, reason: str) -> None:
         """As Master.cordon_worker."""
-        _missing("cordonWorker")
+        decide = partial(
+            orders.cordon,
+            worker_id=worker_id,
+            cordoned=cordoned,
+            reason=reason,
+            actor=actor.subject,
+            wall_ms=self._wall_ms(),
+        )
+        await self._order(decide, actor, "cordonWorker", worker_id)
 
     async def drain_worker(self, actor: Actor, worker_id: str, *, deadline_ms: int, reason: str) -> None:
         """As Master.drain_worker."""
-        _missing("drainWorker")
+        decide = partial(
+            orders.drain,
+            worker_id=worker_id,
+            deadline_ms=deadline_ms,
+            reason=reason,
+            actor=actor.subject,
+            wall_ms=self._wall_ms(),
+        )
+        await self._order(decide, actor, "drainWorker", worker_id)
 
     async def release_volume(self, actor: Actor, instance: str, *, volume: str) -> None:
         """As Master.release_volume."""
-        _missing("releaseVolume")
+        decide = partial(orders.release, instance=instance, volume=volume)
+        audit = partial(orders.release_audit, actor=actor, instance=instance, volume=volume)
+        await self._authority.change(decide, audit=audit)
+
+    async def _order(self, decide: Decide, actor: Actor, action: str, worker_id: str) -> None:
+        audit = partial(orders.order_audit, actor=actor, action=action, worker_id=worker_id)
+        await self._authority.change(decide, audit=audit)
 
     async def list_workers(self) -> tuple[WorkerAdmission, ...]:
         """As Master.list_workers."""

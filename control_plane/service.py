@@ -15,11 +15,13 @@ from control_plane.assign import assignment_for
 from control_plane.authority import Authority, Bell
 from control_plane.closures import live_closures
 from control_plane.connections import Connections, ForwardedVm, ForwardedWorker
-from control_plane.convergence import Moment, cluster_status, lost_workers
+from control_plane.convergence import Moment, cluster_status
 from control_plane.events import StateEvent
 from control_plane.identity.gate import Gate, GateRules
 from control_plane.joining import log_in
-from control_plane.narrate import connection_event, liveness_events, report_events, state_events
+from control_plane.liveness.leases import lease_change
+from control_plane.liveness.watch import LivenessWatch
+from control_plane.narrate import connection_event, report_events, state_events
 from control_plane.observations import Observations
 from control_plane.operations import Operations
 from control_plane.plan import Limits, Plan, plan
@@ -68,7 +70,6 @@ class ControlPlane:
         clock: Clock,
         limits: Limits,
         network: str,
-        interval_ms: int,
         gate: GateRules,
     ) -> None:
         self._realm = realm
@@ -77,11 +78,10 @@ class ControlPlane:
         self._clock = clock
         self._limits = limits
         self._network = network
-        self._interval_ms = interval_ms
         self._bell = Bell()
         self._connections = Connections()
         self._observations = Observations(started_ms=clock.monotonic_ms())
-        self._lost: frozenset[str] = frozenset()
+        self._liveness = LivenessWatch(timing=limits, now_ms=clock.monotonic_ms())
         self._signed: dict[str, tuple[int, SignedAssignment]] = {}
         self.authority = Authority(database, realm=realm, on_change=self._changed, wall_ms=clock.wall_ms)
         self.gate = Gate(
@@ -103,11 +103,12 @@ class ControlPlane:
         return Moment(
             now_ms=self._clock.monotonic_ms(),
             wall_ms=self._clock.wall_ms(),
-            lost_after_ms=self._limits.lost_after_ms,
+            timing=self._limits,
         )
 
     def _changed(self, before: Snapshot, after: Snapshot) -> None:
         self._tell(state_events(before, after, wall_ms=self._clock.wall_ms()))
+        self._liveness.forgotten(before, after)
         self._bell.ring()
 
     def _tell(self, events: Sequence[Event]) -> None:
@@ -122,6 +123,8 @@ class ControlPlane:
         """Write and reconcile until cancelled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.authority.run)
+            # The length of leases is on disk before the first is given, so before anyone can report.
+            await self.authority.change(self._lease_change)
             task_status.started()
             await self._reconcile()
 
@@ -134,18 +137,22 @@ class ControlPlane:
             if found.events:
                 await self._carry_out(found)
                 continue
-            pauses_ms = [LONGEST_PAUSE_MS, self._limits.lost_after_ms, found.recheck_ms or LONGEST_PAUSE_MS]
+            pauses_ms = [LONGEST_PAUSE_MS, self._limits.longest_pause_ms, found.recheck_ms or LONGEST_PAUSE_MS]
             with trio.move_on_after(min(pauses_ms) / 1000):
                 await news.wait()
 
     def _tick(self) -> None:
         moment = self._moment()
+        self._observations = self._liveness.after_pause(self._observations, now_ms=moment.now_ms)
         self._observations = tick(
             self.snapshot, self._observations, now_ms=moment.now_ms, lost_after_ms=moment.lost_after_ms
         )
-        lost = lost_workers(self.snapshot, self._observations, moment)
-        self._tell(liveness_events(self._lost, lost, wall_ms=moment.wall_ms))
-        self._lost = lost
+        news = self._liveness.news(self.snapshot, self._observations, now_ms=moment.now_ms, wall_ms=moment.wall_ms)
+        self._tell(news)
+
+    def _lease_change(self, snapshot: Snapshot) -> tuple[StateEvent, ...]:
+        now_ms = self._clock.monotonic_ms()
+        return lease_change(snapshot, self._observations, now_ms=now_ms, timing=self._limits)
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         moment = self._moment()
@@ -155,13 +162,18 @@ class ControlPlane:
         planned = self.snapshot
 
         def decide(snapshot: Snapshot) -> tuple[StateEvent, ...]:
-            return found.events if snapshot is planned else self._plan(snapshot).events
+            if snapshot is planned and not self._liveness.gives_up(found.events):
+                return found.events
+            # A report that came since the plan was made is heard, and one that comes from here on gets no lease.
+            return self._liveness.giving_up(self._plan(snapshot).events)
 
         try:
             await self.authority.change(decide)
         except Unavailable as error:
             log.warning("a change waits: %s", error.message)
             await trio.sleep(RETRY_SECONDS)
+        finally:
+            self._liveness.gave_up()
 
     # What sessions call.
 
@@ -211,7 +223,10 @@ class ControlPlane:
             raise NotFound(f"there is no worker {report.worker_id!r}")
         moment = self._moment()
         before = self._observations.workers.get(report.worker_id)
+        self._observations = self._liveness.after_pause(self._observations, now_ms=moment.now_ms)
         was_lost = self._observations.silent_ms(report.worker_id, now_ms=moment.now_ms) > moment.lost_after_ms
+        if was_lost:
+            self._observations = self._liveness.back(self._observations, report.worker_id, now_ms=moment.now_ms)
         self._observations = take_report(
             self.snapshot, self._observations, report, now_ms=moment.now_ms, lost_after_ms=moment.lost_after_ms
         )
@@ -219,7 +234,7 @@ class ControlPlane:
         self._tell(report_events(before, after, wall_ms=moment.wall_ms))
         if was_lost or after.tells_news(before):
             self._bell.ring()
-        return PushReply(server_time_ms=moment.wall_ms, interval_ms=self._interval_ms)
+        return self._liveness.answer(self.snapshot, report, wall_ms=moment.wall_ms)
 
     def closures(self) -> LiveClosures:
         """As Master.live_closures."""

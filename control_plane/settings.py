@@ -168,10 +168,24 @@ class WorkersSettings(Section):
 
 
 class LivenessSettings(Section):
-    """`[liveness]`: how often workers shall report, and after which silence one shows as lost. Milliseconds."""
+    """`[liveness]`: how often workers shall report, and what follows on their silence. Milliseconds.
+
+    `lease_ms`: how long a fenced singleton runs on after its worker's last report; `margin_ms` later it may be placed
+    elsewhere. While more than `mass_percent` of the workers vanished together nothing is placed elsewhere.
+    """
 
     interval_ms: Annotated[int, Field(ge=100, le=600_000)] = 10_000
     lost_after_ms: Annotated[int, Field(ge=500, le=3_600_000)] = 40_000
+    lease_ms: Annotated[int, Field(ge=500, le=3_600_000)] = 40_000
+    margin_ms: Annotated[int, Field(ge=100, le=600_000)] = 10_000
+    mass_percent: Annotated[int, Field(ge=1, le=100)] = 55
+
+    @model_validator(mode="after")
+    def _a_lease_outlasts_a_lost_report(self) -> "LivenessSettings":
+        if self.lease_ms < 2 * self.interval_ms:
+            least = 2 * self.interval_ms
+            raise ValueError(f"lease_ms is less than two intervals ({least}): one lost report would end singletons")
+        return self
 
 
 class Settings(ServiceSettings):

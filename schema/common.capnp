@@ -545,6 +545,8 @@ struct WorkerStatus {
   # Since its last report. Default: 0.
   connected @11 :Bool;
   # Whether it has a session now. Default: false.
+  reason @12 :Text;
+  # Why it takes nothing new, for people. Default: empty, it does.
 }
 
 struct VmStatus {

@@ -189,7 +189,10 @@ class WorkerState(StrEnum):
 
 
 class WorkerStatus(WireModel):
-    """One worker. `seen_ms_ago` is since its last report; used figures are of what is placed on it."""
+    """One worker. `seen_ms_ago` is since its last report; used figures are of what is placed on it.
+
+    `reason` says why it takes nothing new; empty when it does.
+    """
 
     worker_id: str
     state: WorkerState
@@ -203,6 +206,7 @@ class WorkerStatus(WireModel):
     observed_revision: int = 0
     seen_ms_ago: int = 0
     connected: bool = False
+    reason: str = ""
 
 
 class VmStatus(WireModel):

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from control_plane.audit import AuditDraft
 from control_plane.liveness.changes import LivenessEvent, VolumeReleased, WorkerCordoned, WorkerUncordoned
 from control_plane.liveness.eviction import is_bound
 from control_plane.liveness.records import Cordon
 from control_plane.state import NOTHING, Placement, PlacementReason, ReasonCode, Snapshot
 from schema.blueprint import OnLoss
 from schema.errors import Conflict, NotFound
+from schema.interfaces import Identity
 from schema.names import printable
 
 MOST_REASON = 500
@@ -82,3 +84,23 @@ def _check_worker(snapshot: Snapshot, worker_id: str) -> None:
 
 def _kept(reason: str) -> str:
     return printable(reason)[:MOST_REASON]
+
+
+def order_audit(before: Snapshot, after: Snapshot, *, actor: Identity, action: str, worker_id: str) -> AuditDraft:
+    """What is written of an order about a worker."""
+    old, new = (_told(snapshot.liveness.cordons.get(worker_id)) for snapshot in (before, after))
+    return AuditDraft.by(actor, action, subject=worker_id, old=old, new=new)
+
+
+def release_audit(before: Snapshot, after: Snapshot, *, actor: Identity, instance: str, volume: str) -> AuditDraft:
+    """What is written of a volume that was given up."""
+    old, new = (snapshot.volume_bindings.get(instance, "") for snapshot in (before, after))
+    subject = f"{instance}/{printable(volume)}" if volume else instance
+    return AuditDraft.by(actor, "releaseVolume", subject=subject, old=old, new=new)
+
+
+def _told(known: Cordon | None) -> str:
+    if known is None:
+        return ""
+    words = ("draining" if known.draining else "cordoned") + (f" until {known.until_ms}" if known.until_ms else "")
+    return words + (f": {known.reason}" if known.reason else "")

@@ -34,6 +34,14 @@ class Timing:
         """Between two looks of ours: after that we were suspended or stopped, and judge nobody by what we missed."""
         return max(self.lease_ms // 2, 1)
 
+    @property
+    def longest_pause_ms(self) -> int:
+        """Between two looks of ours, so that they are no sign of a suspension."""
+        return max(min(self.lost_after_ms, self.suspended_after_ms // 2), 1)
+
     def fenced_after_ms(self, snapshot: Snapshot) -> int:
         """After how much silence a worker's fenced singletons have ended, also those under an earlier, longer lease."""
         return max(self.lost_after_ms, max(self.lease_ms, snapshot.liveness.lease_ms) + self.margin_ms)
+
+
+DEFAULT = Timing()

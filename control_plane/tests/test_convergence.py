@@ -32,7 +32,7 @@ def shown(vm: RunningVm, *, now_ms: int = 100) -> VmStatus:
     report = WorkerReport(worker_id="w0", epoch=EPOCH, revision=9, running_vms=(vm,))
     observations = take_report(snapshot, Observations(), report, now_ms=100, lost_after_ms=40_000)
     observations = tick(snapshot, observations, now_ms=100, lost_after_ms=40_000)
-    moment = Moment(now_ms=now_ms, wall_ms=0, lost_after_ms=40_000)
+    moment = Moment(now_ms=now_ms, wall_ms=0)
     return cluster_status(snapshot, observations, moment).vms[0]
 
 
@@ -84,7 +84,7 @@ def test_views_of_a_lost_worker_are_unknown() -> None:
 
 
 def test_an_empty_cluster_has_nothing_to_wait_for() -> None:
-    status = cluster_status(Snapshot(epoch=EPOCH), Observations(), Moment(now_ms=0, wall_ms=0, lost_after_ms=1))
+    status = cluster_status(Snapshot(epoch=EPOCH), Observations(), Moment(now_ms=0, wall_ms=0))
     assert (status.convergence, status.generations) == (Convergence.CONVERGED, ())
 
 

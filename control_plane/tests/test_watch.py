@@ -13,7 +13,7 @@ from schema.status import ClusterStatus, Cursor, Event, EventKind
 
 
 def a_status() -> ClusterStatus:
-    return cluster_status(a_snapshot(), Observations(), Moment(now_ms=0, wall_ms=0, lost_after_ms=1))
+    return cluster_status(a_snapshot(), Observations(), Moment(now_ms=0, wall_ms=0))
 
 
 def some_events(count: int) -> list[Event]:
