@@ -30,6 +30,11 @@ def eval_json(flake: FlakeRef, attribute: str, *, apply: str | None = None) -> t
     return ("nix", "eval", *LIVE_LOG, "--json", _UNCHANGED, flake.attribute(attribute), *applied)
 
 
+def evaluate_expression(expression: str) -> tuple[str, ...]:
+    """An expression of our own as JSON, outside of any flake and jail. Never builds."""
+    return ("nix-instantiate", "--eval", "--json", "--strict", "--expr", expression)
+
+
 def flake_metadata(flake: FlakeRef) -> tuple[str, ...]:
     """What the flake is locked to."""
     return ("nix", "flake", "metadata", *LIVE_LOG, "--json", _UNCHANGED, flake.url)
