@@ -11,6 +11,11 @@ class ControlPlaneSection(Section):
 
     address: str | None = None
     token_file: Path | None = None
+    ca: Path | None = None
+    """With `host:port`: the CA (PEM) that signed the control plane's certificate; it is then reached by TLS."""
+    server_name: str = ""
+    plaintext: bool = False
+    """Whether another machine may be reached without TLS: everybody on the way can read the token."""
 
 
 class CiSection(Section):

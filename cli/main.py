@@ -48,6 +48,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
 @click.option("--connect", metavar="ADDRESS", help="The control plane: unix:/path, /path or host:port.")
 @click.option("--socket", type=click.Path(path_type=Path), help="The control plane's unix socket.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="The token for host:port (mode 0600).")
+@click.option("--ca", type=click.Path(path_type=Path), help="The CA of host:port's certificate: TLS.")
 @click.option("--ci", metavar="URL", help="CI, for builds.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings; default ~/.config/procurator/cli.toml.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="And exit.")
@@ -58,6 +59,7 @@ def pcr(
     connect: str | None,
     socket: Path | None,
     token_file: Path | None,
+    ca: Path | None,
     ci: str | None,
     config: Path | None,
 ) -> None:
@@ -69,7 +71,7 @@ def pcr(
     if connect is not None and socket is not None:
         raise click.UsageError("--connect and --socket name the same thing: give one")
     address = f"unix:{socket.absolute()}" if socket is not None else connect
-    context.obj = Options(connect=address, config=config, token_file=token_file, ci=ci)
+    context.obj = Options(connect=address, config=config, token_file=token_file, ca=ca, ci=ci)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from cli.settings import Target
 from schema.errors import InvalidInput, PermissionDenied, ProcuratorError, Unavailable
 from schema.interfaces import Credential, Role, TokenCredential
 from schema.rpc.client import RemoteMaster, open_session
-from schema.rpc.transport.sockets import parse_address
+from schema.rpc.reaching import reach
 
 T = TypeVar("T")
 INTERRUPTED = 130
@@ -48,7 +48,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 @asynccontextmanager
 async def control_plane(target: Target, role: Role) -> AsyncIterator[RemoteMaster]:
     """A session with the control plane. Raises Unavailable with the ways to say where it is."""
-    address = parse_address(target.address)
+    address = reach(target.address, ca=target.ca, server_name=target.server_name, plaintext=target.plaintext)
     credential = _credential(target.token_file)
     try:
         async with open_session(address, role, credential) as master:

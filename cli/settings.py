@@ -18,6 +18,7 @@ class Options:
     connect: str | None = None
     config: Path | None = None
     token_file: Path | None = None
+    ca: Path | None = None
     ci: str | None = None
 
 
@@ -30,6 +31,12 @@ class Target:
     ci_url: str
     local_ready: Path | None = None
     """The ready file of the local control plane, when that one is meant."""
+    ca: Path | None = None
+    """Who signed the control plane's certificate; None without TLS."""
+    server_name: str = ""
+    """The name in that certificate; by default the address' host."""
+    plaintext: bool = False
+    """Whether another machine may be reached without TLS."""
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:
@@ -43,6 +50,7 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 def find_target(options: Options, *, environ: Mapping[str, str]) -> Target:
     """Each part from the first place that names it. Raises InvalidInput and NotFound for wrong settings."""
     address, token_file, ci_url = options.connect, options.token_file, options.ci
+    ca, server_name, plaintext = options.ca, "", False
     if _has_settings(options, environ):
         from cli.config import load_config  # pydantic: only where there is something to validate
 
@@ -50,12 +58,17 @@ def find_target(options: Options, *, environ: Mapping[str, str]) -> Target:
         address = address or configured.control_plane.address
         token_file = token_file or configured.control_plane.token_file
         ci_url = ci_url or configured.ci.url
+        ca = ca or configured.control_plane.ca
+        server_name, plaintext = configured.control_plane.server_name, configured.control_plane.plaintext
     run = state_dir(environ) / "run"
     return Target(
         address=address or f"unix:{run / 'control-plane.sock'}",
         token_file=token_file,
         ci_url=ci_url or _local_ci(run),
         local_ready=None if address else run / "control-plane.json",
+        ca=ca if address else None,
+        server_name=server_name if address else "",
+        plaintext=plaintext,
     )
 
 

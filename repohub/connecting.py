@@ -11,16 +11,12 @@ from repohub.watching import Connect
 from schema.errors import InvalidInput, Unauthenticated
 from schema.interfaces import Credential, Master, PeerCredential, Role, TokenCredential
 from schema.rpc.client import open_session
-from schema.rpc.transport.sockets import Address, UnixAddress, parse_address
 
 
 def connect_to(settings: ControlPlaneSettings) -> Connect | None:
     """How to reach the control plane that the settings name; None when they name none."""
-    if settings.socket is not None:
-        address: Address = UnixAddress(settings.socket)
-    elif settings.address is not None:
-        address = parse_address(settings.address)
-    else:
+    address = settings.reached
+    if address is None:
         return None
 
     @asynccontextmanager

@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
+from schema.errors import InvalidInput
+from schema.rpc.reaching import reach
+from schema.rpc.transport.sockets import Address
 from schema.settings import Section, ServiceSettings
 
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
@@ -65,6 +68,12 @@ class ControlPlaneSettings(Section):
     socket: Path | None = None
     address: Annotated[str, StringConstraints(pattern=r"^.+:[0-9]{1,5}$")] | None = None
     token_file: Path | None = None
+    ca: Path | None = None
+    """With `address`: the CA (PEM) that signed the control plane's certificate; it is then reached by TLS."""
+    server_name: Annotated[str, StringConstraints(max_length=253)] = ""
+    """With `ca`: the name in that certificate; by default the host of `address`."""
+    plaintext: bool = False
+    """Whether an address on another machine may be reached without TLS: everybody on the way can read the token."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "ControlPlaneSettings":
@@ -72,7 +81,19 @@ class ControlPlaneSettings(Section):
             raise ValueError("give either socket or address, not both")
         if self.address is not None and self.token_file is None:
             raise ValueError("address needs token_file, the file that holds a viewer's token")
+        try:
+            self.reached  # noqa: B018 - asked for its errors
+        except InvalidInput as error:
+            raise ValueError(error.message) from error
         return self
+
+    @property
+    def reached(self) -> Address | None:
+        """Where it is, and whom to believe there; None where it is not named."""
+        if self.socket is None and self.address is None:
+            return None
+        where = f"unix:{self.socket.absolute()}" if self.socket is not None else self.address or ""
+        return reach(where, ca=self.ca, server_name=self.server_name, plaintext=self.plaintext)
 
 
 class Settings(ServiceSettings):

@@ -19,7 +19,6 @@ from schema.errors import Conflict, InvalidInput
 from schema.http import serve_http
 from schema.interfaces import WorkerHello
 from schema.rpc.client import open_gateway, open_worker_session
-from schema.rpc.transport.sockets import Address, UnixAddress, parse_address
 from schema.service import Instead, Ready, procurator_version, service_main
 from schema.signing import PublicKey, SecretKey, parse_public_keys
 from schema.status import Directive, LiveClosures, WorkerReport
@@ -198,15 +197,8 @@ def _report(settings: Settings, parts: Machinery, supervisor: Supervisor, seen: 
     )
 
 
-def _address(settings: Settings) -> Address:
-    socket = settings.control_plane.socket
-    if socket is not None:
-        return UnixAddress(socket)
-    return parse_address(settings.control_plane.address or "", tls=settings.control_plane.tls)
-
-
 def _door(settings: Settings, key: SecretKey, hello: Callable[[], WorkerHello], service: WorkerService) -> Door:
-    address = _address(settings)
+    address = settings.control_plane.reached
     return Door(
         Wire(
             gateway=lambda: open_gateway(address),

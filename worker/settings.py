@@ -7,8 +7,10 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from schema.blueprint import Labels
-from schema.names import DnsLabel, is_loopback
-from schema.rpc.transport.tls import ClientTls, client_tls
+from schema.errors import InvalidInput
+from schema.names import DnsLabel
+from schema.rpc.reaching import reach
+from schema.rpc.transport.sockets import Address
 from schema.settings import Section, ServiceSettings
 
 KeyText = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -44,25 +46,17 @@ class ControlPlaneSettings(Section):
 
     @model_validator(mode="after")
     def _whole_tls(self) -> "ControlPlaneSettings":
-        if self.server_name and self.ca is None:
-            raise ValueError("server_name is set, and ca (who signed that server's certificate) is missing")
-        if self.ca is not None and self.address is None:
-            raise ValueError("ca is set, and address is missing: a unix socket has no TLS")
-        if self.address is not None and self.ca is None and not self.plaintext and not is_loopback(self.host):
-            raise ValueError(
-                f"address {self.address} is on another machine and there is no TLS: set ca, or say plaintext = true"
-            )
+        try:
+            self.reached  # noqa: B018 - asked for its errors
+        except InvalidInput as error:
+            raise ValueError(error.message) from error
         return self
 
     @property
-    def host(self) -> str:
-        """The host of `address`, an IPv6 one without its brackets."""
-        return (self.address or "").rpartition(":")[0].strip("[]")
-
-    @property
-    def tls(self) -> ClientTls | None:
-        """Whom the connection believes; None without TLS."""
-        return None if self.ca is None else client_tls(self.ca, self.server_name or self.host)
+    def reached(self) -> Address:
+        """Where it is, and whom to believe there."""
+        where = f"unix:{self.socket.absolute()}" if self.socket is not None else self.address or ""
+        return reach(where, ca=self.ca, server_name=self.server_name, plaintext=self.plaintext)
 
 
 class PublisherSettings(Section):
@@ -91,7 +85,7 @@ class ListenSettings(Section):
 
 
 class NetworkSettings(Section):
-    """`[network]`: how other workers reach this machine, and whom it asks for names (none: as /etc/resolv.conf says)."""
+    """`[network]`: how other workers reach this machine, and whom it asks for names (none: as /etc/resolv.conf)."""
 
     address: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$")] = ""
     resolvers: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+$")], ...] = ()

@@ -49,3 +49,14 @@ def test_the_state_directory_is_that_of_pcr_up() -> None:
     assert state_dir({"PROCURATOR_STATE": "/a"}) == Path("/a")
     assert state_dir({"XDG_STATE_HOME": "/b"}) == Path("/b/procurator")
     assert state_dir({}) == Path.home() / ".local" / "state" / "procurator"
+
+
+def test_another_machine_is_reached_by_tls_or_where_plaintext_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "cli.toml"
+    file.write_text('[control_plane]\naddress = "cp.example:7400"\nca = "/ca"\nserver_name = "cp"\nplaintext = true\n')
+    found = find_target(Options(config=file), environ=env(tmp_path))
+    assert (found.ca, found.server_name, found.plaintext) == (Path("/ca"), "cp", True)
+    assert find_target(Options(config=file, ca=Path("/other")), environ=env(tmp_path)).ca == Path("/other")
+    assert find_target(Options(ca=Path("/ca")), environ=env(tmp_path)).ca is None, (
+        "the local cluster's is a unix socket"
+    )

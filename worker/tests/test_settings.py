@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from schema.errors import InvalidInput
+from schema.rpc.transport.sockets import TcpAddress
 from schema.rpc.transport.tls import ClientTls
 from schema.settings import load
 from worker.settings import MAX_STATE_BYTES, Settings
@@ -57,14 +58,17 @@ def test_the_control_plane_elsewhere_is_reached_by_tls_or_where_plaintext_is_sai
         text = "\n".join(['address = "cp.example:7400"', *lines])
         return settings(tmp_path, f'name = "w-0"\nstate = "/x"\n{KEYS}'.replace('socket = "/run/cp.sock"', text))
 
-    assert over_tcp('ca = "/ca"').control_plane.tls == ClientTls(Path("/ca"), "cp.example")
-    assert over_tcp('ca = "/ca"', 'server_name = "cp"').control_plane.tls == ClientTls(Path("/ca"), "cp")
-    assert over_tcp("plaintext = true").control_plane.tls is None
+    assert over_tcp('ca = "/ca"').control_plane.reached == TcpAddress(
+        "cp.example", 7400, ClientTls(Path("/ca"), "cp.example")
+    )
+    named = over_tcp('ca = "/ca"', 'server_name = "cp"').control_plane.reached
+    assert named == TcpAddress("cp.example", 7400, ClientTls(Path("/ca"), "cp"))
+    assert over_tcp("plaintext = true").control_plane.reached == TcpAddress("cp.example", 7400)
     with pytest.raises(InvalidInput, match="on another machine and there is no TLS"):
         over_tcp()
     with pytest.raises(InvalidInput, match=r"server_name is set, and ca .* is missing"):
         over_tcp('server_name = "cp"', "plaintext = true")
-    with pytest.raises(InvalidInput, match="ca is set, and address is missing"):
+    with pytest.raises(InvalidInput, match="unix socket, which has no TLS"):
         settings(tmp_path, f'name = "w-0"\nstate = "/x"\n{KEYS}'.replace("[publishers]", 'ca = "/ca"\n[publishers]'))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.demo.workspace import Workspace, clear_leftovers
-from cli.up.cluster import executables
+from cli.up.cluster import executables, wall_clock
 from cli.up.prepare import free_offset, prepare
 from cli.up.processes import ProcessId, own_process
 from cli.up.record import Record, write_record
@@ -31,6 +31,7 @@ def a_demo(among: Path, supervisor: ProcessId | None) -> Workspace:
         port_offset=free_offset(workers=1),
         executables=executables(),
         allowed_paths=(),
+        now=wall_clock(),
     )
     write_record(workspace.state.record, Record(supervisor=supervisor))
     return workspace
