@@ -20,7 +20,7 @@ from schema.names import printable
 def forward(look: Look) -> Step:
     """The step; an empty one while something is waited for."""
     failures = look.new_failures()
-    if failures:
+    if failures or len(look.rollout.failed) > look.policy.max_failures:
         return failed(look, failures)
     targets = _returning(look)
     index = unfinished(look.rollout)
@@ -44,13 +44,13 @@ def forward(look: Look) -> Step:
 def failed(look: Look, failures: dict[str, str]) -> Step:
     """What follows when these did not get healthy: on without them within `maxFailures`, else back or a pause."""
     told = InstancesFailed(look.number, failures)
-    known = {**look.rollout.failed, **failures}
+    known = {**failures, **look.rollout.failed}
     if len(known) <= look.policy.max_failures:
         return _past(look, told)
     stays = any(not look.generation.instances[name].value.update.auto_rollback for name in known)
     signal = Signal.UNHEALTHY_STAYS if stays else Signal.UNHEALTHY
     budget = f"; {len(known)} failed, and maxFailures is {look.policy.max_failures}" if look.policy.max_failures else ""
-    return Step(signal=signal, reason=first_of(failures) + budget, progress=(told,))
+    return Step(signal=signal, reason=first_of(known) + budget, progress=(told,) if failures else ())
 
 
 def paused(look: Look) -> Step:
