@@ -1,11 +1,12 @@
-"""Databases that a schema file of an ORM names: Prisma's `provider`, Rails' `adapter`; it connects to nothing."""
+"""Servers that a framework's own settings name: Prisma's `provider`, Rails' `adapter`, Laravel's drivers."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from autonix.environment import raw_variables
 from autonix.findings import Confidence, Finding, Project
 from autonix.reader import Reader, folder
-from autonix.services import Evidence
+from autonix.services import CHOSEN_BY_DRIVER, Evidence
 
 _DATASOURCE = re.compile(r"\bdatasource\s+\w+\s*\{([^{}]*)\}")
 _PROVIDER = re.compile(r"""^\s*provider\s*=\s*"([a-z]+)\"""", re.MULTILINE)
@@ -23,6 +24,18 @@ _ADAPTERS: Mapping[str, str] = {
     "trilogy": "mysql",
     "sqlserver": "mssql",
 }
+_LARAVEL: Mapping[str, str] = {
+    "pgsql": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mariadb",
+    "sqlsrv": "mssql",
+    "mongodb": "mongodb",
+    "redis": "redis",
+    "memcached": "memcached",
+}
+_DRIVERS = frozenset(
+    ("DB_CONNECTION", "CACHE_STORE", "CACHE_DRIVER", "QUEUE_CONNECTION", "SESSION_DRIVER", "BROADCAST_CONNECTION")
+)
 _ENVIRONMENTS = ("production", "default", "development")
 
 
@@ -43,6 +56,16 @@ def schema_evidence(reader: Reader, projects: Sequence[Project]) -> Iterator[Evi
                 seen = document.finding(words, name, "adapter", rule="services.rails")
                 yield Evidence(_ADAPTERS[adapter], seen, _owner(path, projects), declared=True)
                 break
+
+
+def driver_evidence(reader: Reader, projects: Sequence[Project]) -> Iterator[Evidence]:
+    """Which servers an example of Laravel's .env chooses among those that it has drivers for."""
+    homes = {project.path for project in projects if any(each.value == "laravel" for each in project.frameworks)}
+    for path, line, name, value in raw_variables(reader):
+        kind = _LARAVEL.get(value.strip().lower())
+        if folder(path) in homes and name in _DRIVERS and kind is not None:
+            seen = Finding(f"Laravel's driver {value} in {name}", path, line, CHOSEN_BY_DRIVER, Confidence.LIKELY)
+            yield Evidence(kind, seen, folder(path), declared=True)
 
 
 def _owner(path: str, projects: Sequence[Project]) -> str | None:

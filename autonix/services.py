@@ -5,7 +5,7 @@ same protocol, makes no service of its own beside a declared one. A library coun
 where Compose runs the project itself, its list of services is whole: a further library is for an option that is off.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -13,11 +13,14 @@ from autonix.containers.assembly import Assembly, default_ports, home_of, image_
 from autonix.environment import raw_variables
 from autonix.findings import Confidence, Container, Finding, Group, Project, Purpose, Service
 from autonix.links import ecosystem_of
-from autonix.mapping.libraries import kinds_of
+from autonix.mapping.frameworks import FRONT_ENDS
+from autonix.mapping.libraries import is_embedded, kinds_of
 from autonix.mapping.services import SERVICES, image_parts, kind_of_scheme
 from autonix.reader import Reader, folder
 
 _LIKELY = Confidence.LIKELY
+CHOSEN_BY_DRIVER = "services.laravel"
+"""The rule whose evidence is a choice among all servers that a framework could use."""
 _SAME_PROTOCOL = ({"mysql", "mariadb"}, {"redis", "valkey"}, {"elasticsearch", "opensearch"})
 
 
@@ -43,7 +46,8 @@ def services(
 
     `declared` is what rules elsewhere (CI, schemas) have found.
     """
-    found = [*_from_urls(reader, projects), *declared, *_from_libraries(projects, assembly.containers)]
+    chosen = {item.project for item in declared if item.seen.rule == CHOSEN_BY_DRIVER}
+    found = [*_from_urls(reader, projects), *declared, *_from_libraries(projects, assembly.containers, chosen)]
     result = [replace(service, used_by=_users(service, projects, assembly.containers)) for service in assembly.services]
     named = {service.kind.value for service in result} | {evidence.kind for evidence in found if evidence.declared}
     taken = {service.name for service in result} | {container.name for container in assembly.containers}
@@ -127,18 +131,27 @@ def _nearest(path: str, projects: Sequence[Project]) -> str | None:
     return next((project.path for project in projects if project.path == directory), None)
 
 
-def _from_libraries(projects: Sequence[Project], containers: Sequence[Container]) -> Iterator[Evidence]:
+def _from_libraries(
+    projects: Sequence[Project], containers: Sequence[Container], chosen: Collection[str | None]
+) -> Iterator[Evidence]:
+    """`chosen`: projects whose settings name their servers, so that a further library is for an option."""
     for project in projects:
         if not runs(project, containers):
             continue
-        listed = any(_is_run_by_compose(project, item) for item in containers)
-        for finding in project.dependencies:
-            item = finding.value
-            if item.group is not Group.RUNTIME:
-                continue
-            for kind in kinds_of(project.ecosystem, item.name, item.features):
-                seen = Finding(f"the library {item.name}", finding.file, finding.line, "services.library", _LIKELY)
-                yield Evidence(kind, seen, project.path, option=listed)
+        listed = project.path in chosen or any(_is_run_by_compose(project, item) for item in containers)
+        needed = [(finding, finding.value) for finding in project.dependencies if finding.value.group is Group.RUNTIME]
+        drivers = [
+            (kind, finding)
+            for finding, item in needed
+            for kind in kinds_of(project.ecosystem, item.name, item.features)
+        ]
+        databases = {kind for kind, _ in drivers if SERVICES[kind].sql}
+        embedded = any(is_embedded(project.ecosystem, item.name, item.features) for _, item in needed)
+        for kind, finding in drivers:
+            one_of_several = SERVICES[kind].sql and (embedded or len(databases) > 1)
+            words = f"the library {finding.value.name}"
+            seen = Finding(words, finding.file, finding.line, "services.library", _LIKELY)
+            yield Evidence(kind, seen, project.path, option=listed or one_of_several)
 
 
 def _is_run_by_compose(project: Project, container: Container) -> bool:
@@ -160,7 +173,7 @@ def runs(project: Project, containers: Sequence[Container]) -> bool:
     """Whether a project is something that runs, not a library for others: it has a command, a framework or an image."""
     return bool(
         project.entry_points
-        or project.frameworks
+        or any(framework.value not in FRONT_ENDS for framework in project.frameworks)
         or any(home_of(container, (project.path,)) is not None for container in containers)
         or any(script.value.purpose is Purpose.START for script in project.scripts)
     )

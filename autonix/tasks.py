@@ -70,7 +70,7 @@ def _just(reader: Reader, path: str) -> Iterator[Finding[Command]]:
 
 
 def _attributes(lines: list[tuple[int, str]], index: int) -> Iterator[str]:
-    """just's attributes, which stand directly above a recipe."""
+    """Just's attributes, which stand directly above a recipe."""
     while index > 0 and lines[index - 1][1].startswith("["):
         index -= 1
         yield lines[index][1].strip()

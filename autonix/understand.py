@@ -24,7 +24,7 @@ from autonix.findings import Analysis, Project, Skipped
 from autonix.flakes import flakes
 from autonix.links import with_container, with_frameworks
 from autonix.reader import Reader
-from autonix.schemas import schema_evidence
+from autonix.schemas import driver_evidence, schema_evidence
 from autonix.services import services
 from autonix.toolchains import MISE, with_pinned_tools
 
@@ -133,10 +133,11 @@ def understand(
     pinned = [with_frameworks(project) for project in with_pinned_tools(reader, found)]
     projects = tuple(with_container(project, pinned, assembly.containers) for project in pinned)
     ci = systems.pipelines(reader)
+    declared = (*schema_evidence(reader, projects), *driver_evidence(reader, projects), *ci.evidence())
     return Analysis(
         root_name=root_name,
         projects=projects,
-        services=services(reader, projects, assembly, (*schema_evidence(reader, projects), *ci.evidence())),
+        services=services(reader, projects, assembly, declared),
         containers=assembly.containers,
         tasks=tasks.tasks(reader),
         env=environment.environment(reader),

@@ -11,6 +11,7 @@ TESTING = frozenset(
     (
         *("test", "tests", "testing", "e2e", "cypress", "playwright", "ci", ".ci", ".github", "benchmarks", "bench"),
         *("integration", "integration-tests", "integration_tests", "acceptance"),
+        *(".buildkite", ".circleci", ".gitlab", ".drone", ".woodpecker"),
     )
 )
 """Directories whose containers serve tests: they are never the application's."""

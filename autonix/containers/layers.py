@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from posixpath import basename
 from typing import Any, TypeVar
 
-from autonix.containers.choice import BASES, VARIANTS, application_files
+from autonix.containers.choice import BASES, TESTING, VARIANTS, application_files
 from autonix.containers.compose import Composed, Source, composed, env_files, example_beside, is_closed
 from autonix.containers.words import variable
 from autonix.findings import Finding
@@ -36,8 +36,16 @@ def compose_services(reader: Reader) -> Iterator[Composed]:
     for path in application_files(reader.named(*PATTERNS)):
         known = _example(reader, folder(path))
         found = _Project(reader, path, known).services()
+        found = [each for each in found if not _is_aside(each)]
         active = _active([each for each in found if each.profiles], found, known)
         yield from (each for each in found if not each.profiles or not active.isdisjoint(each.profiles))
+
+
+def _is_aside(each: Composed) -> bool:
+    """A container that tests the others, by its name or its Dockerfile's, or that only holds a volume."""
+    words = {each.container.name, *basename(each.dockerfile or "").lower().split(".")}
+    command = each.container.command
+    return not TESTING.isdisjoint(words) or (command is not None and command.value[-1].rpartition("/")[2] == "true")
 
 
 def further_files(reader: Reader) -> Iterator[str]:

@@ -11,8 +11,7 @@ from autonix.reader import Reader, beside, folder
 
 _APP = re.compile(r"^\s*app:\s*:(\w+)", re.MULTILINE)
 _VERSION = re.compile(r'^\s*version:\s*"([^"#{}]+)"', re.MULTILINE)
-_ATTRIBUTE = re.compile(r'^\s*@version\s+"([^"#{}]+)"', re.MULTILINE)
-_USES_ATTRIBUTE = re.compile(r"^\s*version:\s*@version\b", re.MULTILINE)
+_USES_ATTRIBUTE = re.compile(r"^\s*(version|elixir):\s*@(\w+)\b", re.MULTILINE)
 _ELIXIR = re.compile(r'^\s*elixir:\s*"([^"#{}]+)"', re.MULTILINE)
 _DEPENDENCY = re.compile(r"^\s*\{\s*:(\w+)\s*,(?P<rest>[^\n]*)", re.MULTILINE)
 _APPS = re.compile(r'^\s*apps_path:\s*"([^"#{}]+)"', re.MULTILINE)
@@ -50,10 +49,8 @@ def _project(reader: Reader, path: str, text: str) -> Project:
     directory = folder(path)
     lock_path = beside(directory, "mix.lock")
     versions = _versions(reader, lock_path)
-    elixir = _said(_ELIXIR, path, text, "elixir.mix.elixir")
-    version = _said(_VERSION, path, text, "elixir.mix.version")
-    if version is None and _USES_ATTRIBUTE.search(text):
-        version = _said(_ATTRIBUTE, path, text, "elixir.mix.version")
+    elixir = _said(_ELIXIR, path, text, "elixir.mix.elixir") or _attribute("elixir", path, text)
+    version = _said(_VERSION, path, text, "elixir.mix.version") or _attribute("version", path, text)
     name, started = _said(_APP, path, text, "elixir.mix.app"), _said(_MODULE, path, text, "elixir.mix.mod")
     apps = _said(_APPS, path, text, "elixir.mix.apps_path")
     return Project(
@@ -79,6 +76,15 @@ def replace_value(finding: Finding[str], value: EntryPoint) -> Finding[EntryPoin
 def _said(pattern: re.Pattern[str], path: str, text: str, rule: str) -> Finding[str] | None:
     match = pattern.search(text)
     return Finding(match[1], path, text.count("\n", 0, match.start(1)) + 1, rule) if match else None
+
+
+def _attribute(key: str, path: str, text: str) -> Finding[str] | None:
+    """`version: @version`, where the module gives the attribute a literal once."""
+    for use in _USES_ATTRIBUTE.finditer(text):
+        if use[1] == key:
+            pattern = re.compile(rf'^\s*@{use[2]}\s+"([^"#{{}}]+)"', re.MULTILINE)
+            return _said(pattern, path, text, f"elixir.mix.{key}") if len(pattern.findall(text)) == 1 else None
+    return None
 
 
 def _dependencies(path: str, text: str, versions: Mapping[str, str]) -> Iterator[Finding[Dependency]]:

@@ -40,7 +40,8 @@ def _project(reader: Reader, directory: str, gemspec: str | None) -> Project:
     versions = _versions(reader, lock_path)
     said = dict(_assigned(reader, gemspec)) if gemspec else {}
     ruby = said.get("required_ruby_version")
-    dependencies = [*_gems(reader, gemfile), *(_spec_gems(reader, gemspec) if gemspec else ())]
+    dependencies = [*_gems(reader, gemfile, is_library=gemspec is not None)]
+    dependencies += _spec_gems(reader, gemspec) if gemspec else ()
     manifest = gemfile if reader.has(gemfile) else gemspec or gemfile
     return Project(
         path=directory,
@@ -81,15 +82,16 @@ def _ruby_version(reader: Reader, directory: str, gemfile: str) -> Iterator[Find
             yield Finding(Toolchain("ruby", match[1]), gemfile, number, "ruby.gemfile.ruby")
 
 
-def _gems(reader: Reader, path: str) -> Iterator[Finding[Dependency]]:
-    """Each `gem`, in the group of the blocks around it or of its own option."""
+def _gems(reader: Reader, path: str, *, is_library: bool) -> Iterator[Finding[Dependency]]:
+    """Each `gem`, in the group of the blocks around it or of its own option; a gem's own Gemfile is for its tests."""
+    usual = Group.DEVELOPMENT if is_library else Group.RUNTIME
     blocks: list[Group | None] = []
     for number, line in reader.numbered(path):
         if len(line) > 1000:
             continue
         if match := _GEM.match(line):
             own = _INLINE_GROUP.search(match["rest"])
-            outer = next((group for group in reversed(blocks) if group is not None), Group.RUNTIME)
+            outer = next((group for group in reversed(blocks) if group is not None), usual)
             found = Dependency(match[1], _constraint(match["rest"]), _group(own["names"]) if own else outer)
             yield Finding(found, path, number, "ruby.gemfile.gem")
         if match := _GROUP.match(line):

@@ -99,3 +99,6 @@ FRAMEWORKS: Mapping[Ecosystem, Mapping[str, Framework]] = {
     },
 }
 """Libraries in the ecosystem's own normal form."""
+
+FRONT_ENDS = frozenset(("react", "vue", "svelte", "vite", "angular"))
+"""Frameworks of what runs in a browser, and of its builds: none of them makes a project one that talks to a server."""

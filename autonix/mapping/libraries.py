@@ -103,7 +103,7 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
         "org.springframework.boot:spring-boot-starter-data-redis dev.profunktor:redis4cats-effects",
         rabbitmq="com.rabbitmq:amqp-client org.springframework.boot:spring-boot-starter-amqp",
         mongodb="org.mongodb:mongodb-driver-sync org.springframework.boot:spring-boot-starter-data-mongodb "
-        "org.mongodb.scala:mongo-scala-driver",
+        "org.mongodb.scala:mongo-scala-driver org.reactivemongo:reactivemongo",
         elasticsearch="co.elastic.clients:elasticsearch-java "
         "org.springframework.boot:spring-boot-starter-data-elasticsearch",
         memcached="net.spy:spymemcached",
@@ -142,11 +142,15 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
         kafka="brod kafka_ex",
     ),
     Ecosystem.DOTNET: _table(
-        postgresql="npgsql npgsql.entityframeworkcore.postgresql marten npgsql.dependencyinjection",
-        mysql="mysqlconnector mysql.data mysql.entityframeworkcore pomelo.entityframeworkcore.mysql",
-        redis="stackexchange.redis microsoft.extensions.caching.stackexchangeredis servicestack.redis",
-        rabbitmq="rabbitmq.client masstransit.rabbitmq easynetq rebus.rabbitmq",
-        mongodb="mongodb.driver mongodb.entityframeworkcore",
+        postgresql="npgsql npgsql.entityframeworkcore.postgresql marten npgsql.dependencyinjection aspire.npgsql "
+        "aspire.npgsql.entityframeworkcore.postgresql aspire.hosting.postgresql",
+        mysql="mysqlconnector mysql.data mysql.entityframeworkcore pomelo.entityframeworkcore.mysql "
+        "aspire.mysqlconnector aspire.pomelo.entityframeworkcore.mysql aspire.hosting.mysql",
+        redis="stackexchange.redis microsoft.extensions.caching.stackexchangeredis servicestack.redis "
+        "aspire.stackexchange.redis aspire.stackexchange.redis.distributedcaching aspire.hosting.redis",
+        rabbitmq="rabbitmq.client masstransit.rabbitmq easynetq rebus.rabbitmq aspire.rabbitmq.client "
+        "aspire.hosting.rabbitmq",
+        mongodb="mongodb.driver mongodb.entityframeworkcore aspire.mongodb.driver aspire.hosting.mongodb",
         elasticsearch="elastic.clients.elasticsearch nest elasticsearch.net",
         opensearch="opensearch.client opensearch.net",
         memcached="enyimmemcachedcore enyimmemcached",
@@ -157,7 +161,8 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
         neo4j="neo4j.driver",
         influxdb="influxdb.client",
         qdrant="qdrant.client",
-        mssql="microsoft.data.sqlclient system.data.sqlclient microsoft.entityframeworkcore.sqlserver",
+        mssql="microsoft.data.sqlclient system.data.sqlclient microsoft.entityframeworkcore.sqlserver "
+        "aspire.microsoft.data.sqlclient aspire.microsoft.entityframeworkcore.sqlserver aspire.hosting.sqlserver",
     ),
     Ecosystem.HASKELL: _table(
         postgresql="postgresql-simple postgresql-libpq hasql hasql-pool persistent-postgresql beam-postgres rel8",
@@ -171,6 +176,24 @@ LIBRARIES: Mapping[Ecosystem, Mapping[str, str]] = {
 }
 """Names as the ecosystem's own normal form has them (Go: the module without its major version)."""
 
+EMBEDDED: Mapping[Ecosystem, frozenset[str]] = {
+    ecosystem: frozenset(names.split())
+    for ecosystem, names in {
+        Ecosystem.JAVASCRIPT: "better-sqlite3 sqlite3 sqlite @libsql/client sql.js @prisma/adapter-better-sqlite3",
+        Ecosystem.PYTHON: "aiosqlite",
+        Ecosystem.RUST: "rusqlite libsqlite3-sys",
+        Ecosystem.GO: "github.com/mattn/go-sqlite3 modernc.org/sqlite github.com/glebarez/sqlite gorm.io/driver/sqlite "
+        "zombiezen.com/go/sqlite github.com/ncruces/go-sqlite3",
+        Ecosystem.JAVA: "org.xerial:sqlite-jdbc com.h2database:h2 org.hsqldb:hsqldb org.apache.derby:derby",
+        Ecosystem.RUBY: "sqlite3",
+        Ecosystem.PHP: "ext-pdo_sqlite ext-sqlite3",
+        Ecosystem.ELIXIR: "exqlite ecto_sqlite3",
+        Ecosystem.DOTNET: "microsoft.entityframeworkcore.sqlite microsoft.data.sqlite",
+        Ecosystem.HASKELL: "persistent-sqlite sqlite-simple",
+    }.items()
+}
+"""Databases inside of the program: with one of them, a driver for a server is one of several that a setting chooses."""
+
 _MAJOR = re.compile(r"/v[0-9]+$")
 
 
@@ -180,6 +203,13 @@ def kinds_of(ecosystem: Ecosystem, name: str, features: Sequence[str]) -> tuple[
     found = [LIBRARIES.get(ecosystem, {}).get(plain)]
     found += [FEATURES.get((ecosystem, plain, feature)) for feature in features]
     return tuple(dict.fromkeys(kind for kind in found if kind is not None))
+
+
+def is_embedded(ecosystem: Ecosystem, name: str, features: Sequence[str]) -> bool:
+    """Whether a library is a database of its own, or is asked for one."""
+    plain = plain_name(ecosystem, name)
+    asked = {"sqlite", "sqlx-sqlite", "sqlite-bundled"}.intersection(features)
+    return plain in EMBEDDED.get(ecosystem, ()) or (ecosystem is Ecosystem.RUST and bool(asked))
 
 
 def plain_name(ecosystem: Ecosystem, name: str) -> str:

@@ -27,8 +27,8 @@ _WORDS: tuple[tuple[re.Pattern[str], Purpose], ...] = tuple(
             r"(^|[\s/])(pytest|tox|nox|jest|vitest|mocha|rspec|phpunit|ctest|tap|ava)(\s|$)"
             r"|\b(cargo (nex)?test|go test|npm (run )?test|yarn test|pnpm (run )?test|mix test|mvn .*\b(test|verify)\b"
             r"|gradlew? .*\b(test|check)\b|manage\.py test|bun test|deno test|rake test|rails test|dotnet test"
-            r"|zig build test|cabal (new-)?test|stack .*\btest|sbt .*\btest(Only)?|make (check|test|distcheck)|node --test"
-            r"|unittest|composer (run(-script)? )?test|mix coveralls|busted|bats|prove)\b",
+            r"|zig build test|cabal (new-)?test|stack .*\btest|sbt .*\btest(Only)?|make (check|test|distcheck)"
+            r"|node --test|unittest|composer (run(-script)? )?test|mix coveralls|busted|bats|prove)\b",
             Purpose.TEST,
         ),
         (

@@ -228,7 +228,7 @@ SERVICES: Mapping[str, ServiceKind] = {
             "Microsoft SQL Server",
             (1433,),
             Size(2, 2048, 10240),
-            ("mssql/server",),
+            ("mssql/server", "azure-sql-edge"),
             ("sqlserver", "mssql", "mssql+pyodbc"),
             "/var/opt/mssql",
             sql=True,

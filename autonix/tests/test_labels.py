@@ -11,6 +11,9 @@ from autonix.tests.archive import Repository, held_out, repositories
 from autonix.tests.facts import facts
 
 RECALL = 0.95
+FEWEST, SET_ASIDE = 60, 20
+EXACT = ("service", "version", "uses", "toolchain", "ci-toolchain", "lock")
+"""Facts that are services and versions: of these none may be wrong, also where nothing was tuned."""
 LABELLED = repositories()
 HELD_OUT = held_out()
 
@@ -37,7 +40,12 @@ async def test_every_finding_points_at_a_line_that_exists(labelled: Repository, 
 @pytest.mark.parametrize("labelled", HELD_OUT, ids=lambda repository: repository.name)
 async def test_no_wrong_service_or_version_where_nothing_was_tuned(labelled: Repository, tmp_path: Path) -> None:
     found = facts(await analysed(labelled, tmp_path))
-    assert sorted(fact for fact in found - labelled.labels if fact.startswith(("service", "version", "uses"))) == []
+    assert sorted(fact for fact in found - labelled.labels if fact.startswith(EXACT)) == []
+
+
+def test_enough_repositories_are_labelled_and_a_third_of_them_set_aside() -> None:
+    assert len(LABELLED) + len(HELD_OUT) >= FEWEST
+    assert len(HELD_OUT) >= max(SET_ASIDE, (len(LABELLED) + len(HELD_OUT)) // 3)
 
 
 @pytest.mark.parametrize("labelled_set", [LABELLED, HELD_OUT], ids=["tuned on", "held out"])

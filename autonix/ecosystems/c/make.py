@@ -10,10 +10,13 @@ from autonix.tasks import MAKEFILES
 _SOURCE = (".c", ".cc", ".cpp", ".cxx")
 _INSIDE = ("", "src", "source", "sources")
 _ASSIGNED = re.compile(r"(?P<name>[A-Z_]+)\s*[:?]?:?=\s*(?P<value>[^\s#$]+)\s*")
+_RULE = re.compile(r"(?P<value>[a-z0-9][a-z0-9_+-]*)\s*:(?!=)\s*(?:[\w./-]+\s+)*[\w./-]+\.(?:c|cc|cpp|cxx)\b.*")
 _PROGRAM = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 _VERSION = re.compile(r"[0-9]+(\.[0-9A-Za-z]+)*")
 _NAMES = ("NAME", "PROJECT", "PACKAGE")
-_PROGRAMS = ("PROGRAM", "PROG", "TARGET", "BIN", "EXE", "EXECUTABLE", "NAME")
+_OF_RULE = ""
+"""The first target that is made from a source."""
+_PROGRAMS = ("PROGRAM", "PROG", "TARGET", "BIN", "EXE", "EXECUTABLE", "NAME", _OF_RULE)
 SETTINGS = "config.mk"
 
 
@@ -38,6 +41,8 @@ def _project(reader: Reader, path: str) -> Project:
             if len(line) < 500 and (match := _ASSIGNED.fullmatch(line)):
                 found = Finding(match["value"], file, number, "c.make.variable", Confidence.LIKELY)
                 assigned.setdefault(match["name"], found)
+            elif len(line) < 500 and (match := _RULE.fullmatch(line)):
+                assigned.setdefault(_OF_RULE, Finding(match["value"], file, number, "c.make.rule", Confidence.LIKELY))
     programs = [assigned[name] for name in _PROGRAMS if name in assigned and _PROGRAM.fullmatch(assigned[name].value)]
     version = assigned.get("VERSION")
     return Project(

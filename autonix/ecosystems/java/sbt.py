@@ -24,6 +24,9 @@ _LIBRARY = re.compile(
     r"(?:\s*%\s*(?P<scope>\"[^\"\n]*\"|\w+))?"
 )
 _MAIN = re.compile(r"\bmainClass\s*(?:in\s+\w+\s*)?:=\s*Some\(\s*\"([^\"\n]+)\"\s*\)")
+_PLUGINS = re.compile(r"\benablePlugins\(([^()]*)\)")
+_PACKAGED = frozenset(("JavaAppPackaging", "JavaServerAppPackaging", "PlayScala", "PlayJava", "PlayService"))
+_PLAY = frozenset(("PlayScala", "PlayJava", "PlayService"))
 _SBT = re.compile(r"\s*sbt\.version\s*[=:]\s*([0-9][\w.-]*)\s*")
 _SCOPES = {"test": Group.DEVELOPMENT, "it": Group.DEVELOPMENT, "provided": Group.BUILD, "compile": Group.RUNTIME}
 _LONGEST = 400_000
@@ -109,6 +112,7 @@ def _project(build: _Build, directory: str, parts: Sequence[_Part]) -> Project:
         manager=Finding("sbt", build.path, 1, "java.manager"),
         entry_points=tuple(_mains(build, parts)),
         toolchain=(Finding(Toolchain("scala", scala.value), scala.file, scala.line, scala.rule),) if scala else (),
+        frameworks=tuple(_play(build, parts)),
         dependencies=distinct([item for part in parts for item in _libraries(build, part)]),
     )
 
@@ -127,13 +131,26 @@ def _setting(build: _Build, name: str, parts: Sequence[_Part], *, is_own: bool =
 
 
 def _mains(build: _Build, parts: Sequence[_Part]) -> Iterator[Finding[EntryPoint]]:
-    """A main class is started by the name of what it is packaged as, which is the project's."""
+    """A main class, or a packaging plugin, which makes a start script of the project's name."""
     name = _setting(build, "name", parts, is_own=True)
     for part in parts:
         for match in _MAIN.finditer(part.text):
             point = EntryPoint(name.value if name else match[1].rpartition(".")[2], match[1])
             yield Finding(point, build.path, part.at(match.start()), "java.sbt.mainClass")
             return
+        for match in _PLUGINS.finditer(part.text):
+            if name is not None and not _PACKAGED.isdisjoint(re.findall(r"\w+", match[1])):
+                point = EntryPoint(name.value, name.value)
+                yield Finding(point, build.path, part.at(match.start()), "java.sbt.packaging", Confidence.LIKELY)
+                return
+
+
+def _play(build: _Build, parts: Sequence[_Part]) -> Iterator[Finding[str]]:
+    for part in parts:
+        for match in _PLUGINS.finditer(part.text):
+            if not _PLAY.isdisjoint(re.findall(r"\w+", match[1])):
+                yield Finding("play", build.path, part.at(match.start()), "java.sbt.play")
+                return
 
 
 def _libraries(build: _Build, part: _Part) -> Iterator[Finding[Dependency]]:
