@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,10 @@ import trio
 
 from control_plane.backend import ControlPlaneBackend
 from control_plane.events import OriginPinned, StateEvent
-from control_plane.http import http_app
+from control_plane.http.access import Policy as HttpPolicy
+from control_plane.http.app import http_app
+from control_plane.http.metrics import Metrics
+from control_plane.http.served import Served
 from control_plane.identity.admission import Policy
 from control_plane.identity.gate import GateRules
 from control_plane.identity.tokens import ConfiguredToken
@@ -23,10 +26,11 @@ from control_plane.state import Snapshot
 from control_plane.store.database import Database, open_database
 from schema.errors import InvalidInput
 from schema.http import serve_http
+from schema.interfaces import Role
 from schema.origin import Origin
 from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import Address, TcpAddress, UnixAddress
-from schema.service import Ready, service_main
+from schema.service import Ready, procurator_version, service_main
 from schema.signing import SecretKey, parse_public_keys
 
 SHARED_SOCKET = 0o666
@@ -61,6 +65,15 @@ def read_key(path: Path) -> SecretKey:
     return SecretKey.parse(text)
 
 
+def read_password(path: Path) -> str:
+    """The database's password. Raises InvalidInput that names the file and never shows what is in it."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidInput(f"[database] password_file: cannot read {path}: {reason}") from error
+
+
 def control_plane_of(settings: Settings, database: Database, *, key: SecretKey, clock: Clock) -> ControlPlane:
     """The control plane that `settings` ask for."""
     return ControlPlane(
@@ -92,7 +105,10 @@ def gate_rules(settings: Settings) -> GateRules:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Database]:
     """The database, closed at the end whatever happens."""
-    database = await trio.to_thread.run_sync(partial(open_database, settings.database.url, new_epoch=new_epoch))
+    secret = settings.database.password_file
+    password = read_password(secret) if secret else ""
+    reach = partial(open_database, settings.database.url, new_epoch=new_epoch, password=password)
+    database = await trio.to_thread.run_sync(reach)
     try:
         yield database
     finally:
@@ -126,7 +142,9 @@ async def run(settings: Settings, ready: Ready) -> None:
 
 async def listen(settings: Settings, control_plane: ControlPlane, nursery: trio.Nursery, ready: Ready) -> None:
     """Start each listener in `nursery`, and say that they are there."""
-    backend = ControlPlaneBackend(control_plane)
+    metrics = Metrics(version=procurator_version())
+    control_plane.authority.on_commit = metrics.committed
+    backend = ControlPlaneBackend(control_plane, on_call=metrics.called)
     roles = {int(uid): role for uid, role in settings.socket.roles.items()}
     addresses = {}
     for name, address in zip(("rpc", "socket"), rpc_addresses(settings), strict=True):
@@ -134,11 +152,33 @@ async def listen(settings: Settings, control_plane: ControlPlane, nursery: trio.
         addresses[name] = str(await nursery.start(serve)).removeprefix("unix:")
     host, _, port = settings.listen.http.rpartition(":")
     serving = trio.Event()
-    app = http_app(control_plane.status, is_ready=serving.is_set)
+    app = http_app(served(settings, control_plane, backend, metrics, is_ready=serving.is_set))
     serve = partial(serve_http, app, host=host.strip("[]"), port=int(port), tls=settings.http_tls)
     addresses["http"] = await nursery.start(serve)
     serving.set()
     ready(addresses)
+
+
+def served(
+    settings: Settings,
+    control_plane: ControlPlane,
+    backend: ControlPlaneBackend,
+    metrics: Metrics,
+    *,
+    is_ready: Callable[[], bool],
+) -> Served:
+    """What HTTP answers from."""
+    anonymous = Role.VIEWER if settings.http.anonymous == "viewer" else None
+    return Served(
+        sessions=backend,
+        status=control_plane.status,
+        events=control_plane.events,
+        audit=control_plane.authority,
+        metrics=metrics,
+        is_ready=is_ready,
+        version=procurator_version(),
+        policy=HttpPolicy(anonymous, frozenset(settings.http.allowed_hosts)),
+    )
 
 
 main = service_main("control-plane", Settings, run)

@@ -82,12 +82,11 @@ class Authority:
         realm: str,
         on_change: OnChange,
         wall_ms: Callable[[], int],
-        on_commit: OnCommit = lambda _seconds, _requests: None,
     ) -> None:
         self._database = database
         self._realm = realm
         self._on_change = on_change
-        self._on_commit = on_commit
+        self.on_commit: OnCommit = lambda _seconds, _requests: None
         self._wall_ms = wall_ms
         self._limiter = trio.CapacityLimiter(1)
         self._send, self._receive = trio.open_memory_channel[_Request](QUEUE)
@@ -201,7 +200,7 @@ class Authority:
             except Doubtful:
                 self._doubtful = write
                 raise
-            self._on_commit(trio.current_time() - began, requests)
+            self.on_commit(trio.current_time() - began, requests)
             self._believe(write)
 
     async def _settle(self) -> None:
@@ -217,6 +216,8 @@ class Authority:
     def _believe(self, write: _Write) -> None:
         if write.entries:
             self.audit_head = head_after(write.entries[-1])
+            # The log is a witness of its own: what is taken out of the database later is missing against it.
+            log.info("the audit has %d rows now, the last one %s", self.audit_head.rows, self.audit_head.hash)
         if write.after is not write.before:
             self.snapshot = write.after
             self._on_change(write.before, write.after)

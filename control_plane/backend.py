@@ -1,6 +1,7 @@
 """What `schema.rpc` serves: sessions over the one control plane; rights are checked in front of it, not here."""
 
 import logging
+from collections.abc import Callable
 
 from control_plane.service import ControlPlane
 from schema.assignment import Seen, SignedAssignment
@@ -37,8 +38,12 @@ log = logging.getLogger(__name__)
 class ControlPlaneBackend:
     """`schema.interfaces.Backend`."""
 
-    def __init__(self, control_plane: ControlPlane) -> None:
+    def __init__(
+        self, control_plane: ControlPlane, *, on_call: Callable[[Identity], None] = lambda _identity: None
+    ) -> None:
+        """`on_call` is told of every call of a session, for the figures."""
         self._control_plane = control_plane
+        self._on_call = on_call
 
     def master(self, identity: Identity) -> Master:
         """As Backend.master."""
@@ -72,6 +77,7 @@ class ControlPlaneBackend:
 
     def is_valid(self, identity: Identity) -> bool:
         """As Backend.is_valid."""
+        self._on_call(identity)
         return self._control_plane.gate.is_valid(identity)
 
 

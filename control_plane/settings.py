@@ -72,9 +72,21 @@ class TlsSettings(Section):
 
 
 class DatabaseSettings(Section):
-    """`[database]`: SQLite by path; the directory must exist."""
+    """`[database]`: SQLite by path (the directory must exist), or PostgreSQL as `postgresql://user@host/name`."""
 
     url: str = "sqlite:////var/lib/procurator/control-plane/state.sqlite"
+    password_file: Path | None = None
+    """A file (0600) with the password for PostgreSQL; it never stands in `url`."""
+
+
+class HttpSettings(Section):
+    """`[http]`: what programs on this machine may read without a token, and further names that we are reached by.
+
+    Behind a proxy on this machine set `anonymous = "none"`, or everybody whom it lets through reads as a viewer.
+    """
+
+    anonymous: Literal["viewer", "none"] = "viewer"
+    allowed_hosts: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,253}$", to_lower=True)], ...] = ()
 
 
 class KeySettings(Section):
@@ -194,6 +206,7 @@ class Settings(ServiceSettings):
     realm: DnsLabel = "default"
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings = TlsSettings()
+    http: HttpSettings = HttpSettings()
     database: DatabaseSettings = DatabaseSettings()
     keys: KeySettings
     origin: OriginSettings | None = None

@@ -55,6 +55,23 @@ class EventStream:
                 await news.wait()
 
     @property
+    def position(self) -> Cursor:
+        """The cursor behind the latest event."""
+        return self._cursor(self._next)
+
+    def kept(self, cursor: Cursor | None, *, most: int) -> tuple[tuple[tuple[Event, Cursor], ...], bool]:
+        """What is kept behind `cursor` (None: at all), the oldest first, and whether nothing before it was missed.
+
+        Each event comes with the cursor behind it. At most `most` of them: the first ones behind a cursor that is
+        known, else the latest ones.
+        """
+        position = self._position(cursor)
+        first = max(self._oldest, self._next - most) if position is None else position
+        last = min(self._next, first + most)
+        found = tuple((self._ring[at - self._oldest], self._cursor(at + 1)) for at in range(first, last))
+        return found, position is not None
+
+    @property
     def _oldest(self) -> int:
         return self._next - len(self._ring)
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from control_plane.audit import REFUSALS_AT_ONCE, AuditDraft, Head
-from control_plane.authority import Authority
+from control_plane.authority import Authority, Decide
 from control_plane.events import GenerationPublished, OriginPinned, StateEvent
 from control_plane.state import Snapshot
 from control_plane.store.writer import Superseded
@@ -38,9 +38,8 @@ class Told:
 async def an_authority(home: Home, told: Told | None = None) -> AsyncIterator[Authority]:
     told = told or Told()
     database = home.open()
-    authority = Authority(
-        database, realm="default", on_change=told.changed, wall_ms=lambda: 1000, on_commit=told.committed
-    )
+    authority = Authority(database, realm="default", on_change=told.changed, wall_ms=lambda: 1000)
+    authority.on_commit = told.committed
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(authority.run)
@@ -50,7 +49,7 @@ async def an_authority(home: Home, told: Told | None = None) -> AsyncIterator[Au
         database.close()
 
 
-def publishes(number: int) -> "object":
+def publishes(number: int) -> Decide:
     def decide(snapshot: Snapshot) -> Sequence[StateEvent]:
         if number in snapshot.generations:
             return ()

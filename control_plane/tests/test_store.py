@@ -9,7 +9,8 @@ from control_plane.events import GenerationPublished, apply
 from control_plane.state import Snapshot
 from control_plane.store.database import open_database
 from control_plane.tests.builders import EPOCH, a_generation, a_publish, a_snapshot, a_spec, some_facts
-from control_plane.tests.conftest import Home, of_sqlite
+from control_plane.tests.conftest import of_sqlite
+from control_plane.tests.postgres import Home
 from control_plane.tests.world import World
 from schema.blueprint import CheckType, Health, HealthCheck, Volume
 from schema.errors import InvalidInput, ProcuratorError, Unavailable

@@ -20,8 +20,8 @@ from control_plane.state import Snapshot
 from control_plane.store.database import Database
 from control_plane.store.writer import Doubtful, Superseded
 from control_plane.tests.builders import a_generation, a_spec
-from control_plane.tests.conftest import Home, of_postgres, of_sqlite
-from control_plane.tests.postgres import Postgres, a_proxy
+from control_plane.tests.conftest import of_postgres, of_sqlite
+from control_plane.tests.postgres import Home, Postgres, a_proxy
 from schema.errors import InvalidInput, Unavailable
 
 VMS = 5
