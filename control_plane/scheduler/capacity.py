@@ -5,13 +5,13 @@ earlier ones took. It is a value of that one decision and is thrown away with it
 snapshot's memo and follows the placements worker by worker.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from control_plane.index import Group, index_of
 from control_plane.scheduler.addresses import ADDRESSES, address_in, free_host, host_bit, host_of
 from control_plane.scheduler.fleet import ADDRESS_ROW, DISK_ROW, Amounts, Fleet, Overcommit, fleet_of
-from control_plane.state import Missing, Resources, Snapshot
+from control_plane.state import Missing, Placement, Resources, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class _Start:
 class Ledger:
     """What is left on each worker: `free` by row and column, `hosts` the addresses in use as bits.
 
-    The numbers may be below zero where a worker has shrunk. `version` rises with each change.
+    `cells` are the same numbers as `free`, for looks at a single one, which a column would make dear. The numbers may
+    be below zero where a worker has shrunk. `version` rises with each change.
     """
 
     def __init__(self, snapshot: Snapshot, start: _Start) -> None:
@@ -37,19 +38,21 @@ class Ledger:
         self.free = start.free.copy()
         self.hosts = list(start.hosts)
         self.version = 0
-        self._cells: list[list[int]] = self.free.tolist()
+        self.cells: list[list[int]] = self.free.tolist()
         self._index = index_of(snapshot)
         self._counts: dict[str, dict[int, int]] = {}
-        self._staying: dict[str, dict[int, int]] = {}
         self._waiting_disks = start.waiting_disks
 
     def left(self, position: int) -> list[int]:
         """What is free on one worker, by row."""
-        return [row[position] for row in self._cells]
+        return [row[position] for row in self.cells]
 
     def fits(self, position: int, amounts: Sequence[int]) -> bool:
         """Whether `amounts` fit on one worker. What is not asked for does not matter, even where it is overdrawn."""
-        return all(not amount or row[position] >= amount for row, amount in zip(self._cells, amounts, strict=True))
+        for row, amount in zip(self.cells, amounts, strict=True):  # noqa: SIM110 - asked for each placement
+            if amount and row[position] < amount:
+                return False
+        return True
 
     def missing(self, position: int, amounts: Sequence[int], *, held: Sequence[int]) -> tuple[Missing, ...]:
         """What lacks on one worker for `amounts` in place of what is `held` there; nothing when they fit."""
@@ -66,8 +69,9 @@ class Ledger:
         self.version += 1
         for row, amount in enumerate(amounts):
             if amount:
-                self._cells[row][position] -= amount
-                self.free[row, position] -= amount
+                left = self.cells[row][position] - amount
+                self.cells[row][position] = left
+                self.free[row, position] = left
 
     def take_address(self, position: int, vm: str) -> str:
         """The lowest free address for an instance of `vm`, which from now on counts as being there.
@@ -78,29 +82,30 @@ class Ledger:
         if host is None:
             raise ValueError(f"no address is free on {self.fleet.name(position)}")
         self.hosts[position] |= host_bit(host)
-        for counts in (self.counts(vm), self.staying(vm)):
-            counts[position] = counts.get(position, 0) + 1
+        counts = self.counts(vm)
+        counts[position] = counts.get(position, 0) + 1
         return address_in(self.fleet.prefixes[position], host)
 
     def counts(self, vm: str) -> dict[int, int]:
         """How many instances of `vm` hold something on each worker that has any, the leaving ones too."""
         found = self._counts.get(vm)
         if found is None:
-            found = self._counts[vm] = self._count(vm, leaving=True)
+            there = self._index.of_vm.get(vm)
+            found = self._counts[vm] = self._counted(there.values()) if there else {}
         return found
 
     def staying(self, vm: str) -> dict[int, int]:
         """The same without those that leave."""
-        found = self._staying.get(vm)
-        if found is None:
-            found = self._staying[vm] = self._count(vm, leaving=False)
-        return found
+        there = self._index.of_vm.get(vm, {})
+        leaving = self._counted(one for one in there.values() if one.leaving)
+        counts = self.counts(vm)
+        return {at: count - leaving.get(at, 0) for at, count in counts.items() if count > leaving.get(at, 0)}
 
-    def _count(self, vm: str, *, leaving: bool) -> dict[int, int]:
+    def _counted(self, placements: Iterable[Placement]) -> dict[int, int]:
         found: dict[int, int] = {}
-        for placement in self._index.of_vm.get(vm, {}).values():
+        for placement in placements:
             position = self.fleet.position.get(placement.worker_id)
-            if position is not None and (leaving or not placement.leaving):
+            if position is not None:
                 found[position] = found.get(position, 0) + 1
         return found
 

@@ -29,9 +29,20 @@ class Standings:
     """The workers' availability as a mask. `takes`: who may take new instances."""
 
     def __init__(self, fleet: Fleet, availability: Availabilities) -> None:
+        self._fleet = fleet
+        self._domains: dict[object, tuple[int, ...]] = {}
         self._each = [availability.get(record.worker_id, UNHEARD) for record in fleet.records]
         self.takes: Mask = np.array([one.takes_new for one in self._each], dtype=np.bool_)
         self.sheds = tuple(position for position, one in enumerate(self._each) if one.sheds)
+
+    def domains(self, label: str, demand: Demand) -> tuple[int, ...]:
+        """The values of `label`, by number, where some worker with the required labels takes new instances."""
+        key = (label, demand.shape[2])
+        found = self._domains.get(key)
+        if found is None:
+            codes = self._fleet.domains(label).codes[self.takes & labelled(self._fleet, demand)]
+            found = self._domains[key] = tuple(np.unique(codes[codes != NO_DOMAIN]).tolist())
+        return found
 
     def words(self, position: int) -> str:
         """The standing of one worker, with its reason."""
@@ -50,27 +61,25 @@ class SpreadCount:
     The skew is counted over the domains in which a worker with the required labels takes new instances.
     """
 
-    def __init__(self, rule: Spread, demand: Demand, ledger: Ledger, eligible: Mask) -> None:
-        found = ledger.fleet.domains(rule.over)
+    def __init__(self, rule: Spread, demand: Demand, ledger: Ledger, standings: Standings) -> None:
         self.rule = rule
-        self._codes = found.codes
-        self._counts = [0] * len(found.values)
-        present = np.unique(found.codes[eligible & (found.codes != NO_DOMAIN)])
-        self._eligible: list[int] = present.tolist()
+        self._codes = ledger.fleet.domains(rule.over).codes
+        self._eligible = standings.domains(rule.over, demand)
+        self._counts = [0] * (len(ledger.fleet.domains(rule.over).values) + 1)
         for position, count in ledger.staying(demand.vm).items():
             self.add(position, count)
 
     def add(self, position: int, count: int = 1) -> None:
         """Count instances on a worker."""
-        code = self._codes[position]
-        if code != NO_DOMAIN:
-            self._counts[code] += count
+        self._counts[self._codes[position]] += count
 
     def closed(self) -> Mask:
         """The workers on which one more would make the skew too large, and those without the label."""
         least = min((self._counts[code] for code in self._eligible), default=0)
-        full = [count + 1 - least > self.rule.max_skew for count in self._counts]
-        closed: Mask = np.array([*full, True], dtype=np.bool_)[self._codes]  # NO_DOMAIN is the last one
+        most = least + self.rule.max_skew
+        full = np.array([count >= most for count in self._counts], dtype=np.bool_)
+        full[NO_DOMAIN] = True  # the last of `_counts` stands for it
+        closed: Mask = full[self._codes]
         return closed
 
 
@@ -90,17 +99,28 @@ class Rules:
         self._apart = sorted(apart)
         self._waits = waits
         self.is_plain = not (apart or demand.policy.affinity or demand.policy.spread)
-        self.spreads = [SpreadCount(rule, demand, ledger, self._eligible()) for rule in demand.policy.spread]
+        self.spreads = [SpreadCount(rule, demand, ledger, standings) for rule in demand.policy.spread]
 
     def permitted(self) -> Mask:
         """The workers that nothing but room could keep it off."""
-        allowed = self._eligible()
+        allowed = self._standings.takes & labelled(self._ledger.fleet, self._demand)
         for unmet in self._of_others():
             allowed &= ~unmet.mask
         return allowed
 
-    def _eligible(self) -> Mask:
-        return self._standings.takes & labelled(self._ledger.fleet, self._demand)
+    def narrowed(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """`scores`, infinite also where other instances keep this one off."""
+        found = scores.copy()
+        for vm in self._apart:
+            positions = self._ledger.counts(vm)
+            if positions:
+                found[list(positions)] = np.inf
+        if self._demand.policy.affinity:
+            for unmet in self._of_affinity():
+                found[unmet.mask] = np.inf
+        for spread in self.spreads:
+            found[spread.closed()] = np.inf
+        return found
 
     def stages(self) -> Iterator[list[Unmet]]:
         """What is not met where. A worker that fails at one stage is not asked at the next."""
@@ -120,12 +140,16 @@ class Rules:
             positions = self._ledger.counts(vm)
             if positions:
                 yield Unmet(f"{vm} is there, which it is kept apart from", _marked(positions, size))
+        yield from self._of_affinity()
+        for spread in self.spreads:
+            yield Unmet(f"spread over {spread.rule.over} by at most {spread.rule.max_skew}", spread.closed())
+
+    def _of_affinity(self) -> Iterator[Unmet]:
         for vm in self._demand.policy.affinity:
             positions = self._ledger.staying(vm)
             if positions or vm in self._waits:
-                yield Unmet(f"{vm} is not there, which it goes beside", ~_marked(positions, size))
-        for spread in self.spreads:
-            yield Unmet(f"spread over {spread.rule.over} by at most {spread.rule.max_skew}", spread.closed())
+                mask = ~_marked(positions, len(self._ledger.fleet))
+                yield Unmet(f"{vm} is not there, which it goes beside", mask)
 
 
 def labelled(fleet: Fleet, demand: Demand) -> Mask:

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from control_plane.scheduler.fleet import BASIC, Fleet
-from control_plane.state import Generation, Placement, Resources, Snapshot, Spec, natural
+from control_plane.state import Generation, Placement, Resources, Snapshot, Spec
 from schema.blueprint import LabelExpression, OnLoss, PlacementPolicy
 from schema.vmspec import VmSpec
 
-Shape = tuple[object, ...]
+Words = tuple[tuple[str, str, tuple[str, ...]], ...]
+Shape = tuple[tuple[int, ...], tuple[tuple[str, int], ...], Words, Words]
+"""Amounts, unknown extras, required and preferred labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _depth(vms: Mapping[str, Spec], vm: str, *, above: tuple[str, ...]) -> int:
     return 1 + max((_depth(vms, other, above=(*above, vm)) for other in followed), default=-1)
 
 
-def _words(expressions: tuple[LabelExpression, ...]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+def _words(expressions: tuple[LabelExpression, ...]) -> Words:
     return tuple((one.key, one.operator.value, one.values) for one in expressions)
 
 
@@ -146,14 +148,6 @@ def traits_of(snapshot: Snapshot, number: int) -> Traits | None:
     return known[1]
 
 
-def order_of(demand: Demand, placement: Placement, *, is_bound: bool, size: float) -> tuple[object, ...]:
-    """The order in which instances get their workers: what is worth more, what has least choice, what is larger."""
-    return (
-        -demand.priority,
-        not is_bound,
-        demand.depth,
-        -size,
-        demand.shape,
-        demand.vm,
-        natural(placement.instance)[1],
-    )
+def order_of(demand: Demand, *, is_bound: bool, size: float, generation: int) -> tuple[object, ...]:
+    """The order in which VMs get their workers: what is worth more, what has least choice, what is larger."""
+    return (-demand.priority, not is_bound, demand.depth, -size, demand.shape, demand.vm, generation)

@@ -41,6 +41,8 @@ class Packing:
     def __init__(self, ledger: Ledger, takes: Mask, *, wanted: Amounts) -> None:
         self._ledger = ledger
         self._takes = takes
+        self._eligible: dict[object, Mask] = {}
+        self._tiers: dict[object, Scores] = {}
         rows = ledger.fleet.capacity[[CPU_ROW, MEMORY_ROW]].astype(np.float64)
         mean = rows.mean(axis=1) if len(ledger.fleet) else np.ones(2)
         self._per_cpu, self._per_mb = (1.0 / max(float(one), 1.0) for one in mean)
@@ -80,16 +82,24 @@ class Packing:
 
     def of(self, demand: Demand) -> "ShapeScores":
         """The scores of a demand's shape as things are now."""
-        return ShapeScores(self, self._ledger, demand, self._takes)
+        key = demand.shape[-2]
+        if key not in self._eligible:
+            self._eligible[key] = self._takes & labelled(self._ledger.fleet, demand)
+        return ShapeScores(self, self._ledger, demand, self._eligible[key])
 
     def tiers(self, demand: Demand) -> Scores:
         """The part of each worker's score that taking room does not change."""
-        fleet = self._ledger.fleet
-        tiers = NOT_PREFERRED * unpreferred(fleet, demand)
-        for row in range(len(BASIC), len(fleet.kinds)):
-            if not demand.amounts[row]:
-                tiers += SPARE_EXTRAS * (fleet.capacity[row] > 0)
-        return tiers
+        extras = demand.amounts[len(BASIC) :]
+        key = (demand.shape[-1], tuple(bool(amount) for amount in extras))
+        found = self._tiers.get(key)
+        if found is None:
+            fleet = self._ledger.fleet
+            found = NOT_PREFERRED * unpreferred(fleet, demand)
+            for row, amount in enumerate(extras, start=len(BASIC)):
+                if not amount:
+                    found += SPARE_EXTRAS * (fleet.capacity[row] > 0)
+            self._tiers[key] = found
+        return found
 
     def closed(self) -> Scores:
         """What is added for the workers that are not needed."""
@@ -115,8 +125,8 @@ class Packing:
 
     def one(self, demand: Demand, position: int) -> float:
         """The same for one worker."""
-        left = self._ledger.left(position)
-        cpu, memory = left[CPU_ROW] * self._per_cpu, left[MEMORY_ROW] * self._per_mb
+        cells = self._ledger.cells
+        cpu, memory = cells[CPU_ROW][position] * self._per_cpu, cells[MEMORY_ROW][position] * self._per_mb
         own_cpu, own_memory = self._own(demand)
         if self._filling:
             return -(cpu * own_cpu + memory * own_memory) / math.sqrt(cpu * cpu + memory * memory + _TINY)
@@ -135,16 +145,14 @@ class ShapeScores:
     Where other instances are is not in it: `Rules` and the decision add that for each VM. `fitting` counts the finite.
     """
 
-    def __init__(self, packing: Packing, ledger: Ledger, demand: Demand, takes: Mask) -> None:
+    def __init__(self, packing: Packing, ledger: Ledger, demand: Demand, eligible: Mask) -> None:
         self._packing = packing
         self._ledger = ledger
         self._demand = demand
-        tiers = packing.tiers(demand)
-        possible = takes & labelled(ledger.fleet, demand) & has_room(ledger, demand)
-        self.scores: Scores = np.where(possible, tiers + packing.closed() + packing.all(demand), np.inf)
+        self._tiers = packing.tiers(demand)
+        possible = eligible & has_room(ledger, demand)
+        self.scores: Scores = np.where(possible, self._tiers + packing.closed() + packing.all(demand), np.inf)
         self.fitting = int(np.count_nonzero(possible))
-        self._tiers: list[float] = tiers.tolist()
-        self._possible: list[bool] = possible.tolist()
 
     def use(self, position: int) -> None:
         """A worker is in use from now on."""
@@ -152,13 +160,12 @@ class ShapeScores:
 
     def update(self, position: int) -> float:
         """The new score of a worker on which room was taken."""
-        if not self._possible[position]:
+        if self.scores[position] == math.inf:
             return math.inf
         found = math.inf
         if self._ledger.fits(position, self._demand.amounts):
-            found = self._tiers[position] + self._packing.one(self._demand, position)
+            found = float(self._tiers[position]) + self._packing.one(self._demand, position)
         else:
-            self._possible[position] = False
             self.fitting -= 1
         self.scores[position] = found
         return found

@@ -8,7 +8,6 @@ goes first, then what has least choice, then the larger; each goes to the permit
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from operator import itemgetter
 from types import MappingProxyType
 
@@ -30,6 +29,7 @@ from control_plane.state import (
     PlacementReason,
     ReasonCode,
     Snapshot,
+    natural,
 )
 
 
@@ -62,21 +62,21 @@ class Decision:
     def place(self, wanting: Iterable[Placement]) -> tuple[Placement, ...]:
         """Each of `wanting` with a worker and an address, or with the refusal; and those that must make room."""
         self._news = []
-        sized = [(self.demands.of(one), one) for one in wanting]
-        self._numbers |= {one.generation for _, one in sized}
-        packing = self.packing([demand for demand, _ in sized])
-        keyed = [
-            (
-                order_of(demand, one, is_bound=self.bound(demand, one) is not None, size=packing.size(demand)),
-                demand,
-                one,
-            )
-            for demand, one in sized
-        ]
-        keyed.sort(key=itemgetter(0))
-        for _, group in groupby(keyed, key=lambda row: id(row[1])):
-            rows = list(group)
-            self._place_vm(rows[0][1], [one for _, _, one in rows])
+        groups: dict[tuple[str, int], list[Placement]] = {}
+        for one in wanting:
+            groups.setdefault((one.vm, one.generation), []).append(one)
+        self._numbers |= {number for _, number in groups}
+        demands = [self.demands.of(group[0]) for group in groups.values()]
+        packing = self.packing(demand for demand, group in zip(demands, groups.values(), strict=True) for _ in group)
+        rows = []
+        for demand, group in zip(demands, groups.values(), strict=True):
+            group.sort(key=lambda one: natural(one.instance))
+            is_bound = self.bound(demand, group[0]) is not None  # what has volumes has one instance
+            key = order_of(demand, is_bound=is_bound, size=packing.size(demand), generation=group[0].generation)
+            rows.append((key, demand, group))
+        rows.sort(key=itemgetter(0))
+        for _, demand, group in rows:
+            self._place_vm(demand, group)
         return tuple(self._news)
 
     def packing(self, demands: Iterable[Demand]) -> Packing:
@@ -209,7 +209,6 @@ class Choice:
         self.fitting = 0
         self._shape = shape
         self._ledger = ledger
-        self._permitted: Mask | None = None
         counts = ledger.counts(demand.vm)
         self._is_alone = not counts and replicas == 1
         self._scores: Scores = shape.scores if self._is_alone else shape.scores.copy()
@@ -218,11 +217,11 @@ class Choice:
 
     def permits(self, position: int) -> bool:
         """Whether nothing but room could keep an instance off a worker."""
-        return bool(self._mask()[position])
+        return bool(self.rules.permitted()[position])
 
     def scores(self) -> Scores:
         """The score of each worker, infinite where an instance may not go."""
-        return self._scores if self.is_plain else np.where(self._mask(), self._scores, math.inf)
+        return self._scores if self.is_plain else self.rules.narrowed(self._scores)
 
     def best(self) -> int | None:
         """The worker with the lowest score, the first of equals; None when it may go nowhere."""
@@ -239,18 +238,12 @@ class Choice:
         self.update(position)
         if not self.is_plain:
             self.rules.placed(position)
-            self._permitted = None
 
     def update(self, position: int) -> None:
         """Room was taken on a worker."""
         score = self._shape.update(position)
         if not self._is_alone:
             self._scores[position] = score + BESIDE * self._ledger.counts(self.demand.vm).get(position, 0)
-
-    def _mask(self) -> Mask:
-        if self._permitted is None:
-            self._permitted = self.rules.permitted()
-        return self._permitted
 
 
 def _nowhere(one: Placement, reason: PlacementReason) -> Placement:

@@ -31,8 +31,10 @@ def retarget(decision: Decision, instance: str, generation: int) -> Placement | 
     clear its worker goes on leaving.
     """
     now = decision.snapshot.placements.get(instance)
-    if now is None or now.worker_id == NOWHERE:
-        return replace(now or Placement(instance, generation), generation=generation)
+    if now is None:
+        return Placement(instance, generation)
+    if now.worker_id == NOWHERE:
+        return replace(now, generation=generation)
     moved = replace(now, generation=generation, leaving=True)
     position = decision.fleet.position.get(now.worker_id)
     if position is None or (now.leaving and now.reason.code.clears_worker):
