@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 
+from control_plane.audit import AuditDraft
 from control_plane.rollout.changes import HoldLifted, HoldPlaced
 from control_plane.rollout.commands import in_words
 from control_plane.state import Generation, HoldRecord, Snapshot
 from schema.canonical import canonical_bytes
 from schema.errors import Conflict, NotFound
+from schema.interfaces import Identity
 from schema.operations import Hold
 
 
@@ -65,6 +67,29 @@ def told(hold: HoldRecord) -> Hold:
 def list_holds(snapshot: Snapshot) -> tuple[Hold, ...]:
     """Those in force, the oldest first."""
     return tuple(told(hold) for hold in sorted(snapshot.holds.values(), key=lambda one: (one.created_at_ms, one.id)))
+
+
+def hold_audit(before: Snapshot, after: Snapshot, *, identity: Identity, vms: tuple[str, ...]) -> AuditDraft:
+    """What is written of a hold: the holds that its VMs were in before, and the new one."""
+    new = [hold for name, hold in after.holds.items() if name not in before.holds]
+    held = {vm for hold in new for vm in hold.against}
+    old = [hold for hold in before.holds.values() if not held.isdisjoint(hold.against)]
+    subject = ", ".join(vms) or "all VMs"
+    return AuditDraft.by(identity, "hold", subject=subject, old=_in_short(old), new=_in_short(new))
+
+
+def lift_audit(before: Snapshot, after: Snapshot, *, identity: Identity, hold_id: str) -> AuditDraft:
+    """What is written of a hold that is lifted."""
+    old, new = ([snapshot.holds[hold_id]] if hold_id in snapshot.holds else [] for snapshot in (before, after))
+    return AuditDraft.by(identity, "liftHold", subject=hold_id, old=_in_short(old), new=_in_short(new))
+
+
+def _in_short(holds: Sequence[HoldRecord]) -> str:
+    return "; ".join(
+        f"{hold.id}: {', '.join(hold.vms)} at generation {hold.generation}"
+        + (f": {hold.reason}" if hold.reason else "")
+        for hold in holds
+    )
 
 
 def _kept(snapshot: Snapshot, number: int) -> Generation:

@@ -12,6 +12,7 @@ from control_plane.authority import Authority, Decide
 from control_plane.identity.gate import Gate
 from control_plane.liveness import orders
 from control_plane.state import Snapshot
+from control_plane.steering import Steering
 from schema.errors import Unimplemented
 from schema.interfaces import Challenge, Identity, Role, WorkerHello, WorkerProof
 from schema.operations import (
@@ -41,9 +42,10 @@ def page_size(limit: int) -> int:
 class Operations:
     """The operations of `schema.interfaces.Master` beside the path, with the identity that asks for each."""
 
-    def __init__(self, authority: Authority, *, gate: Gate, wall_ms: Callable[[], int]) -> None:
+    def __init__(self, authority: Authority, *, gate: Gate, steering: Steering, wall_ms: Callable[[], int]) -> None:
         self._authority = authority
         self._gate = gate
+        self._steering = steering
         self._wall_ms = wall_ms
 
     @property
@@ -58,45 +60,45 @@ class Operations:
 
     async def list_generations(self, *, limit: int, before: int) -> tuple[GenerationStatus, ...]:
         """As Master.list_generations."""
-        _missing("listGenerations")
+        return self._steering.generations(limit=page_size(limit), before=before)
 
     async def get_generation(self, number: int) -> GenerationContent:
         """As Master.get_generation."""
-        _missing("getGeneration")
+        return self._steering.generation(number)
 
     async def list_rollouts(self, *, limit: int, before: int) -> tuple[RolloutStatus, ...]:
         """As Master.list_rollouts."""
-        _missing("listRollouts")
+        return self._steering.rollouts(limit=page_size(limit), before=before)
 
     async def list_holds(self) -> tuple[Hold, ...]:
         """As Master.list_holds."""
-        _missing("listHolds")
+        return self._steering.holds()
 
     # Rollouts and holds.
 
     async def pause_rollout(self, actor: Actor, generation: int, *, reason: str) -> None:
         """As Master.pause_rollout."""
-        _missing("pauseRollout")
+        await self._steering.pause(generation, reason=reason, by=actor)
 
     async def resume_rollout(self, actor: Actor, generation: int) -> None:
         """As Master.resume_rollout."""
-        _missing("resumeRollout")
+        await self._steering.resume(generation, by=actor)
 
     async def promote_rollout(self, actor: Actor, generation: int) -> None:
         """As Master.promote_rollout."""
-        _missing("promoteRollout")
+        await self._steering.promote(generation, by=actor)
 
     async def abort_rollout(self, actor: Actor, generation: int, *, reason: str) -> None:
         """As Master.abort_rollout."""
-        _missing("abortRollout")
+        await self._steering.abort(generation, reason=reason, by=actor)
 
     async def hold(self, actor: Actor, vms: tuple[str, ...], generation: int, *, reason: str) -> Hold:
         """As Master.hold."""
-        _missing("hold")
+        return await self._steering.hold(vms, generation, reason=reason, by=actor)
 
     async def lift_hold(self, actor: Actor, hold_id: str) -> None:
         """As Master.lift_hold."""
-        _missing("liftHold")
+        await self._steering.lift(hold_id, by=actor)
 
     # Workers.
 
@@ -184,11 +186,11 @@ class Operations:
 
     async def list_audit(self, *, limit: int, before: int) -> tuple[AuditEntry, ...]:
         """As Master.list_audit."""
-        _missing("listAudit")
+        return await self._authority.audit_entries(limit=page_size(limit), before=before)
 
     async def verify_audit(self) -> AuditVerdict:
         """As Master.verify_audit."""
-        _missing("verifyAudit")
+        return await self._authority.verify_audit()
 
 
 def _missing(operation: str) -> NoReturn:

@@ -28,6 +28,7 @@ from control_plane.plan import Limits, Plan, plan
 from control_plane.publish import accept, check_publish, receipt
 from control_plane.rollout.clocks import take_report, tick
 from control_plane.state import Snapshot
+from control_plane.steering import Steering
 from control_plane.store.database import Database
 from control_plane.watch import EventStream
 from schema.assignment import Seen, SignedAssignment, sign_assignment
@@ -87,7 +88,8 @@ class ControlPlane:
         self.gate = Gate(
             self.authority, realm=realm, rules=gate, clock=clock, starts=database.starts, forget=self._forget
         )
-        self.operations = Operations(self.authority, gate=self.gate, wall_ms=clock.wall_ms)
+        steering = Steering(self.authority, seen=lambda: (self._observations, self._moment()))
+        self.operations = Operations(self.authority, gate=self.gate, steering=steering, wall_ms=clock.wall_ms)
         self.events = EventStream(epoch=database.epoch, starts=database.starts, status=self.status)
 
     @property

@@ -1,11 +1,13 @@
 """What operators ask of a rollout, decided on a snapshot: pause, resume, promote, abort; it stores nothing."""
 
+from control_plane.audit import AuditDraft
 from control_plane.rollout.changes import RolloutEvent, RolloutMoved, WavePromoted
 from control_plane.rollout.table import Signal
 from control_plane.rollout.waves import unfinished, waits_for_approval
 from control_plane.state import Rollout, Snapshot
 from schema.blueprint import Gate
 from schema.errors import Conflict, InvalidInput, NotFound
+from schema.interfaces import Identity
 from schema.names import printable
 from schema.status import RolloutState
 
@@ -77,6 +79,21 @@ def in_words(reason: str) -> str:
     if len(reason) > MAX_REASON:
         raise InvalidInput(f"a reason has at most {MAX_REASON} characters, and this has {len(reason)}")
     return " ".join(printable(reason).split())
+
+
+def rollout_audit(before: Snapshot, after: Snapshot, *, identity: Identity, action: str, generation: int) -> AuditDraft:
+    """What is written of an order about a rollout: where it was, and where it is."""
+    old, new = (_state_of(snapshot, generation) for snapshot in (before, after))
+    return AuditDraft.by(identity, action, subject=str(generation), old=old, new=new)
+
+
+def _state_of(snapshot: Snapshot, generation: int) -> str:
+    rollout = snapshot.rollouts.get(generation)
+    if rollout is None:
+        return ""
+    approved = [str(index + 1) for index, wave in enumerate(rollout.waves) if wave.promoted_by]
+    waves = f"; approved waves: {', '.join(approved)}" if approved else ""
+    return rollout.state.value + (f": {rollout.reason}" if rollout.reason else "") + waves
 
 
 def _whats_up(rollout: Rollout) -> str:
