@@ -25,7 +25,17 @@ RECORDED = (
     "ruby-rails",
     "php-laravel",
     "elixir-phoenix",
+    "dotnet-web",
+    "haskell-cabal",
+    "zig-exe",
+    "scala-sbt",
+    "c-autotools",
+    "c-cmake",
+    "javascript-deno",
+    "python-conda",
     "compose-only",
+    "compose-layers",
+    "ci-many",
 )
 
 

@@ -4,13 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autonix.formats.cabal import parse_cabal
 from autonix.formats.dockerfile import parse_dockerfile
 from autonix.formats.dotenv import dotenv_lines
 from autonix.formats.ini import parse_ini
 from autonix.formats.json import parse_json
+from autonix.formats.m4 import parse_m4
+from autonix.formats.nix import nix_tokens, sets_of
 from autonix.formats.toml import parse_toml
 from autonix.formats.xml import parse_xml
-from autonix.formats.yaml import parse_yaml
+from autonix.formats.yaml import parse_yaml, parse_yaml_all
+from autonix.formats.zon import parse_zon
 from schema.errors import InvalidInput
 
 TOML = '''\
@@ -126,10 +130,82 @@ def test_dotenv_lines_know_quotes_and_comments() -> None:
 
 @given(st.text(max_size=200))
 def test_no_text_makes_a_parser_raise_anything_else(text: str) -> None:
-    for parse in (parse_toml, parse_json, parse_yaml, parse_xml, parse_ini):
+    for parse in (parse_toml, parse_json, parse_yaml, parse_yaml_all, parse_xml, parse_ini, parse_zon, _outline):
         try:
             parse("x", text)
         except InvalidInput:
             continue
     parse_dockerfile(text)
+    parse_cabal(text)
+    parse_m4(text)
     list(dotenv_lines(text))
+
+
+def _outline(_path: str, text: str) -> object:
+    return list(sets_of(nix_tokens(text)))
+
+
+FLAKE = """
+# outputs = { lib = 1; };
+{
+  description = "a \\"b\\"";
+  inputs = { nixpkgs.url = "x"; "odd name" = { url = y:z; inputs.a.follows = "b"; }; };
+  inputs.more.url = ''${"}"} ''' ''${ '';
+  outputs = { self, ... }@inputs: with inputs; let lib = { checks = 1; }; in
+    flake-utils.lib.eachSystem [ "x" ] (system: let a = 1; b = let c = 2; in c; in rec {
+      packages.default = import ./. { inherit system; hydraJobs = 1; };
+      devShells = if a == b then { } else { formatter = 2; };
+    }) // { inherit lib; overlays.default = final: prev: { apps = 3; }; "${x}" = 1; };
+}
+"""
+
+
+def test_the_outline_of_a_nix_file_is_that_of_nix() -> None:
+    (said,) = sets_of(nix_tokens(FLAKE))
+    assert [each.names for each in said] == [("description",), ("inputs",), ("inputs", "more", "url"), ("outputs",)]
+    assert [each.line for each in said] == [4, 5, 6, 7]
+    assert said[0].value[0].value == 'a "b"'
+    assert [each.names for group in sets_of(said[1].value) for each in group] == [("nixpkgs", "url"), ("odd name",)]
+    assert [each.names for group in sets_of(said[3].value) for each in group if each.names] == [
+        ("packages", "default"),
+        ("devShells",),
+        ("lib",),
+        ("overlays", "default"),
+    ]
+
+
+@pytest.mark.parametrize("text", ['{ a = "', "''${", "}", '"${' * 300, "/* x", "{ a = ''b"])
+def test_broken_nix_is_refused_or_empty(text: str) -> None:
+    try:
+        list(sets_of(nix_tokens(text)))
+    except InvalidInput as error:
+        assert "Nix" in error.message
+
+
+def test_zon_is_read_with_lines_and_refused_where_it_is_broken() -> None:
+    document = parse_zon("x", '.{\n  .name = .x, // c }\n  .@"a b" = .{ "p", .{}, 0x1f },\n}\n')
+    assert document.value == {"name": "x", "a b": ["p", {}, "0x1f"]}
+    assert [document.line("name"), document.line("a b", 0)] == [2, 3]
+    for text in (".{ .a = ", ".{ .a 1 }", "}", ".{ .a = 1 } .{", ".{" * 100):
+        with pytest.raises(InvalidInput, match="not ZON"):
+            parse_zon("x", text)
+
+
+def test_cabal_files_know_sections_conditions_and_lists() -> None:
+    text = (
+        "name: x\nlibrary\n  build-depends:\n    a >= 1,\n    b\n  , c\n  -- no\n  if flag(f)\n    build-depends: d\n"
+    )
+    top, library = parse_cabal(text + "executable e\n  main-is: M.hs\n")[:2]
+    assert top.text("name") == "x"
+    assert [each.lines for each in library.named("build-depends")] == [
+        [(3, ""), (4, "a >= 1,"), (5, "b"), (6, ", c")],
+        [(9, "d")],
+    ]
+
+
+def test_macro_calls_know_quotes_and_comments() -> None:
+    calls = parse_m4("dnl AC_A(x)\nAC_INIT([a, b], [1.0],\n  [AC_C([d], e)])\n# AC_B(x)\nAC_OPEN(")
+    assert [(call.name, call.arguments, call.line) for call in calls] == [
+        ("AC_INIT", ("a, b", "1.0", "AC_C([d], e)"), 2),
+        ("AC_C", ("d", "e"), 3),
+    ]
