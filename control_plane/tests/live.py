@@ -35,7 +35,8 @@ from schema.rpc.client import (
     open_worker_session,
 )
 from schema.rpc.transport.sockets import Address, UnixAddress
-from schema.signing import SecretKey, login_message
+from schema.service import causes
+from schema.signing import PublicKey, SecretKey, login_message
 from schema.status import ClusterStatus, ConnectionInfo, RunningVm, WorkerReport
 
 PATIENCE = 20
@@ -156,6 +157,9 @@ class LiveWorker:
         self.bad = set() if bad is None else bad
         self.fake = FakeWorker(worker_id, lambda content: content in self.bad, boot_ms=100)
         self.restarts: list[str] = []
+        self.control_plane_keys: tuple[PublicKey, ...] = (MASTER_KEY.public,)
+        self.publisher_keys: tuple[PublicKey, ...] = (CI_KEY.public,)
+        self.refused: list[str] = []
         self.report_every = report_every
 
     async def read(self) -> WorkerReport:
@@ -189,7 +193,8 @@ class LiveWorker:
                 ):
                     nursery.start_soon(self._obey, own)
                     nursery.start_soon(self._report, own)
-            except* ProcuratorError:
+            except* ProcuratorError as group:
+                self.refused += [str(error) for error in causes(group)]
                 await trio.sleep(0.05)
 
     async def _obey(self, own: WorkerSession) -> None:
@@ -202,8 +207,8 @@ class LiveWorker:
                 signed,
                 worker_id=self.fake.worker_id,
                 last_seen=seen,
-                control_plane_keys=(MASTER_KEY.public,),
-                publisher_keys=(CI_KEY.public,),
+                control_plane_keys=self.control_plane_keys,
+                publisher_keys=self.publisher_keys,
             )
             seen = Seen(assignment.epoch, assignment.revision)
             self.fake.obey(assignment, now_ms())
