@@ -147,7 +147,7 @@ def sets_of(tokens: Sequence[Token], depth: int = 0) -> Iterator[tuple[NixBindin
         if _is(first, "word", "let"):
             rest = rest[_in(rest) :]
         elif first.kind == "word" and first.value in ("with", "assert"):
-            rest = rest[next((i for i in _outermost(rest) if rest[i].value == ";"), len(rest)) + 1 :]
+            rest = rest[_scope(rest) :]
         elif (body := _lambda_body(rest)) is not None:
             rest = rest[body:]
         else:
@@ -222,17 +222,32 @@ def _split(tokens: Sequence[Token], sign: str, *, once: bool = False) -> Iterato
 
 
 def _outermost(tokens: Sequence[Token]) -> Iterator[int]:
-    """Indices of tokens that are in no bracket and in no `let … in`, whose own statements end with `;` too."""
-    depth, lets = 0, 0
+    """Indices of tokens that are in no bracket and no `let … in`; of `with x;` and `assert x;` without their `;`."""
+    depth, lets, scopes = 0, 0, 0
     for index, token in enumerate(tokens):
         if token.kind == "sign" and token.value in _CLOSE:
             depth -= 1
         if depth == 0 and token.kind == "word":
             lets += (token.value == "let") - (token.value == "in" and lets > 0)
+            scopes += token.value in ("with", "assert") and lets == 0
         if depth <= 0 and lets == 0:
-            yield index
+            if scopes and _is(token, "sign", ";"):
+                scopes -= 1
+            else:
+                yield index
         if token.kind == "sign" and token.value in _OPEN:
             depth += 1
+
+
+def _scope(tokens: Sequence[Token]) -> int:
+    """Past the `;` of the `with` or `assert` at the beginning."""
+    depth = 0
+    for index, token in enumerate(tokens):
+        if token.kind == "sign":
+            depth += (token.value in _OPEN) - (token.value in _CLOSE)
+            if depth == 0 and token.value == ";":
+                return index + 1
+    return len(tokens)
 
 
 def _end(tokens: Sequence[Token], start: int) -> int:
