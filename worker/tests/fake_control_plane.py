@@ -106,6 +106,7 @@ class FakeControlPlane:
     """The `Backend` of one worker, and its `WorkerSession`."""
 
     publisher: SecretKey
+    signer: SecretKey = KEY
     net: str = "10.199.90"
     lease_ms: int = 60_000
     reports: list[WorkerReport] = field(default_factory=list)
@@ -123,7 +124,7 @@ class FakeControlPlane:
     def assign(self, *wanted: Wanted, peers: tuple[Peer, ...] = ()) -> None:
         self.revision += 1
         assignment = an_assignment(*wanted, revision=self.revision, publisher=self.publisher, net=self.net, peers=peers)
-        self.offer(sign_assignment(assignment, KEY), Seen(assignment.epoch, assignment.revision))
+        self.offer(sign_assignment(assignment, self.signer), Seen(assignment.epoch, assignment.revision))
 
     def offer(self, signed: SignedAssignment, seen: Seen) -> None:
         self.signed, self.seen = signed, seen
