@@ -133,7 +133,7 @@ def _bindings(tokens: Sequence[Token]) -> Iterator[NixBinding]:
             continue
         parts = list(_split(statement, "=", once=True))
         if len(parts) == 2:
-            names = tuple(each.value for each in parts[0] if each.kind in ("word", "text"))
+            names = tuple(each.value for each in parts[0] if each.kind in ("word", "text") and each.value)
             yield NixBinding(names, tuple(parts[1]), statement[0].line)
 
 
