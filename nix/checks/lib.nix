@@ -100,7 +100,14 @@ let
       else
         throw "A definition for option `${showOption path}' is not of type `${type.description}'. Definition values: ${shown value}"
     ) (type.merge path (map (value: { inherit value; }) values)) values;
-  shown = value: if isAttrs value || isFunction value then "<${builtins.typeOf value}>" else builtins.toJSON value;
+  shown =
+    value:
+    if isAttrs value || isFunction value then
+      "<${builtins.typeOf value}>"
+    else if builtins.isPath value then
+      toString value
+    else
+      builtins.toJSON value;
 
   evaluate =
     path: tree: definitions:
@@ -173,6 +180,12 @@ let
     {
       inherit config;
       options = tree;
+      extendModules =
+        added:
+        evalModules {
+          modules = modules ++ added.modules;
+          inherit specialArgs;
+        };
     };
 
   # --- types --------------------------------------------------------------------------------------------------------

@@ -34,6 +34,6 @@ let
   };
 in
 {
-  inherit (evaluated) config options;
+  inherit (evaluated) config options extendModules;
   failed = map (assertion: assertion.message) (lib.filter (assertion: !assertion.assertion) evaluated.config.assertions);
 }

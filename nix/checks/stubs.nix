@@ -40,7 +40,7 @@ in
   options = {
     assertions = with' (types.listOf types.unspecified) [ ];
     boot = {
-      consoleLogLevel = of types.int;
+      consoleLogLevel = with' types.int 4;
       initrd = {
         availableKernelModules = words;
         includeDefaultModules = flag;

@@ -3,12 +3,32 @@
 import os
 from pathlib import Path
 
+import pytest
 import trio
 
 from nix.parts import make_parts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "example"
+NIX = REPOSITORY / "nix"
+STAND_IN_LIB = NIX / "checks" / "lib.nix"
+
+
+def nixpkgs() -> Path:
+    """The checkout of nixpkgs or nixpkgs-lib that PROCURATOR_NIXPKGS names; skips where there is none."""
+    named = os.environ.get("PROCURATOR_NIXPKGS")
+    if not named:
+        pytest.skip("PROCURATOR_NIXPKGS names no checkout of nixpkgs or nixpkgs-lib")
+    assert (Path(named) / "lib/default.nix").is_file(), f"PROCURATOR_NIXPKGS={named} has no lib/default.nix"
+    return Path(named).resolve()
+
+
+def whole_nixpkgs() -> Path:
+    """The same with packages and NixOS, not the library alone."""
+    found = nixpkgs()
+    if not (found / "pkgs/top-level/all-packages.nix").is_file():
+        pytest.skip("PROCURATOR_NIXPKGS names nixpkgs' library alone; this needs its packages and NixOS too")
+    return found
 
 
 async def parts() -> Path:

@@ -40,8 +40,7 @@ async def problems(tmp_path: Path, *clusters: dict[str, Any]) -> list[list[str]]
 
 DB = vm(network={"ports": [{"name": "db", "port": 5432}]})
 
-WRONG: list[tuple[dict[str, Any], str]] = [
-    # forms
+WRONG_FORMS: list[tuple[dict[str, Any], str]] = [
     ({"cluster": "c"}, "vms: is missing"),
     ({**a_cluster(), "Cluster": 1}, "Cluster: there is no such option (there are: cluster, machines, rollout, vms)"),
     ({"cluster": "C!", "vms": {}}, 'cluster: "C!" is not a DNS label (a-z, 0-9 and inner -, at most 63)'),
@@ -71,7 +70,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         a_cluster(web=vm(volumes={"data": {"sizeMb": 1}})),
         "vms.web.volumes.data.mount: is missing",
     ),
-    # between options
+]
+WRONG_TOGETHER: list[tuple[dict[str, Any], str]] = [
     (
         a_cluster(web={"cpu": 1, "memoryMb": 64}),
         "vms.web: needs exactly one of guest, configuration and system, and has none",
@@ -184,6 +184,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (a_cluster(**{"web": vm(), "web-0": vm()}), "vms.web-0: this is also the name of an instance of web"),
     ({**a_cluster(), "rollout": {"waves": [{}]}}, "rollout.waves[0]: needs either a selector or a percent"),
 ]
+
+
+WRONG = [*WRONG_FORMS, *WRONG_TOGETHER]
 
 
 async def test_each_mistake_is_told_by_vm_option_and_value(tmp_path: Path) -> None:
