@@ -8,7 +8,8 @@ import pytest
 from control_plane.events import OriginPinned, apply
 from control_plane.publish import accept, check_publish
 from control_plane.state import Snapshot
-from control_plane.tests.builders import CI_KEY, a_publish, a_snapshot, a_spec
+from control_plane.tests.builders import CI_KEY, a_generation, a_publish, a_snapshot, a_spec
+from control_plane.tests.world import World
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
 from schema.errors import (
@@ -24,6 +25,7 @@ from schema.errors import (
 from schema.generation import Publish
 from schema.origin import Origin
 from schema.signing import PublicKey, SecretKey
+from schema.status import RolloutState
 
 OTHER_KEY = SecretKey.from_seed("ci", b"o" * 32)
 STRANGER = SecretKey.from_seed("stranger", b"s" * 32)
@@ -109,3 +111,66 @@ def test_during_a_rotation_both_keys_may_publish(snapshot: Snapshot) -> None:
     for number, key in ((6, CI_KEY), (7, OTHER_KEY)):
         snapshot = publish(snapshot, a_publish(number, a_spec(), key=key), keys=keys)
     assert sorted(snapshot.generations) == [5, 6, 7]
+
+
+def cluster_of(*names: str, number: int = 1) -> Snapshot:
+    return publish(a_snapshot(), a_publish(number, *(a_spec(name) for name in names)))
+
+
+def test_a_publish_that_empties_the_cluster_is_refused_with_the_counts_and_the_way_out() -> None:
+    with pytest.raises(InvalidInput, match="generation 2 has no VM at all and would remove 1 of the 1 VMs") as refused:
+        publish(cluster_of("a"), a_publish(2))
+    assert "rollout.allowShrink = true" in refused.value.message
+
+
+def test_losing_more_than_half_is_refused_and_half_is_not() -> None:
+    four = cluster_of("a", "b", "c", "d")
+    with pytest.raises(InvalidInput, match="generation 2 has 1 VMs and would remove 3 of the 4 VMs that there are"):
+        publish(four, a_publish(2, a_spec("a")))
+    assert max(publish(four, a_publish(2, a_spec("a"), a_spec("b"))).generations) == 2
+
+
+def test_other_vms_do_not_make_up_for_those_that_would_be_lost() -> None:
+    with pytest.raises(InvalidInput, match="would remove 3 of the 3"):
+        publish(cluster_of("a", "b", "c"), a_publish(2, a_spec("x"), a_spec("y"), a_spec("z")))
+
+
+def test_replicas_count_one_by_one() -> None:
+    snapshot = publish(a_snapshot(), a_publish(1, a_spec("web", replicas=10)))
+    with pytest.raises(InvalidInput, match="would remove 6 of the 10"):
+        publish(snapshot, a_publish(2, a_spec("web", replicas=4)))
+    assert max(publish(snapshot, a_publish(2, a_spec("web", replicas=5))).generations) == 2
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b")])
+def test_one_or_two_vms_may_be_replaced_by_others_but_not_by_nothing(names: tuple[str, ...]) -> None:
+    assert max(publish(cluster_of(*names), a_publish(2, a_spec("x"))).generations) == 2
+    with pytest.raises(InvalidInput, match="no VM at all"):
+        publish(cluster_of(*names), a_publish(2))
+
+
+def test_where_nothing_is_an_empty_generation_loses_nothing() -> None:
+    assert max(publish(publish(a_snapshot(), a_publish(1)), a_publish(2)).generations) == 2
+
+
+def test_a_blueprint_that_says_so_may_shrink() -> None:
+    allowed = RolloutPolicy(allow_shrink=True)
+    assert max(publish(cluster_of("a", "b", "c"), a_publish(2, rollout=allowed)).generations) == 2
+
+
+def test_the_same_publish_again_is_not_measured_again() -> None:
+    emptied = publish(cluster_of("a", "b", "c"), a_publish(2, rollout=RolloutPolicy(allow_shrink=True)))
+    assert publish(emptied, a_publish(2, rollout=RolloutPolicy(allow_shrink=True))) is emptied
+
+
+def test_after_a_rollback_what_runs_counts_and_not_what_was_wanted() -> None:
+    world = World()
+    world.publish(a_generation(1, *(a_spec(name) for name in "abc")))
+    assert world.run() is RolloutState.SUCCEEDED
+    world.publish(a_generation(2, a_spec("d", memory_mb=10**6), rollout=RolloutPolicy(allow_shrink=True)))
+    for _ in range(400):
+        world.look()
+    assert world.snapshot.rollouts[2].state is RolloutState.ROLLED_BACK
+    with pytest.raises(InvalidInput, match="would remove 3 of the 3"):
+        accept(world.snapshot, a_generation(3, a_spec("d")))
+    assert accept(world.snapshot, a_generation(3, a_spec("a"), a_spec("b")))
