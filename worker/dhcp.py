@@ -1,4 +1,4 @@
-"""One dnsmasq for all of a worker's taps: static leases by MAC, hostname with them; it answers no DNS."""
+"""One dnsmasq for all of a worker's taps: static leases by MAC, hostname, domain and name server; it answers no DNS."""
 
 import ipaddress
 import logging
@@ -21,11 +21,15 @@ _END_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
-def dnsmasq_conf(names: NetworkNames, directory: Path, nets: Sequence[ipaddress.IPv4Network]) -> str:
+def dnsmasq_conf(
+    names: NetworkNames, directory: Path, nets: Sequence[ipaddress.IPv4Network], *, domain: str = ""
+) -> str:
     """The configuration: only on our taps, only to the MACs in `hosts`, leases for ever.
 
-    Leases are never renewed, since of several dnsmasq on one machine a renewal could reach the wrong one.
+    The name server is the gateway (0.0.0.0 is dnsmasq's word for itself). Leases are never renewed, since of several
+    dnsmasq on one machine a renewal could reach the wrong one.
     """
+    told = f"dhcp-option=option:domain-name,{domain}\ndhcp-option=option:domain-search,{domain}\n" if domain else ""
     ranges = "".join(f"dhcp-range={net.network_address},static,{net.netmask},infinite\n" for net in nets)
     return (
         "port=0\n"
@@ -34,7 +38,8 @@ def dnsmasq_conf(names: NetworkNames, directory: Path, nets: Sequence[ipaddress.
         f"{ranges}"
         "dhcp-authoritative\n"
         "dhcp-ignore=tag:!known\n"
-        "dhcp-option=option:dns-server\n"
+        "dhcp-option=option:dns-server,0.0.0.0\n"
+        f"{told}"
         "no-ping\n"
         f"dhcp-hostsfile={directory}/hosts\n"
         f"dhcp-leasefile={directory}/leases\n"
@@ -54,6 +59,7 @@ class DhcpServer:
         self._names = names
         self.directory = below / f"procurator-dhcp-{names.code}"
         self._nets: tuple[ipaddress.IPv4Network, ...] = ()
+        self._domain = ""
         self._process: trio.Process | None = None
         self._is_ready = False
         self._is_stale = False
@@ -66,9 +72,9 @@ class DhcpServer:
         self.directory.mkdir(mode=0o755, exist_ok=True)
         self.directory.chmod(0o755)
         _write(self.directory / "hosts", dhcp_hosts(plan))
-        if not set(nets) <= set(self._nets):
-            self._nets = nets
-            _write(self.directory / "dnsmasq.conf", dnsmasq_conf(self._names, self.directory, nets))
+        if not set(nets) <= set(self._nets) or (plan.domain and plan.domain != self._domain):
+            self._nets, self._domain = nets, plan.domain
+            _write(self.directory / "dnsmasq.conf", dnsmasq_conf(self._names, self.directory, nets, domain=plan.domain))
             self._changed.set()
             self._round.cancel()
         else:

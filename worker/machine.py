@@ -30,6 +30,7 @@ def facts(settings: Settings, *, version: str) -> WorkerFacts:
         cpu=settings.capacity.cpu or cpu_count(),
         memory_mb=settings.capacity.memory_mb or _meminfo_mb("MemTotal"),
         disk_mb=shutil.disk_usage(settings.state).total // _MIB,
+        address=settings.network.address,
         hypervisor=Path(settings.hypervisor.command[0]).name,
         labels=settings.labels,
         extras=settings.extras,

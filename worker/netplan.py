@@ -1,4 +1,7 @@
-"""From the assignment to the names, taps, pins and permitted pairs of one worker's network; it touches no interface."""
+"""From the assignment to all that one worker's network shall be: taps, pins, who reaches whom; it touches no interface.
+
+Its nftables text is `worker.rules`', the names that guests may ask for are `worker.resolver.policy`'s.
+"""
 
 import base64
 import hashlib
@@ -7,13 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from schema.assignment import Peer
+from schema.blueprint import EgressMode
 from worker.vm_state import Attachment, Desired
 
 TAP_NAME_BYTES = 15
 """IFNAMSIZ without its NUL."""
-
-CHAINS = ("pinned", "to_host", "through_host")
-"""The chains of a worker's table."""
 
 
 def _code(text: str, length: int) -> str:
@@ -42,8 +43,13 @@ class NetworkNames:
 
     @property
     def table(self) -> str:
-        """The nftables table, in family inet."""
+        """The nftables table, in the families inet and arp."""
         return f"procurator_{self.code}"
+
+    @property
+    def route_metric(self) -> int:
+        """The metric by which this worker knows its routes to other workers: 1,000,000 and 20 bits of its key."""
+        return 1_000_000 + int.from_bytes(hashlib.sha256(self.key.encode()).digest()[:3]) % (1 << 20)
 
     def tap(self, instance: str) -> str:
         """The tap of `instance` (15 characters)."""
@@ -68,14 +74,52 @@ class Pair:
     port: int
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Published:
+    """A port of the machine (TCP and UDP) that leads to a port of an instance."""
+
+    machine_port: int
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """The subnet of another worker, and the address of its machine on a link that both share."""
+
+    subnet: str
+    via: str
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """All that this worker's network shall be. `peers` are instances elsewhere that may reach ours."""
+    """All that this worker's network shall be.
+
+    `pairs` are from our instances, `incoming` from instances elsewhere to ours. `open_taps` may leave the cluster to
+    anywhere, `allow_taps` to what the resolver found for them. `elsewhere` are the instances of other workers that
+    ours have to do with; `domain` is what names inside the cluster end with (empty: not known).
+    """
 
     names: NetworkNames
     taps: tuple[Tap, ...]
     pairs: tuple[Pair, ...]
-    peers: tuple[str, ...]
+    incoming: tuple[Pair, ...] = ()
+    open_taps: tuple[str, ...] = ()
+    allow_taps: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+    routes: tuple[Route, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    domain: str = ""
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The addresses of the host that guests know it by."""
+        return tuple(sorted({tap.attachment.gateway for tap in self.taps}))
+
+    @property
+    def is_routed_outward(self) -> bool:
+        """Whether anything of it crosses the machine's other interfaces."""
+        return bool(self.open_taps or self.allow_taps or self.published or self.elsewhere)
 
 
 def network_plan(
@@ -84,90 +128,79 @@ def network_plan(
     attached: Mapping[str, Attachment],
     peers: Iterable[Peer] = (),
 ) -> NetworkPlan:
-    """What the network shall be: a tap for all in `attached`, pairs by what the entries' `connect` names.
+    """What the network shall be: a tap for all in `attached`, and what the entries' networks name.
 
     `attached` are the instances that have or get a tap, which may outlive their entry while they are being stopped.
     """
-    elsewhere = [(peer.instance, _bare(peer.address)) for peer in peers if peer.instance not in desired]
-    taps = [Tap(names.tap(instance), instance, attachment) for instance, attachment in sorted(attached.items())]
+    others = [peer for peer in peers if peer.instance not in desired]
+    by_mode = {
+        mode: tuple(sorted(names.tap(instance) for instance, entry in desired.items() if _mode(entry) is mode))
+        for mode in EgressMode
+    }
     return NetworkPlan(
         names=names,
-        taps=tuple(taps),
-        pairs=tuple(sorted(set(_pairs(desired, elsewhere)))),
-        peers=tuple(sorted({address for _, address in elsewhere}, key=ipaddress.IPv4Address)),
+        taps=tuple(Tap(names.tap(instance), instance, where) for instance, where in sorted(attached.items())),
+        pairs=tuple(sorted(set(_pairs(desired, others)))),
+        incoming=tuple(sorted(set(_incoming(desired, others)))),
+        open_taps=by_mode[EgressMode.OPEN],
+        allow_taps=by_mode[EgressMode.ALLOW],
+        published=tuple(_published(desired)),
+        routes=tuple(sorted({Route(peer.subnet, peer.worker_address) for peer in others if peer.worker_address})),
+        elsewhere=tuple(sorted({bare(peer.address) for peer in others}, key=ipaddress.IPv4Address)),
+        domain=domain_of(desired),
     )
 
 
-def _bare(address: str) -> str:
+def bare(address: str) -> str:
+    """`10.77.0.2/24` without its prefix length."""
     return str(ipaddress.IPv4Interface(address).ip)
 
 
-def _pairs(desired: Mapping[str, Desired], elsewhere: list[tuple[str, str]]) -> Iterator[Pair]:
+def domain_of(desired: Mapping[str, Desired]) -> str:
+    """What names inside the cluster end with: `example.internal`. One worker belongs to one cluster."""
+    clusters = sorted({entry.cluster for entry in desired.values() if entry.cluster})
+    return f"{clusters[0]}.internal" if clusters else ""
+
+
+def addresses_by_vm(desired: Mapping[str, Desired], others: Iterable[Peer]) -> dict[str, list[tuple[str, str]]]:
+    """For each VM its instances that this worker knows, each with its address."""
+    found: dict[str, list[tuple[str, str]]] = {}
     here = [(instance, entry.attachment.ip) for instance, entry in desired.items()]
-    by_vm: dict[str, list[str]] = {}
-    for instance, address in (*here, *elsewhere):
-        by_vm.setdefault(instance.rpartition("-")[0], []).append(address)
+    for instance, address in (*here, *((peer.instance, bare(peer.address)) for peer in others)):
+        found.setdefault(instance.rpartition("-")[0], []).append((instance, address))
+    return found
+
+
+def _mode(entry: Desired) -> EgressMode:
+    return entry.content.spec.network.egress.mode
+
+
+def _pairs(desired: Mapping[str, Desired], others: list[Peer]) -> Iterator[Pair]:
+    by_vm = addresses_by_vm(desired, others)
     for entry in desired.values():
         for target in entry.content.spec.network.connect:
             vm, _, port = target.partition(":")
-            for address in by_vm.get(vm, ()):
+            for _, address in by_vm.get(vm, ()):
                 yield Pair(entry.attachment.ip, address, int(port))
 
 
-def ruleset(plan: NetworkPlan) -> str:
-    """The worker's table as one nft transaction; established flows go on, since conntrack is not the table's.
-
-    Only packets from or to this worker's taps are judged, so that several workers and the host's own rules go
-    together: in nftables a packet passes when every table lets it.
-    """
-    table, taps = plan.names.table, f'"{plan.names.tap_prefix}*"'
-    pins = [f'"{tap.name}" . {tap.attachment.mac} . {tap.attachment.ip}' for tap in plan.taps]
-    macs = [f'"{tap.name}" . {tap.attachment.mac}' for tap in plan.taps]
-    pairs = [f"{pair.source} . {pair.destination} . {pair.port}" for pair in plan.pairs]
-    return f"""\
-table inet {table}
-delete table inet {table}
-table inet {table} {{
-{_set("pins", "ifname . ether_addr . ipv4_addr", pins)}
-{_set("macs", "ifname . ether_addr", macs)}
-{_set("pairs", "ipv4_addr . ipv4_addr . inet_service", pairs)}
-{_set("peers", "ipv4_addr", plan.peers)}
-    chain pinned {{
-        type filter hook prerouting priority raw; policy accept;
-        iifname != {taps} accept
-        meta nfproto != ipv4 drop
-        iifname . ether saddr . ip saddr @pins accept
-        ip saddr 0.0.0.0 udp sport 68 udp dport 67 iifname . ether saddr @macs accept
-        drop
-    }}
-    chain to_host {{
-        type filter hook input priority filter; policy accept;
-        iifname != {taps} accept
-        udp sport 68 udp dport 67 accept
-        ct state established,related accept
-        drop
-    }}
-    chain through_host {{
-        type filter hook forward priority filter; policy accept;
-        iifname != {taps} oifname != {taps} accept
-        ct state established,related accept
-        meta l4proto {{ tcp, udp }} ip saddr . ip daddr . th dport @pairs accept
-        iifname != {taps} ip saddr @peers accept
-        drop
-    }}
-}}
-"""
+def _incoming(desired: Mapping[str, Desired], others: list[Peer]) -> Iterator[Pair]:
+    by_vm = addresses_by_vm(desired, ())
+    for peer in others:
+        for target in peer.ports:
+            vm, _, port = target.partition(":")
+            for _, address in by_vm.get(vm, ()):
+                yield Pair(bare(peer.address), address, int(port))
 
 
-def _set(name: str, kind: str, elements: Iterable[str]) -> str:
-    listed = ",\n            ".join(elements)
-    body = f"\n        elements = {{\n            {listed}\n        }}" if listed else ""
-    return f"    set {name} {{\n        type {kind}{body}\n    }}"
-
-
-def removal(names: NetworkNames) -> str:
-    """The transaction that removes the worker's table, there or not."""
-    return f"table inet {names.table}\ndelete table inet {names.table}\n"
+def _published(desired: Mapping[str, Desired]) -> Iterator[Published]:
+    """Of several that want one port of the machine, the first instance by name has it."""
+    taken: set[int] = set()
+    for _, entry in sorted(desired.items()):
+        for port in entry.content.spec.network.ports:
+            if port.publish and port.publish not in taken:
+                taken.add(port.publish)
+                yield Published(port.publish, entry.attachment.ip, port.port)
 
 
 def dhcp_hosts(plan: NetworkPlan) -> str:

@@ -1,15 +1,24 @@
-"""The worker's network as a whole: taps, rules and leases follow what is attached and assigned; it decides nothing."""
+"""The worker's network as a whole: taps, rules, leases, names and routes follow what is attached and assigned.
+
+It decides nothing: `netplan` and `resolver.policy` do.
+"""
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import trio
 
 from schema.assignment import Peer
 from schema.errors import ProcuratorError
-from worker import firewall
+from worker import firewall, routing
 from worker.dhcp import DhcpServer
 from worker.netplan import NetworkNames, NetworkPlan, network_plan
+from worker.ports import PublishedPorts
+from worker.resolver.permits import Permits
+from worker.resolver.policy import Policy, resolver_policy
+from worker.resolver.server import Resolver
+from worker.resolver.upstream import Upstream
 from worker.taps import ensure_taps, remove_taps, taps_of
 from worker.vm_state import Attachment, Desired
 
@@ -20,21 +29,27 @@ log = logging.getLogger(__name__)
 
 
 class Network:
-    """One per worker. Changes are put into force one after another; `run` keeps dnsmasq alive and the rules there."""
+    """One per worker. Changes are put into force one after another; `run` keeps dnsmasq, the names and the rules."""
 
-    def __init__(self, names: NetworkNames, dhcp: DhcpServer) -> None:
+    def __init__(self, names: NetworkNames, dhcp: DhcpServer, upstream: Upstream) -> None:
         self._names = names
         self._dhcp = dhcp
+        self._permits = Permits(lambda permits: firewall.permit(names, permits))
+        self._resolver = Resolver(upstream, self._permits)
+        self._ports = PublishedPorts()
         self._turn = trio.Lock()
         self._attached: dict[str, Attachment] = {}
         self._desired: Mapping[str, Desired] = {}
         self._peers: tuple[Peer, ...] = ()
         self._in_force: NetworkPlan | None = None
+        self._policy = Policy()
+        self._refused_ports: dict[int, str] = {}
 
     async def run(self) -> None:
-        """The leases' server and the guard over the rules, until cancelled."""
+        """The leases' server, the resolver and the guard over the rules, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._dhcp.run)
+            nursery.start_soon(self._resolver.run)
             nursery.start_soon(self._guard)
 
     async def _guard(self) -> None:
@@ -51,6 +66,7 @@ class Network:
             plan = self._in_force
             if plan is not None and not await firewall.is_in_force(self._names):
                 log.warning("somebody removed the nftables table %s: it is put back", self._names.table)
+                self._permits.forget()
                 await firewall.apply(plan)
 
     async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
@@ -88,21 +104,63 @@ class Network:
     async def remove_all(self) -> None:
         """Take away everything that this worker ever made in the kernel, and its dnsmasq. Idempotent."""
         self._attached, self._in_force = {}, None
+        self._ports.close()
         await remove_taps(await taps_of(self._names.tap_prefix))
+        await routing.set_routes((), metric=self._names.route_metric)
+        await routing.set_forwarding(await firewall.noted_uplinks(self._names), on=False)
         await firewall.remove(self._names)
         await self._dhcp.end()
 
     async def _enforce(self) -> None:
         async with self._turn:
-            plan = network_plan(self._names, self._desired, self._attached, self._peers)
+            plan = self._with_ports(network_plan(self._names, self._desired, self._attached, self._peers))
             before = self._in_force
-            if plan == before:
-                return
-            # Rules first: a tap is never without them, and one that is not in them may do nothing.
-            await firewall.apply(plan)
-            fresh = [tap for tap in plan.taps if before is None or tap not in before.taps]
-            if fresh:
-                await ensure_taps(fresh)
-            if before is None or plan.taps != before.taps:
-                self._dhcp.update(plan)
+            if plan != before:
+                # Rules first: a tap is never without them, and one that is not in them may do nothing.
+                await firewall.apply(plan)
+                fresh = [tap for tap in plan.taps if before is None or tap not in before.taps]
+                if fresh:
+                    await ensure_taps(fresh)
+                if before is None or (plan.taps, plan.domain) != (before.taps, before.domain):
+                    self._dhcp.update(plan)
+                await self._reach_outward(plan, before)
+            await self._follow_names(plan)
             self._in_force = plan
+
+    def _with_ports(self, plan: NetworkPlan) -> NetworkPlan:
+        """The plan without the published ports that belong to the machine itself."""
+        refused = self._ports.keep(one.machine_port for one in plan.published)
+        for port, reason in refused.items():
+            if self._refused_ports.get(port) != reason:
+                log.warning("port %d is not published: the machine has it already (%s)", port, reason)
+        self._refused_ports = refused
+        return replace(plan, published=tuple(one for one in plan.published if one.machine_port not in refused))
+
+    async def _reach_outward(self, plan: NetworkPlan, before: NetworkPlan | None) -> None:
+        if plan.is_routed_outward:
+            idle = await routing.idle_uplinks()
+            if idle:
+                await firewall.note_uplinks(self._names, idle)
+                await routing.set_forwarding(idle, on=True)
+        if before is None or plan.routes != before.routes:
+            for subnet in await routing.set_routes(plan.routes, metric=self._names.route_metric):
+                log.warning(
+                    "no route to %s: its worker is not on a link of this machine; publish ports instead", subnet
+                )
+
+    async def _follow_names(self, plan: NetworkPlan) -> None:
+        """Names last: what they lead to is in force by now. Who may name less than before loses what it had."""
+        policy = resolver_policy(self._names, self._desired, self._attached, self._peers)
+        known = {client.tap: client.domains for client in policy.clients.values()}
+        narrower = [
+            client.tap
+            for client in self._policy.clients.values()
+            if not client.domains <= known.get(client.tap, frozenset())
+        ]
+        first = self._in_force is None
+        stale = {tap for tap, _ in await firewall.permitted(self._names) if tap not in known} if first else set()
+        if narrower or stale:
+            self._permits.forget({*narrower, *stale})
+            await firewall.withdraw(self._names, {*narrower, *stale})
+        self._policy = policy
+        self._resolver.follow(policy, plan.gateways)

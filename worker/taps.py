@@ -21,6 +21,8 @@ _SETTINGS = {
     # Only the gateway's own address is the host's on this link; sources must be routed back to it.
     "ipv4/conf/{tap}/arp_ignore": "1",
     "ipv4/conf/{tap}/rp_filter": "1",
+    # A published port is to be had at the machine's 127.0.0.1, too; what guests send there, the rules drop.
+    "ipv4/conf/{tap}/route_localnet": "1",
     "ipv4/conf/{tap}/accept_redirects": "0",
     "ipv4/conf/{tap}/send_redirects": "0",
     "ipv6/conf/{tap}/disable_ipv6": "1",

@@ -8,6 +8,7 @@ from typing import Self
 from schema.assignment import Assignment, Entry
 from schema.canonical import Sealed
 from schema.errors import InvalidInput
+from schema.generation import Intent
 from schema.status import PullProgress, View, VmPhase
 from schema.vmspec import VmSpec
 
@@ -84,10 +85,11 @@ class Desired:
     content: Content
     attachment: Attachment
     fallback: Content | None = None
+    cluster: str = ""
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
-        """The entry with its specs parsed. Raises InvalidInput."""
+    def of(cls, entry: Entry, *, cluster: str = "") -> Self:
+        """The entry with its specs parsed; `cluster` is its generation's. Raises InvalidInput."""
         fallback = Content.parse(entry.fallback.generation, entry.fallback.spec) if entry.fallback else None
         if entry.address.endswith("/32"):
             raise InvalidInput(f"{entry.instance}: {entry.address} leaves no room for a gateway")
@@ -96,6 +98,7 @@ class Desired:
             content=Content.of(entry.generation, entry.sealed_spec()),
             attachment=Attachment(entry.address, entry.gateway, entry.mac),
             fallback=fallback,
+            cluster=cluster,
         )
 
     @property
@@ -105,8 +108,13 @@ class Desired:
 
 
 def desired_of(assignment: Assignment) -> dict[str, Desired]:
-    """All entries by instance."""
-    return {entry.instance: Desired.of(entry) for entry in assignment.entries}
+    """All entries by instance. Raises InvalidInput."""
+    clusters = {
+        proof.number: Sealed.parse(Intent, proof.intent.encode()).value.cluster for proof in assignment.generations
+    }
+    return {
+        entry.instance: Desired.of(entry, cluster=clusters.get(entry.generation, "")) for entry in assignment.entries
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from schema.blueprint import CheckType, Health, HealthCheck, Network, Volume
+from schema.blueprint import CheckType, Egress, Health, HealthCheck, Network, PublishedPort, Volume
 from schema.canonical import Sealed
 from schema.vmspec import VmSpec
 from worker.reconcile import Limits
@@ -28,6 +28,8 @@ def a_spec(
     connect: tuple[str, ...] = (),
     volumes: dict[str, Volume] | None = None,
     nic: bool = True,
+    ports: tuple[PublishedPort, ...] = (),
+    egress: Egress = Egress(),  # noqa: B008 - it is frozen
     **more: object,
 ) -> VmSpec:
     toplevel = store_path(f"{name}-{text}")
@@ -42,7 +44,7 @@ def a_spec(
             "cpu": 1,
             "memory_mb": memory_mb,
             "health": Health(checks=checks, start_deadline_ms=start_deadline_ms, failures=failures),
-            "network": Network(connect=connect, nic=nic),
+            "network": Network(connect=connect, nic=nic, ports=ports, egress=egress),
             "volumes": volumes or {},
             **more,
         }

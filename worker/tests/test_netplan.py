@@ -1,7 +1,9 @@
 """Names, pairs and rules follow from the assignment alone."""
 
 from schema.assignment import Peer
-from worker.netplan import NetworkNames, NetworkPlan, Pair, dhcp_hosts, network_plan, ruleset, subnets
+from schema.blueprint import PublishedPort
+from worker.netplan import NetworkNames, NetworkPlan, Pair, Published, Route, dhcp_hosts, network_plan, subnets
+from worker.rules import permission, removal, ruleset
 from worker.tests.builders import a_content, a_desired, a_spec, an_attachment
 
 NAMES = NetworkNames("worker-0\n/var/lib/procurator")
@@ -36,12 +38,48 @@ def test_each_instance_has_a_lease_by_its_mac_with_its_name() -> None:
     assert [str(subnet) for subnet in subnets(a_plan())] == ["10.77.0.0/24"]
 
 
-def test_the_ruleset_replaces_the_workers_own_table_and_no_other() -> None:
+def test_the_ruleset_fills_the_workers_own_tables_anew_and_leaves_what_was_permitted() -> None:
     text = ruleset(a_plan())
-    assert text.startswith(f"table inet {NAMES.table}\ndelete table inet {NAMES.table}\n")
-    assert text.count("table inet") == 3
+    assert "delete" not in text
+    assert "flush set inet" in text and f"flush set inet {NAMES.table} permitted" not in text
+    assert all(f" {NAMES.table}" in line for line in text.splitlines() if "table" in line.split()[:2])
     assert "10.77.0.2 . 10.77.0.3 . 5432" in text
     assert f'"{NAMES.tap("web-0")}" . 02:00:00:00:00:02 . 10.77.0.2' in text
+    assert ruleset(a_plan(), anew=True) == removal(NAMES) + text
+
+
+def test_who_reaches_us_from_elsewhere_does_so_by_the_ports_that_its_own_connect_names() -> None:
+    peer = Peer(
+        instance="api-0",
+        address="10.77.1.4",
+        worker_id="w-1",
+        worker_address="192.0.2.7",
+        subnet="10.77.1.0/24",
+        ports=("db:5432",),
+    )
+    plan = network_plan(NAMES, {"db-0": a_desired("db-0", number=3), "web-0": a_desired("web-0")}, {}, [peer])
+    assert plan.incoming == (Pair("10.77.1.4", "10.77.0.3", 5432),)
+    assert plan.routes == (Route("10.77.1.0/24", "192.0.2.7"),)
+    assert plan.elsewhere == ("10.77.1.4",)
+
+
+def test_a_published_port_leads_to_the_first_instance_that_wants_it() -> None:
+    spec = a_spec(
+        "web", ports=(PublishedPort(name="http", port=80, publish=8080), PublishedPort(name="admin", port=81))
+    )
+    both = {
+        f"web-{number}": a_desired(f"web-{number}", content=a_content(spec=spec), number=2 + number)
+        for number in (0, 1)
+    }
+    plan = network_plan(NAMES, both, {})
+    assert plan.published == (Published(8080, "10.77.0.2", 80),)
+    assert plan.is_routed_outward
+
+
+def test_a_permission_is_written_anew_so_that_its_time_begins_again() -> None:
+    lines = permission(NAMES, [("ptap", "192.0.2.1", 60)]).splitlines()
+    assert [line.split()[0] for line in lines] == ["add", "delete", "add"]
+    assert lines[-1].endswith('{ "ptap" . 192.0.2.1 timeout 60s }')
 
 
 def test_a_vm_that_is_being_stopped_keeps_its_tap_but_not_its_permissions() -> None:

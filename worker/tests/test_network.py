@@ -18,6 +18,7 @@ from worker.dhcp import DhcpServer
 from worker.netplan import NetworkNames, NetworkPlan, Tap, network_plan
 from worker.network import GUARD_SECONDS, Network
 from worker.probe import ask
+from worker.resolver.upstream import Upstream
 from worker.taps import ensure_taps, remove_tap, taps_of
 from worker.tests.builders import a_content, a_spec
 from worker.tests.net_guests import BUSYBOX, IP, NFT, Guest, guests_on, tool
@@ -86,10 +87,10 @@ async def reaches(guest: Guest, address: str, port: int) -> bool:
     return bool(await elsewhere(partial(guest.reaches, address, port)))
 
 
-async def test_a_guest_gets_its_address_and_name_and_no_dns(tmp_path: Path) -> None:
+async def test_a_guest_gets_its_address_its_name_and_the_gateway_as_its_name_server(tmp_path: Path) -> None:
     async with a_network(a_plan(tmp_path), tmp_path) as net:
-        assert await lease(net.web) == "10.199.77.2/24 10.199.77.1 web-0 no-dns"
-        assert await lease(net.db) == "10.199.77.3/24 10.199.77.1 db-0 no-dns"
+        assert await lease(net.web) == "10.199.77.2/24 10.199.77.1 web-0 10.199.77.1"
+        assert await lease(net.db) == "10.199.77.3/24 10.199.77.1 db-0 10.199.77.1"
 
 
 async def test_a_guest_reaches_what_its_connect_names_and_nothing_else(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ async def test_a_guest_reaches_no_address_of_the_host(tmp_path: Path) -> None:
 
 async def test_rules_that_somebody_flushed_are_put_back(tmp_path: Path) -> None:
     plan = a_plan(tmp_path)
-    network = Network(plan.names, DhcpServer(plan.names, below=tmp_path))
+    network = Network(plan.names, DhcpServer(plan.names, below=tmp_path), Upstream(()))
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(network.run)
@@ -182,7 +183,12 @@ async def test_two_workers_on_one_machine_do_not_collide(tmp_path: Path) -> None
     for worker in ("a", "b"):
         (tmp_path / worker).mkdir()
     there = Peer(
-        instance="web-1", address="10.199.77.2/24", worker_id="w-0", worker_address="", subnet="10.199.77.0/24"
+        instance="web-1",
+        address="10.199.77.2/24",
+        worker_id="w-0",
+        worker_address="",
+        subnet="10.199.77.0/24",
+        ports=("db:5432",),
     )
     async with (
         a_network(a_plan(tmp_path, 77), tmp_path / "a") as one,
