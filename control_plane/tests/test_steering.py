@@ -1,5 +1,6 @@
 """Rollouts and holds steered by operators over the wire, on the real program, and what the audit says of it."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ async def test_an_operator_holds_and_lifts_and_compares_generations(tmp_path: Pa
         nursery.start_soon(LiveWorker("w0").run, UnixAddress(settings.listen.socket))
         for number in (1, 2):
             await master.publish_state(a_publish(number, web(str(number)), rollout=QUICK))
-            await until(master, lambda status, number=number: converged_on(number, status))
+            await until(master, partial(converged_on, number))
         found = await master.hold(("web",), 1, reason="it leaks")
         assert (found.vms, found.generation, found.actor) == (("web",), 1, "uid:0")
         assert await master.list_holds() == (found,)
