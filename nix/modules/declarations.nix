@@ -20,6 +20,10 @@ let
         && builtins.match "/[A-Za-z0-9._/+@=-]{1,500}" value != null
         && builtins.match "/nix/store/.*" value == null
       );
+  publicFile = t.simple "the absolute path of a file" {
+    kind = "text";
+    pattern = "/.+";
+  } (value: builtins.isPath value || builtins.isString value && builtins.match "/[^\n]+" value != null);
   key = t.matching "a public key (name:base64)" "[^: ]+:[A-Za-z0-9+/]{43}=";
   url = t.matching "an http or https URL" "https?://[^[:space:]]+";
   hostPort = t.matching "host:port" "[^[:space:]/]+:[0-9]{1,5}";
@@ -61,6 +65,18 @@ in
       rpc = computed "address and port of `machine`, else 127.0.0.1:7400" (
         optional null hostPort "Where Cap'n Proto is served over TCP, to workers and to `pcr`. `openFirewall` opens it too."
       );
+      tls = optional null (t.record {
+        certificateFile = needed publicFile "The certificate (PEM), with the chain below its CA.";
+        keyFile = needed secretFile "Its secret key. Root keeps it; the service gets a copy for itself.";
+      }) "With what `rpc` and HTTP show that they are the control plane. Needed where other machines reach it.";
+      plaintext = optional false t.bool "Whether other machines may reach it without TLS: everybody on the way can then read and write.";
+      joinPolicy = optional "manual" (t.oneOf [
+        "manual"
+        "token"
+        "auto"
+      ]) "Who lets a worker join: an operator, also whoever shows a join token, or also root on this machine.";
+      databaseUrl = optional "sqlite:////var/lib/procurator/control-plane/state.sqlite" t.string "SQLite by path, or PostgreSQL as `postgresql://user@host/name`.";
+      databasePasswordFile = optional null secretFile "The password for PostgreSQL. Root keeps it; the service gets a copy for itself.";
       signingKeyFile = example "/etc/procurator/keys/control-plane" (
         needed secretFile "The secret key that signs assignments. Root keeps it; the service gets a copy for itself."
       );
@@ -100,6 +116,18 @@ in
       );
       socket = example "/run/procurator/control-plane.sock" (
         optional null (t.matching "an absolute path" "/.+") "The control plane's unix socket, where both are on one machine; or `master`."
+      );
+      ca = example "/etc/procurator/ca.pem" (
+        optional null publicFile "The CA (PEM) that signed the control plane's certificate: it is then reached by TLS."
+      );
+      serverName = computed "the address of `master`" (
+        optional null t.string "The name in the control plane's certificate."
+      );
+      plaintext = optional false t.bool "Whether a control plane on another machine may be reached without TLS: everybody on the way can then read and write.";
+      joinTokenFile = optional null secretFile "The token with which it joins, where an operator made one for it.";
+      location = example "Berlin, rack 2" (optional "" t.string "Where the machine stands, for people.");
+      machineAddress = computed "that of the machine of this name in `cluster.machines`, if it is an IPv4 address" (
+        optional null (t.matching "an IPv4 address" "[0-9]{1,3}([.][0-9]{1,3}){3}") "Under which other workers reach this machine."
       );
       controlPlaneKeys = needed (t.listOf key) "The control plane's public keys: whose assignments are carried out.";
       publisherKeys = needed (t.listOf key) "CI's public keys: whose generations are run.";

@@ -32,7 +32,14 @@ in
     lib.mkMerge [
       (service.user {
         description = "Procurator's control plane";
-        secrets.signing-key = cfg.signingKeyFile;
+        secrets = {
+          signing-key = cfg.signingKeyFile;
+        }
+        // lib.optionalAttrs (cfg.databasePasswordFile != null) { database-password = cfg.databasePasswordFile; }
+        // lib.optionalAttrs (cfg.tls != null) {
+          tls-certificate = cfg.tls.certificateFile;
+          tls-key = cfg.tls.keyFile;
+        };
         sockets = [ "procurator" ];
       })
       {
@@ -50,10 +57,19 @@ in
         services.procurator.rendered.control-plane = service.render {
           listen = {
             inherit rpc;
+            inherit (cfg) plaintext;
             http = service.hostPort cfg.address cfg.port;
             socket = "/run/procurator/control-plane.sock";
           };
-          database.url = "sqlite:////var/lib/procurator/control-plane/state.sqlite";
+          tls = lib.optionalAttrs (cfg.tls != null) {
+            certificate = service.handed "tls-certificate";
+            key = service.handed "tls-key";
+          };
+          database = {
+            url = cfg.databaseUrl;
+            password_file = if cfg.databasePasswordFile != null then service.handed "database-password" else null;
+          };
+          workers.policy = cfg.joinPolicy;
           keys = {
             assignment = service.handed "signing-key";
             publishers = cfg.publisherKeys;

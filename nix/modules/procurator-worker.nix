@@ -18,6 +18,11 @@ let
   name = if cfg.name != null then cfg.name else config.networking.hostName;
   master = machines.${cfg.master};
   isMaster = machine: machines.${machine}.role == "control-plane";
+  own = machines.${name} or {
+    address = "";
+    labels = { };
+  };
+  isIPv4 = text: builtins.match "[0-9]{1,3}([.][0-9]{1,3}){3}" text != null;
   masters = lib.concatStringsSep ", " (lib.filter isMaster (lib.attrNames machines));
   known = cfg.master != null && machines ? ${cfg.master} && isMaster cfg.master;
   taps = import ./tap-prefix.nix { inherit name state; };
@@ -63,6 +68,10 @@ in
         inherit (cfg) socket;
         address = if known then service.hostPort master.address master.port else null;
         public_keys = cfg.controlPlaneKeys;
+        inherit (cfg) ca;
+        server_name = cfg.serverName;
+        inherit (cfg) plaintext;
+        join_token_file = cfg.joinTokenFile;
       };
       publishers.public_keys = cfg.publisherKeys;
       caches = {
@@ -71,12 +80,14 @@ in
       };
       hypervisor.command = if cfg.hypervisor != null then cfg.hypervisor else [ "${pkgs.cloud-hypervisor}/bin/cloud-hypervisor" ];
       listen.http = service.hostPort cfg.address cfg.port;
+      inherit (cfg) location;
+      network.address = if cfg.machineAddress != null then cfg.machineAddress else if isIPv4 own.address then own.address else null;
       capacity = {
         inherit (cfg.capacity) cpu;
         memory_mb = cfg.capacity.memoryMb;
       };
       stop_timeout_ms = cfg.stopTimeoutMs;
-      labels = if cfg.labels != null then cfg.labels else machines.${name}.labels or { };
+      labels = if cfg.labels != null then cfg.labels else own.labels;
       inherit (cfg) extras;
     } cfg.settings;
 

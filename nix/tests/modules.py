@@ -22,6 +22,7 @@ WORKER = f"""
     master = "control-plane-1";
     controlPlaneKeys = [ "{KEY}" ];
     publisherKeys = [ "{KEY}" ];
+    ca = "/etc/procurator/ca.pem";
   }};
   networking.hostName = "worker-1";
 """
@@ -62,8 +63,11 @@ async def evaluate(tmp_path: Path, lib: Path, body: str) -> Any:
     return json.loads((await run(argvs.evaluate_expression(expression), deadline=60, env=nix.env)).stdout)
 
 
-async def a_machine(tmp_path: Path, lib: Path, written: str, *, wanted: str = "config") -> Any:
-    """What a machine with all our services' modules and `written` comes to; `wanted` may use `config` and `failed`."""
+async def a_machine(tmp_path: Path, lib: Path, *written: str, wanted: str = "config") -> Any:
+    """What a machine with all our services' modules and those `written` comes to, as `wanted` says of `config` and
+    `failed`.
+    """
+    modules = " ".join(f"{{ {one} }}" for one in ("", *written))
     return await evaluate(
-        tmp_path, lib, f"let it = machine [ modules.default {{ {written} }} ]; inherit (it) config failed; in {wanted}"
+        tmp_path, lib, f"let it = machine [ modules.default {modules} ]; inherit (it) config failed; in {wanted}"
     )
