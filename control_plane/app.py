@@ -1,5 +1,6 @@
 """The program `procurator-control-plane`: its clocks, keys and listeners, wired together; it decides nothing."""
 
+import gc
 import os
 import secrets
 import time
@@ -36,6 +37,8 @@ from schema.signing import SecretKey, parse_public_keys
 SHARED_SOCKET = 0o666
 """Any uid may connect where `[socket.roles]` names some: the kernel tells us who it is, and the rest get no role."""
 OWN_SOCKET = 0o600
+COLLECT_AFTER = (50_000, 20, 100)
+"""Python's own thresholds are for small programs: here hundreds of thousands of objects live long, none in a cycle."""
 
 
 class SystemClock:
@@ -85,7 +88,7 @@ def control_plane_of(settings: Settings, database: Database, *, key: SecretKey, 
         limits=Limits(
             **settings.liveness.model_dump(),
             keep_generations=settings.retention.keep_generations,
-            cpu_overcommit=settings.scheduler.cpu_overcommit,
+            **settings.scheduler.model_dump(),
         ),
         network=settings.network.range,
         gate=gate_rules(settings),
@@ -129,6 +132,7 @@ def rpc_addresses(settings: Settings) -> tuple[Address, Address]:
 
 async def run(settings: Settings, ready: Ready) -> None:
     """Serve until cancelled: the store and the reconciler first, then those who may talk to them."""
+    gc.set_threshold(*COLLECT_AFTER)
     key = read_key(settings.keys.assignment)
     async with opened(settings) as database, trio.open_nursery() as core:
         control_plane = control_plane_of(settings, database, key=key, clock=SystemClock())

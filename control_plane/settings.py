@@ -137,9 +137,14 @@ class RetentionSettings(Section):
 
 
 class SchedulerSettings(Section):
-    """`[scheduler]`: how many vCPUs are placed for each of a worker's. Memory is never overcommitted."""
+    """`[scheduler]`: how many vCPUs are placed for each of a worker's, and how much memory (1: what it has).
+
+    `most_moving`: how many VMs may be leaving draining workers at the same time.
+    """
 
     cpu_overcommit: Annotated[float, Field(gt=0, le=64)] = 4.0
+    memory_overcommit: Annotated[float, Field(gt=0, le=4)] = 1.0
+    most_moving: Annotated[int, Field(ge=1, le=1000)] = 8
 
 
 class SocketSettings(Section):

@@ -49,10 +49,10 @@ class Standings:
         return str(self._each[position])
 
     def unmet(self) -> Iterator[Unmet]:
-        """The workers that take nothing new, by standing and reason."""
-        words = [None if one.takes_new else str(one) for one in self._each]
-        for word in sorted({word for word in words if word is not None}):
-            yield Unmet(word, np.array([one == word for one in words], dtype=np.bool_))
+        """The workers that take nothing new, by standing: reasons may name times, and a refusal shall stay the same."""
+        kinds = [None if one.takes_new else one.standing for one in self._each]
+        for kind in sorted({kind for kind in kinds if kind is not None}):
+            yield Unmet(str(kind), np.array([one is kind for one in kinds], dtype=np.bool_))
 
 
 class SpreadCount:

@@ -111,7 +111,7 @@ class Decision:
         return found
 
     def _place_vm(self, demand: Demand, group: Sequence[Placement]) -> None:
-        choice = self._choice(demand, replicas=len(group))
+        choice = self.choice(demand, replicas=len(group))
         for one in group:
             bound = self.bound(demand, one)
             if bound is not None and self._place_bound(one, choice, bound):
@@ -122,7 +122,8 @@ class Decision:
             else:
                 self._put(one, choice, position, amounts=demand.amounts, reason=self._why(choice, position))
 
-    def _choice(self, demand: Demand, *, replicas: int) -> "Choice":
+    def choice(self, demand: Demand, *, replicas: int = 1) -> "Choice":
+        """The scores for `replicas` instances of a VM, as things are now."""
         if self._shape is None or self._shape[0] != demand.shape:
             packing = self._packing or self.packing([demand])
             self._shape = (demand.shape, packing.of(demand))

@@ -40,6 +40,8 @@ def retarget(decision: Decision, instance: str, generation: int) -> Placement | 
     if position is None or (now.leaving and now.reason.code.clears_worker):
         return moved
     demand = decision.demands.of(moved)
+    if demand.resources == now.reserved and not now.leaving and not demand.unknown:
+        return replace(now, generation=generation)  # it takes what it has; most of a fleet is such at each publish
     lacking = _lacking_here(decision, now, demand, position)
     if not lacking:
         both = demand.resources.at_least(now.reserved)
