@@ -1,5 +1,6 @@
 """`pcr up` and `pcr down` with the real services, as programs; no VM is booted."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from cli.up.cluster import require_tun
-from cli.up.layout import StateDir
+from cli.up.layout import Files, StateDir
 from cli.up.plan import Ports, programs
 from cli.up.prepare import free_offset
 from cli.up.processes import ProcessId, is_alive
@@ -148,3 +149,39 @@ def test_a_machine_without_taps_is_told_so_before_anything_starts(tmp_path: Path
     require_tun(Path("/dev/null"))
     with pytest.raises(Unavailable, match="modprobe tun"):
         require_tun(tmp_path / "tun")
+
+
+def test_its_tcp_port_speaks_tls_with_its_own_ca_and_its_workers_are_let_in(machine: Machine) -> None:
+    first = machine.up_and_ready()
+    files, before = Files(machine.state.tls), machine.services()
+    token = machine.state.root / "ops-token"
+
+    def pcr(*arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PROCURATOR_STATE": str(machine.state.root)}
+        return subprocess.run([PCR, *arguments], capture_output=True, text=True, timeout=60, check=False, env=env)
+
+    def far(*arguments: str, ca: bool = True, name: str = "127.0.0.1") -> subprocess.CompletedProcess[str]:
+        address = f"{name}:{Ports(machine.offset).rpc}"
+        believed = ("--ca", str(files.ca)) if ca else ()
+        return pcr("--connect", address, "--token-file", str(token), *believed, *arguments)
+
+    (worker,) = json.loads(pcr("worker", "ls", "-o", "json").stdout)
+    assert (worker["workerId"], worker["admission"], worker["decidedBy"]) == ("worker-0", "approved", "policy auto")
+    made = pcr("token", "create", "ops", "--role", "admin", "--lasts", "1h")
+    token.touch(mode=0o600)
+    token.write_text(made.stdout)
+    for name in ("127.0.0.1", "localhost"):
+        told = far("status", name=name)
+        assert "worker-0" in told.stdout, told.stderr
+    assert far("status", ca=False).returncode == 75
+    assert far("token", "revoke", "ops").returncode == 0
+    assert "unknown or revoked token" in far("status").stderr
+
+    first.kill()
+    first.wait()
+    files.certificate.unlink()  # as if it had been due
+    machine.up_and_ready()
+    after = machine.services()
+    assert {name for name in SERVICES if after[name] != before[name]} == {"control-plane"}
+    token.write_text(pcr("token", "create", "later", "--role", "viewer").stdout)
+    assert far("status").returncode == 0
