@@ -25,8 +25,12 @@ from worker.tests.test_reconcile import SimulatedWorker
 from worker.vm_state import Step, VmState, desired_of
 
 TICK_MS = 1000
-SHIM_LATE_MS = 2000
-"""How late a shim may be that has a busy machine; a margin must cover it."""
+SHIM_LATE_MS = 5000
+"""How late a shim may be that has a busy machine."""
+DRIFT = 0.04
+"""How much faster or slower than real time a clock goes. A margin must cover both."""
+POLL_MS = 35_000
+"""After this a worker that has no answer asks for its assignment again."""
 PUSH_TIMEOUT_MS = 20_000
 
 
@@ -69,7 +73,7 @@ class ControlPlane:
         self.disk = snapshot
         self.limits = limits
         self.random = random
-        self.clock = Clock(rate=1.0)
+        self.clock = Clock(rate=1 + random.uniform(-DRIFT, DRIFT))
         self.alive = self.running = True
         self.commit: tuple[Snapshot, int] | None = None
         self.start(0)
@@ -114,7 +118,7 @@ class ControlPlane:
             after = self.disk
             for event in events:
                 after = apply(after, event)
-            self.commit = (after, now_ms + self.random.choice((0, 0, 0, TICK_MS, 5 * TICK_MS)))
+            self.commit = (after, now_ms + self.random.choice((0, 0, TICK_MS, 12 * TICK_MS)))
 
     def report(self, report: WorkerReport, now_ms: int) -> PushReply:
         """As `ControlPlane.report` of the service."""
@@ -147,7 +151,7 @@ class Machine:
     waits_for: int = 0
     """The push that is in flight, by number; 0: none."""
     pushes: int = 0
-    ready_at: dict[str, int] = field(default_factory=dict)
+    shims_late_ms: int = 0
 
     def ns(self, now_ms: int) -> int:
         return self.clock.ms(now_ms) * NS_PER_MS
@@ -165,22 +169,23 @@ class Machine:
                 self.lapsed_since.pop(instance, None)
                 continue
             since = self.lapsed_since.setdefault(instance, now_ms)
-            if resumed or self.random.random() < 0.7 or now_ms - since >= SHIM_LATE_MS:
+            if resumed or now_ms - since >= self.shims_late_ms:
                 del self.processes[instance]
 
     def act(self, now_ms: int) -> None:
-        """One round of the agent: see who ended, decide, and let steps come to their end."""
+        """See who ended, decide, and let steps come to their end; those that are quick do so at once."""
         self.agent.now = now_ms / 1000
         for instance, state in list(self.agent.vms.items()):
             if state.process is not None and instance not in self.processes and state.is_up:
                 self.agent.vms[instance] = lifecycle.exited(state, "it ended", now=self.agent.now)
         self.agent.leased_until = self.agent.now + self.lease.left_seconds(self.ns(now_ms))
-        self.agent.look()
-        for instance, state in list(self.agent.vms.items()):
-            if state.step is not None:
-                self._step(instance, state, now_ms)
-            elif state.is_up:
-                self.agent.judge(instance, healthy=True)
+        for _ in range(3):
+            self.agent.look()
+            for instance, state in list(self.agent.vms.items()):
+                if state.step is not None:
+                    self._step(instance, state, now_ms)
+                elif state.is_up:
+                    self.agent.judge(instance, healthy=True)
 
     def _step(self, instance: str, state: VmState, now_ms: int) -> None:
         took = {Step.BOOT: 4 * TICK_MS, Step.STOP: 2 * TICK_MS}.get(state.step or Step.PULL, 0)
@@ -262,8 +267,14 @@ class Simulation:
         self.now_ms = 0
         self.network = Network(self.random)
         self.control_plane = ControlPlane(snapshot, limits, self.random)
+        shims_late_ms = self.random.choice((0, SHIM_LATE_MS))
         self.machines = {
-            name: Machine(name, self.random, Clock(rate=1 + self.random.uniform(-0.02, 0.02)))
+            name: Machine(
+                name,
+                self.random,
+                Clock(rate=1 + self.random.uniform(-DRIFT, DRIFT)),
+                shims_late_ms=shims_late_ms,
+            )
             for name in snapshot.workers
         }
         self.to_control_plane: list[tuple[int, str, int, int, WorkerReport]] = []
@@ -319,13 +330,17 @@ class Simulation:
             self.to_control_plane.append(sent)
 
     def _fetch(self, machine: Machine) -> None:
-        """The long poll, as if asked for every second."""
+        """The long poll: one at a time; what is lost on the way is asked for again after a while."""
         control_plane = self.control_plane
         if not (control_plane.alive and control_plane.running):
+            return
+        asked_ms = self.asked_ms.get(machine.worker_id)
+        if asked_ms is not None and self.now_ms - asked_ms < POLL_MS:
             return
         assignment = assignment_for(control_plane.snapshot, machine.worker_id)
         if machine.seen == Seen(assignment.epoch, assignment.revision):
             return
+        self.asked_ms[machine.worker_id] = self.now_ms
         arrives = self.network.arrives(machine.worker_id, self.now_ms)
         if arrives is not None:
             self.assignments.append((arrives, machine.worker_id, assignment))
@@ -359,5 +374,6 @@ class Simulation:
             if at > self.now_ms or (machine.alive and not machine.is_acting):
                 unread.append(offer)
             elif machine.alive:
+                self.asked_ms.pop(worker_id, None)
                 machine.obey(assignment)
         self.assignments = unread
