@@ -26,6 +26,7 @@ COMMANDS = {
     "rollback": ("cli.commands.rollback:command", "Go back to an earlier generation by hand."),
     "rollout": ("cli.commands.rollout:command", "Look at rollouts and steer them."),
     "scan": ("cli.commands.scan:command", "Show what is in a repository."),
+    "sim": ("cli.commands.sim:command", "Time a control plane with a fleet that is only pretended."),
     "status": ("cli.commands.status:command", "Show whether the cluster has converged, its VMs and workers."),
     "token": ("cli.commands.token:command", "Make, list and revoke tokens."),
     "tui": ("cli.commands.tui:command", "Show the cluster live in a terminal."),
