@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from control_plane.liveness.losses import MassLoss
 from control_plane.observations import Observed
 from control_plane.state import NOTHING, Placement, Rollout, Snapshot, WaveProgress, natural
+from schema.operations import Admission
 from schema.status import Event, EventKind
 
 
@@ -12,6 +13,7 @@ def state_events(before: Snapshot, after: Snapshot, *, wall_ms: int) -> tuple[Ev
     """What a change of state means to people, in the order in which it is told."""
     told = (
         *_generations(before, after),
+        *_joins(before, after),
         *_workers(before, after),
         *_placements(before, after),
         *_rollouts(before, after),
@@ -65,6 +67,19 @@ def _generations(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
     for number in sorted(set(after.generations) - set(before.generations)):
         header = after.generations[number].header
         yield EventKind.GENERATION, str(number), f"published from {header.origin} at {header.commit[:12]}"
+
+
+def _joins(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
+    known = before.identity.admissions
+    for worker_id, record in after.identity.admissions.items():
+        old = known.get(worker_id)
+        if old and (old.admission, old.public_key) == (record.admission, record.public_key):
+            continue
+        if record.admission is Admission.PENDING:
+            message = f"asks to join from {record.peer} with key {record.fingerprint}"
+        else:
+            message = f"{record.admission} by {record.decided_by}" + (f": {record.reason}" if record.reason else "")
+        yield EventKind.JOIN, worker_id, message
 
 
 def _workers(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
