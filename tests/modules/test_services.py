@@ -93,7 +93,9 @@ async def test_every_rendered_file_is_read_by_its_service(tmp_path: Path) -> Non
     assert found["cache"].upload_token_file == Path("/run/procurator-cache/upload-token")
 
 
-OF_THE_MACHINE = {"labels", "hypervisor", "socket", "network", "database", "public_keys", "upload_token_file"}
+OF_THE_MACHINE = {
+    *("labels", "hypervisor", "socket", "network", "database", "public_keys", "upload_token_file", "control_plane"),
+}
 """What the modules know better than a default: who else is on the machine, and what the cluster says of it."""
 
 
