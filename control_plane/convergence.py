@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from control_plane.generations import generation_status
+from control_plane.index import index_of
 from control_plane.liveness.eviction import is_bound
 from control_plane.liveness.losses import mass_loss
 from control_plane.liveness.standing import standing_of
@@ -86,7 +87,7 @@ def _worker_status(
     snapshot: Snapshot, observations: Observations, worker: WorkerRecord, moment: Moment
 ) -> WorkerStatus:
     observed = observations.workers.get(worker.worker_id)
-    placed = list(snapshot.placed_on(worker.worker_id))
+    placed = index_of(snapshot).on.get(worker.worker_id, {}).values()
     found = standing(snapshot, observations, worker.worker_id, moment)
     return WorkerStatus(
         worker_id=worker.worker_id,

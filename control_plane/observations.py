@@ -70,6 +70,18 @@ class Return:
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """What the clocks were last brought up to: these placements, with these workers lost.
+
+    `restless` are the instances that time alone may change: those that are not healthy.
+    """
+
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
+    restless: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Observations:
     """All that is known without being on disk.
 
@@ -81,6 +93,7 @@ class Observations:
     workers: Mapping[str, Observed] = field(default_factory=dict)
     connected: frozenset[str] = frozenset()
     clocks: Mapping[str, HealthClock] = field(default_factory=dict)
+    followed: Followed = Followed()
     returns: Mapping[str, Return] = field(default_factory=dict)
 
     def vm(self, worker_id: str, instance: str) -> RunningVm | None:

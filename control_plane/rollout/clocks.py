@@ -1,8 +1,9 @@
 """Keep how long each instance has been healthy or not, and say when one has failed; it moves no rollout."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from control_plane.index import difference, index_of
 from control_plane.observations import HealthClock, Observations
 from control_plane.rollout.health import Verdict, judge, reverted_reason
 from control_plane.state import Placement, Snapshot
@@ -15,39 +16,63 @@ LONGEST_PULL_MS = 10 * 60 * 1000
 
 
 def tick(snapshot: Snapshot, observations: Observations, *, now_ms: int, lost_after_ms: int) -> Observations:
-    """`observations` with each instance's clock brought up to `now_ms`; clocks of instances that went are dropped."""
-    clocks = _clocks(snapshot, observations, snapshot.placements.values(), now_ms=now_ms, lost_after_ms=lost_after_ms)
-    return observations if clocks == observations.clocks else replace(observations, clocks=clocks)
+    """`observations` with each instance's clock brought up to `now_ms`; clocks of instances that went are dropped.
+
+    Only those are judged anew whose verdict can have changed since the last time without a report: what is wanted of
+    them is another, their worker fell silent or is back, or they are not healthy.
+    """
+    known = observations.followed
+    lost = frozenset(
+        worker_id
+        for worker_id in observations.workers
+        if observations.silent_ms(worker_id, now_ms=now_ms) > lost_after_ms
+    )
+    names = {*known.restless, *difference(known.placements, snapshot.placements)}
+    for worker_id in lost ^ known.lost:
+        names.update(index_of(snapshot).on.get(worker_id, ()))
+    if not names and lost == known.lost and known.placements is snapshot.placements:
+        return observations
+    observations = replace(observations, followed=replace(known, placements=snapshot.placements, lost=lost))
+    return _judged(snapshot, observations, names, now_ms=now_ms, lost_after_ms=lost_after_ms)
 
 
 def take_report(
     snapshot: Snapshot, observations: Observations, report: WorkerReport, *, now_ms: int, lost_after_ms: int
 ) -> Observations:
-    """`observations` with a worker's new report, and the clocks of the instances in it: no flapping goes unseen."""
+    """`observations` with a worker's new report, and the clocks of its instances: no flapping goes unseen."""
     observations = observations.with_report(report, now_ms=now_ms)
-    found = (snapshot.placements.get(vm.instance) for vm in report.running_vms)
-    mine = [placement for placement in found if placement and placement.worker_id == report.worker_id]
-    clocks = _clocks(snapshot, observations, mine, now_ms=now_ms, lost_after_ms=lost_after_ms)
-    return replace(observations, clocks={**observations.clocks, **clocks})
+    mine = index_of(snapshot).on.get(report.worker_id, ())
+    return _judged(snapshot, observations, mine, now_ms=now_ms, lost_after_ms=lost_after_ms)
 
 
-def _clocks(
-    snapshot: Snapshot,
-    observations: Observations,
-    placements: Iterable[Placement],
-    *,
-    now_ms: int,
-    lost_after_ms: int,
-) -> dict[str, HealthClock]:
-    return {
-        placement.instance: _next_clock(
-            observations.clocks.get(placement.instance),
-            placement,
-            judge(snapshot, observations, placement, now_ms=now_ms, lost_after_ms=lost_after_ms),
-            now_ms=now_ms,
-        )
-        for placement in placements
-    }
+def _judged(
+    snapshot: Snapshot, observations: Observations, names: Collection[str], *, now_ms: int, lost_after_ms: int
+) -> Observations:
+    """`observations` with the clocks of `names` brought up to now. Where none changes, nothing is copied."""
+    news: dict[str, HealthClock] = {}
+    restless = set()
+    for instance in names:
+        placement = snapshot.placements.get(instance)
+        if placement is None:
+            continue
+        old = observations.clocks.get(instance)
+        verdict = judge(snapshot, observations, placement, now_ms=now_ms, lost_after_ms=lost_after_ms)
+        clock = _next_clock(old, placement, verdict, now_ms=now_ms)
+        if clock is not old:
+            news[instance] = clock
+        if not clock.healthy:
+            restless.add(instance)
+    gone = [instance for instance in names if instance not in snapshot.placements and instance in observations.clocks]
+    followed = observations.followed
+    now_restless = followed.restless.difference(names) | restless
+    if now_restless != followed.restless:
+        followed = replace(followed, restless=now_restless)
+    if not news and not gone:
+        return observations if followed is observations.followed else replace(observations, followed=followed)
+    clocks = {**observations.clocks, **news}
+    for instance in gone:
+        del clocks[instance]
+    return replace(observations, clocks=clocks, followed=followed)
 
 
 def _next_clock(old: HealthClock | None, placement: Placement, verdict: Verdict, *, now_ms: int) -> HealthClock:
