@@ -7,7 +7,7 @@ from autonix.containers.assembly import home_of
 from autonix.emit.recipes import Named
 from autonix.emit.words import distinct, dns_label
 from autonix.explain import reason
-from autonix.findings import Analysis, Command, Container, Ecosystem, Finding, Port, Probe, Purpose, Variable
+from autonix.findings import Analysis, Command, Container, Ecosystem, Finding, Port, Probe, Project, Purpose, Variable
 from autonix.links import ecosystem_of
 from autonix.nixast import Node, Select, Str, Var
 
@@ -126,7 +126,11 @@ def _start(named: Named, container: Container | None, analysis: Analysis) -> Sta
     if container is not None and container.command is not None:
         words = container.command.value
         program = words[0].rpartition("/")[2] if words else ""
-        if program in named.recipe.programs and not any(character.isspace() for character in program):
+        if (
+            program in named.recipe.programs
+            and not named.recipe.arguments
+            and not any(character.isspace() for character in program)
+        ):
             return Start(_program(named, program, words[1:]), reason(container.command))
         text = _container_text(words, named)
         if text is not None:
@@ -141,14 +145,27 @@ def _start(named: Named, container: Container | None, analysis: Analysis) -> Sta
     own = [name for name in programs if len(programs) == 1 or dns_label(name) == named.name]
     serves = container is not None or named.project.ports or named.project.frameworks
     if own and serves:
-        entry = next(each for each in named.project.entry_points if each.value.name == own[0])
-        return Start(_program(named, own[0]), reason(entry))
+        entry = next((each for each in named.project.entry_points if each.value.name == own[0]), named.recipe.server)
+        return Start(_program(named, own[0], named.recipe.arguments), reason(entry)) if entry else None
     return None
 
 
 def _program(named: Named, program: str, arguments: tuple[str, ...] = ()) -> Str:
     package: Node = Select(Var("packages"), (named.name,))
-    return Str(("exec ", package, f"/bin/{shlex.join((program, *arguments))}\n"))
+    return Str((f"{_prelude(named.project)}exec ", package, f"/bin/{shlex.join((program, *arguments))}\n"))
+
+
+def _prelude(project: Project) -> str:
+    """What a framework must be told to listen beyond its own machine, and a release to need no cookie of a cluster."""
+    frameworks = {each.value for each in project.frameworks}
+    lines: list[str] = []
+    if "aspnetcore" in frameworks and project.ports:
+        lines.append(f'export ASPNETCORE_URLS="${{ASPNETCORE_URLS:-http://0.0.0.0:{project.ports[0].value.number}}}"')
+    if "phoenix" in frameworks:
+        lines.append("export PHX_SERVER=true")
+    if project.ecosystem is Ecosystem.ELIXIR:
+        lines.append("export RELEASE_DISTRIBUTION=none RELEASE_COOKIE=unused")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _django(named: Named) -> Start | None:

@@ -1,6 +1,7 @@
 """A project's own test and lint commands → checks of its flake; commands that need the network are not told apart."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,13 +18,24 @@ RUNNERS: Final = {
     "make": ("make", ("gnumake",)),
     "just": ("just", ("just",)),
     "task": ("task", ("go-task",)),
-    "taskfile": ("task", ("go-task",)),
+    "mise": ("mise run", ("mise",)),
 }
 """How a runner is told a command's name, and the package of nixpkgs that it is in."""
+
+PLAIN: Final = ("pdm", "poe", "hatch", "taskipy", "pixi")
+"""Runners that would first make an environment of their own; a check has one, so the text itself runs."""
+
+OF_CI: Final = {
+    Ecosystem.PYTHON: ("pytest", "ruff", "mypy", "flake8", "pylint", "black"),
+    Ecosystem.C: ("make", "ctest", "ninja", "meson"),
+    Ecosystem.ZIG: ("zig",),
+}
+"""Programs whose commands in CI mean the same in a check, where the project names no commands itself."""
 
 OWN_COMMANDS: Final = {
     Ecosystem.RUST: (("test", "cargo test --offline"), ("lint", "cargo clippy --offline -- -D warnings")),
     Ecosystem.GO: (("test", "go test ./..."), ("lint", "go vet ./...")),
+    Ecosystem.ZIG: (("test", "zig build test ${zigDeps:+--system $zigDeps}"),),
 }
 """What every project of these ecosystems has without saying so."""
 
@@ -51,12 +63,37 @@ def checks_of(named: Named, analysis: Analysis) -> tuple[Check, ...]:
             name = f"{named.name}-{dns_label(command.name, otherwise=command.purpose.value)}"
             line = f"{start} {shlex.quote(command.name)}"
             found.setdefault(name, Check(name, line, tools, reason(finding)))
+        elif command.purpose in (Purpose.TEST, Purpose.LINT) and command.runner in PLAIN:
+            name = f"{named.name}-{dns_label(command.name, otherwise=command.purpose.value)}"
+            found.setdefault(name, Check(name, command.text, (), reason(finding)))
+    if not found:
+        found |= {check.name: check for check in _of_ci(named, analysis)}
     if not found:
         for kind, line in OWN_COMMANDS.get(named.project.ecosystem, ()):
             name = f"{named.name}-{kind}"
             because = f"{named.project.manifest}: what every project of {named.project.ecosystem.value} has"
             found[name] = Check(name, line, (), because)
     return tuple(found.values())
+
+
+def _of_ci(named: Named, analysis: Analysis) -> Iterator[Check]:
+    """The test and lint commands that CI runs, of those programs that the check's environment has."""
+    project = named.project
+    if project.path not in ("", ".") or sum(each.ecosystem is project.ecosystem for each in analysis.projects) > 1:
+        return
+    needed = {each.value.name for each in project.dependencies} | {"pytest"}
+    seen: set[str] = set()
+    for finding in analysis.ci:
+        step, line = finding.value, finding.value.text.strip()
+        program = line.split(" ")[0]
+        known = program in OF_CI.get(project.ecosystem, ()) and "\n" not in line and "$" not in line
+        kind = step.purpose.value
+        if step.purpose in (Purpose.TEST, Purpose.LINT) and known and line not in seen:
+            if project.ecosystem is Ecosystem.PYTHON and program not in needed:
+                continue
+            name = f"{named.name}-{kind}" if not seen else f"{named.name}-{kind}-{dns_label(program)}-{len(seen)}"
+            seen.add(line)
+            yield Check(f"{name}-ci", line, (), reason(finding))
 
 
 def check_binding(check: Check, named: Named) -> Binding:

@@ -1,5 +1,7 @@
 """Rust, Go and C projects → buildRustPackage, buildGoModule and stdenv.mkDerivation; no other ecosystem."""
 
+import shlex
+from collections.abc import Iterator
 from typing import Final
 
 from autonix.emit.recipe import Recipe, Tree, because, fake_hash, identity, meta, source, tools
@@ -7,15 +9,31 @@ from autonix.emit.toolchain import chosen
 from autonix.emit.words import reasons
 from autonix.explain import reason
 from autonix.findings import Group, Project
-from autonix.nixast import Apply, AttrSet, Commented, ListOf, Node, Path, Var, bind, call, names, text
+from autonix.mapping.systemlibs import PACKAGES
+from autonix.nixast import (
+    Apply,
+    AttrSet,
+    Binding,
+    Commented,
+    Lines,
+    ListOf,
+    Node,
+    Path,
+    Var,
+    bind,
+    call,
+    literal,
+    names,
+    text,
+)
+from autonix.tasks import MAKEFILES
 
 RUST_TOOLS: Final = ("cargo", "rustc", "clippy", "rustfmt")
 BUILD_FILES: Final = {
     "CMakeLists.txt": ("cmake",),
     "meson.build": ("meson", "ninja"),
     "configure.ac": ("autoreconfHook",),
-    "configure": (),
-    "Makefile": (),
+    "configure.in": ("autoreconfHook",),
 }
 """What nixpkgs' setup hooks for a build file are called; they find it by themselves."""
 
@@ -84,21 +102,39 @@ def go_recipe(project: Project, tree: Tree) -> Recipe:
 
 
 def c_recipe(project: Project, tree: Tree) -> Recipe:
-    """The recipe of a project in C or C++, by the hooks of its build system."""
+    """The recipe of a project in C or C++, by the hooks of its build system; libraries by the names it looks for."""
     build_file = project.manifest.rpartition("/")[2]
-    needed = tools(*BUILD_FILES.get(build_file, ()))
+    hooks = tools(*BUILD_FILES.get(build_file, ()))
+    known = [each for each in project.dependencies if each.value.name.lower() in PACKAGES]
+    wanted = list(dict.fromkeys(PACKAGES[each.value.name.lower()] for each in known))
+    libraries = bind("buildInputs", call("present", Var("pkgs"), literal(wanted)), comment=reasons(known))
+    native = (*hooks, *tools(*(["pkg-config"] if wanted else [])))
+    programs = tuple(each.value.name for each in project.entry_points)
     arguments = (
         *identity(project, root_name=tree.analysis.root_name),
         bind("src", source(project.path)),
-        bind("nativeBuildInputs", literal_list(*BUILD_FILES.get(build_file, ()))),
-        *meta(project, program=None),
+        bind("nativeBuildInputs", ListOf(native)),
+        *((libraries,) if wanted else ()),
+        *(_make_phases(project, tree) if build_file in MAKEFILES else ()),
+        *meta(project, program=programs[0] if len(programs) == 1 else None),
     )
     return Recipe(
         package=call("pkgs.stdenv.mkDerivation", AttrSet(arguments)),
         because=because(project, f"stdenv with the hooks for {build_file}"),
-        tools=(*needed, *tools("gcc", "gnumake")),
-        programs=tuple(each.value.name for each in project.entry_points),
+        tools=(*native, *tools("gcc", "gnumake")),
+        programs=programs,
     )
+
+
+def _make_phases(project: Project, tree: Tree) -> Iterator[Binding]:
+    """Where the Makefile installs: below a prefix; without such a target its program is copied."""
+    targets = {each.value.name for each in tree.analysis.tasks if each.file == project.manifest}
+    if "install" in targets or not project.entry_points:
+        yield bind("makeFlags", literal(["PREFIX=$(out)"]))
+        return
+    names_ = shlex.join(each.value.name for each in project.entry_points)
+    copied = f"runHook preInstall\ninstall -Dm755 -t $out/bin -- {names_}\nrunHook postInstall\n"
+    yield bind("installPhase", Lines((copied,)), comment=f"{project.manifest} has no target `install`")
 
 
 def literal_list(*wanted: str) -> Node:

@@ -29,7 +29,7 @@ from autonix.nixast import (
 BERRY = {"6": "yarn-berry_3", "8": "yarn-berry_4"}
 """The version of a berry lock file (`__metadata.version`) and the yarn of nixpkgs that reads it."""
 
-SHELL_TOOLS = {"pnpm": "pnpm", "yarn": "yarn", "bun": "bun"}
+SHELL_TOOLS = {"pnpm": "pnpm", "yarn": "yarn", "bun": "bun", "deno": "deno"}
 
 
 def javascript_recipe(project: Project, tree: Tree) -> Recipe:

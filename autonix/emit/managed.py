@@ -1,4 +1,4 @@
-"""Ecosystems whose builders need little: Maven, Composer, Mix, Zig; and what to say of those that need more."""
+"""Ecosystems whose builders need little: Composer, Mix, Zig; and what to say of those that need more."""
 
 from typing import Final
 
@@ -6,23 +6,34 @@ from autonix.emit.recipe import Recipe, Tree, because, fake_hash, identity, meta
 from autonix.emit.toolchain import chosen
 from autonix.explain import reason
 from autonix.findings import Ecosystem, Project
-from autonix.nixast import AttrSet, Binding, Commented, Inherit, Lambda, ListOf, Node, bind, call, names
+from autonix.nixast import (
+    Apply,
+    AttrSet,
+    Binding,
+    Commented,
+    Inherit,
+    Lambda,
+    Let,
+    Lines,
+    ListOf,
+    Node,
+    Select,
+    Var,
+    bind,
+    call,
+    names,
+)
 
 SHELLS: Final = {
-    Ecosystem.JAVA: ("java", ("maven", "gradle")),
-    Ecosystem.DOTNET: ("dotnet", ()),
     Ecosystem.RUBY: ("ruby", ("bundler",)),
     Ecosystem.PHP: ("php", ("phpPackages.composer",)),
     Ecosystem.ELIXIR: ("elixir", ()),
-    Ecosystem.HASKELL: ("", ("ghc", "cabal-install")),
     Ecosystem.ZIG: ("zig", ()),
 }
 """The tool whose version is chosen, and what stands beside it in the shell."""
 
 REFUSALS: Final = {
-    Ecosystem.DOTNET: "buildDotnetModule wants a deps.json that `nix build .#NAME.fetch-deps` makes",
     Ecosystem.RUBY: "bundlerEnv wants a gemset.nix that `bundix` makes from Gemfile.lock",
-    Ecosystem.HASKELL: "callCabal2nix builds while it evaluates; `cabal2nix . > package.nix` makes the file to import",
     Ecosystem.NIX: "it is Nix already",
 }
 """Why there is no package, and what would make one possible."""
@@ -32,26 +43,39 @@ def managed_recipe(project: Project, tree: Tree) -> Recipe:
     """The recipe of a project in an ecosystem of `SHELLS`, or of Nix."""
     shell = _shell(project)
     refusal = REFUSALS.get(project.ecosystem)
-    if project.ecosystem is Ecosystem.JAVA and project.manifest.rpartition("/")[2] != "pom.xml":
-        refusal = "gradle.fetchDeps wants a deps.json that its update script makes; sbt has no builder in nixpkgs"
+    if project.ecosystem is Ecosystem.ELIXIR and project.workspace is not None:
+        refusal = f"the umbrella in {project.workspace} is built as a whole"
     if refusal is not None:
         return Recipe(None, "", shell, refusal=refusal)
     common = (*identity(project, root_name=tree.analysis.root_name), bind("src", source(project.path)))
     described = meta(project, program=None)
     match project.ecosystem:
-        case Ecosystem.JAVA:
-            hashed = fake_hash("mvnHash", "what pom.xml names")
-            package: Node = call("pkgs.maven.buildMavenPackage", AttrSet((*common, hashed, *described)))
         case Ecosystem.PHP:
             hashed = fake_hash("vendorHash", "what composer.lock names")
-            package = call("pkgs.php.buildComposerProject2", AttrSet((*common, hashed, *described)))
+            package: Node = call("pkgs.php.buildComposerProject2", AttrSet((*common, hashed, *described)))
         case Ecosystem.ELIXIR:
             package = call("pkgs.beamPackages.mixRelease", _mix(common, described))
         case _:
-            hooks = bind("nativeBuildInputs", ListOf(tools("zig.hook")))
-            package = call("pkgs.stdenv.mkDerivation", AttrSet((*common, hooks, *described)))
+            package = _zig(project, (*common, *described))
     programs = tuple(each.value.name for each in project.entry_points)
-    return Recipe(package, because(project, "nixpkgs' builder for it"), shell, programs=programs)
+    arguments = ("start",) if project.ecosystem is Ecosystem.ELIXIR else ()
+    return Recipe(package, because(project, "nixpkgs' builder for it"), shell, programs=programs, arguments=arguments)
+
+
+def _zig(project: Project, common: tuple[Binding, ...]) -> Node:
+    """The hook comes with the compiler that is asked for; what is downloaded is one derivation of its own."""
+    zig = chosen(project, "zig")
+    hook = bind("nativeBuildInputs", ListOf((Select(Var("zig"), ("hook",), Var("zig")),)))
+    fetched = AttrSet(
+        (Inherit(("pname", "version", "src"), Var("final")), fake_hash("hash", "what build.zig.zon names"))
+    )
+    linked = Lines(("ln -s ", Select(Var("final"), ("zigDeps",)), ' "$ZIG_GLOBAL_CACHE_DIR/p"\n'))
+    deps = (bind("zigDeps", call("zig.fetchDeps", fetched)), bind("postConfigure", linked))
+    body = AttrSet((*common, hook, *(deps if project.dependencies else ())))
+    why = reason(zig.because) if zig.because else "nothing asks for a version, so nixpkgs' default"
+    return Let(
+        (bind("zig", zig.node, comment=why),), Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", body),))
+    )
 
 
 def _mix(common: tuple[Binding, ...], described: tuple[Binding, ...]) -> Node:

@@ -24,7 +24,7 @@ from autonix.nixast import (
 )
 
 BUILDABLE = ("pyproject.toml", "setup.py", "setup.cfg")
-SHELL_TOOLS = {"uv": "uv", "poetry": "poetry", "pdm": "pdm", "pipenv": "pipenv", "hatch": "hatch"}
+SHELL_TOOLS = {name: name for name in ("uv", "poetry", "pdm", "pipenv", "hatch", "pixi", "conda")}
 """Package managers by their names in nixpkgs."""
 
 

@@ -17,7 +17,9 @@ class Recipe:
     comment above the package. `tools` are for its shell and its checks. `programs` are names below the package's
     `bin/`. `home` is where its start commands run, relative to the package, and
     `run_tools` what they find in PATH besides it. `check_tools` is a list of packages that only checks need, and
-    `inside` where in the package's sources they run: a workspace's member is built from the whole workspace.
+    `inside` where in the package's sources they run: a workspace's member is built from the whole workspace. `server`
+    is the fact by which the package's only program starts a server, where no entry point says so; `arguments` are what
+    its programs must be given to start.
     """
 
     package: Node | None
@@ -29,6 +31,8 @@ class Recipe:
     inside: str = ""
     check_tools: Node | None = None
     run_tools: tuple[Node, ...] = ()
+    server: Finding[str] | None = None
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

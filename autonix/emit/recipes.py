@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from autonix.emit.compiled import c_recipe, go_recipe, rust_recipe
+from autonix.emit.dotnet import dotnet_recipe
+from autonix.emit.haskell import haskell_recipe
+from autonix.emit.java import java_recipe
 from autonix.emit.javascript import javascript_recipe
 from autonix.emit.managed import managed_recipe
 from autonix.emit.python import python_recipe
 from autonix.emit.recipe import Recipe, Tree, short_name
+from autonix.emit.toolchain import with_tools_of_ci
 from autonix.emit.words import distinct, dns_label
 from autonix.findings import Analysis, Ecosystem, Project
 
@@ -18,6 +22,9 @@ RECIPES: Final[Mapping[Ecosystem, Callable[[Project, Tree], Recipe]]] = {
     Ecosystem.RUST: rust_recipe,
     Ecosystem.GO: go_recipe,
     Ecosystem.C: c_recipe,
+    Ecosystem.JAVA: java_recipe,
+    Ecosystem.DOTNET: dotnet_recipe,
+    Ecosystem.HASKELL: haskell_recipe,
 }
 """The others are `managed_recipe`'s."""
 
@@ -34,12 +41,13 @@ class Named:
 def named_projects(analysis: Analysis) -> tuple[Named, ...]:
     """Every project with its recipe, in the analysis' order; a workspace's root that is no package itself is none."""
     found: list[Named] = []
-    for project in analysis.projects:
-        if project.name is None and project.members:
+    for each in analysis.projects:
+        if each.name is None and each.members and each.ecosystem is not Ecosystem.ELIXIR:
             continue
+        project = with_tools_of_ci(each, analysis)
         wanted = dns_label(short_name(project, root_name=analysis.root_name))
         # `default` is the flake's own word.
-        name = distinct(wanted, (*(each.name for each in found), "default"))
+        name = distinct(wanted, (*(one.name for one in found), "default"))
         found.append(
             Named(name, project, RECIPES.get(project.ecosystem, managed_recipe)(project, Tree(analysis, name)))
         )

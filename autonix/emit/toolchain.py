@@ -6,10 +6,10 @@ nixpkgs' default is newer. Where nixpkgs has dropped the version, the generated 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from autonix.findings import Finding, Project, Toolchain
+from autonix.findings import Analysis, Ecosystem, Finding, Project, Toolchain
 from autonix.nixast import Node, Select, Var, names
 
 _NUMBER = re.compile(r"(\d+)(?:\.(\d+))?")
@@ -25,11 +25,15 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class _Tool:
-    """`attribute` is nixpkgs' default; `versioned` its name for a (major, minor), None where it has none."""
+    """`attribute` is nixpkgs' default; `versioned` its name for a (major, minor), None where it has none.
+
+    `newest_first`: of several versions the newest can build for all of them.
+    """
 
     attribute: str
     versioned: Callable[[int, int | None], str | None]
     caret_is_pin: bool = True
+    newest_first: bool = False
 
 
 _TOOLS: Final[Mapping[str, _Tool]] = {
@@ -39,10 +43,35 @@ _TOOLS: Final[Mapping[str, _Tool]] = {
     "java": _Tool("jdk", lambda major, minor: f"jdk{minor if major == 1 and minor else major}"),
     "php": _Tool("php", lambda major, minor: None if minor is None else f"php{major}{minor}"),
     "ruby": _Tool("ruby", lambda major, minor: None if minor is None else f"ruby_{major}_{minor}"),
-    "dotnet": _Tool("dotnet-sdk", lambda major, _minor: f"dotnet-sdk_{major}"),
+    "dotnet": _Tool("dotnet-sdk", lambda major, _minor: f"dotnet-sdk_{major}", newest_first=True),
     "elixir": _Tool("elixir", lambda major, minor: None if minor is None else f"elixir_{major}_{minor}"),
     "zig": _Tool("zig", lambda major, minor: None if minor is None else f"zig_{major}_{minor}"),
 }
+
+
+_OF_ECOSYSTEM: Final = {
+    Ecosystem.PYTHON: "python",
+    Ecosystem.JAVASCRIPT: "node",
+    Ecosystem.GO: "go",
+    Ecosystem.JAVA: "java",
+    Ecosystem.RUBY: "ruby",
+    Ecosystem.PHP: "php",
+    Ecosystem.DOTNET: "dotnet",
+    Ecosystem.ELIXIR: "elixir",
+    Ecosystem.ZIG: "zig",
+}
+"""The tool that a project cannot do without."""
+
+
+def with_tools_of_ci(project: Project, analysis: Analysis) -> Project:
+    """`project` with the version that CI runs it with, where it asks for none itself and CI knows only one."""
+    tool = _OF_ECOSYSTEM.get(project.ecosystem)
+    said = [each for each in analysis.ci_tools if each.value.tool == tool]
+    versions = {each.value.constraint for each in said}
+    if tool is None or len(versions) != 1 or any(each.value.tool == tool for each in project.toolchain):
+        return project
+    found = Finding(Toolchain(tool, versions.pop()), said[0].file, said[0].line, said[0].rule, said[0].confidence)
+    return replace(project, toolchain=(*project.toolchain, found))
 
 
 def chosen(project: Project, tool: str) -> Chosen:
@@ -50,6 +79,8 @@ def chosen(project: Project, tool: str) -> Chosen:
     known = _TOOLS[tool]
     default = names(f"pkgs.{known.attribute}")
     wanted = [each for each in project.toolchain if each.value.tool in (tool, f"{tool}js", known.attribute)]
+    if known.newest_first:
+        wanted.sort(key=lambda each: pinned(each.value.constraint) or (0, 0), reverse=True)
     for finding in sorted(wanted, key=lambda each: not _is_exact(each.value.constraint)):
         version = pinned(finding.value.constraint, caret=known.caret_is_pin)
         attribute = known.versioned(*version) if version else None

@@ -38,7 +38,7 @@ _BODIES = ("cmd", "shell", "script", "sequence", "composite")
 _TASKS: tuple[tuple[str, tuple[Key, ...]], ...] = (
     ("pdm", ("tool", "pdm", "scripts")),
     ("poe", ("tool", "poe", "tasks")),
-    ("task", ("tool", "taskipy", "tasks")),
+    ("taskipy", ("tool", "taskipy", "tasks")),
     ("hatch", ("tool", "hatch", "envs", "default", "scripts")),
 )
 

@@ -23,6 +23,8 @@ from autonix.findings import (
     Toolchain,
     Variable,
 )
+from autonix.tests.archive import repository
+from autonix.understand import understand
 
 T = TypeVar("T")
 
@@ -173,10 +175,10 @@ def a_go_module() -> Analysis:
     )
 
 
-def a_minimal(ecosystem: Ecosystem, manifest: str) -> Analysis:
-    """A project that only has a name, and nothing that starts it."""
-    project = Project(".", ecosystem, manifest, name=a_finding("thing", manifest, 1, f"{ecosystem.value}.name"))
-    return Analysis("thing", projects=(project,))
+def labelled(name: str) -> Analysis:
+    """What the rules find in a labelled repository."""
+    files = repository(name).files
+    return understand(name, sorted(files), files)
 
 
 GOLDEN: Mapping[str, Analysis] = {
@@ -188,14 +190,22 @@ GOLDEN: Mapping[str, Analysis] = {
     "javascript-pnpm": a_javascript_application("pnpm", "pnpm-lock.yaml"),
     "rust": a_rust_workspace(),
     "go": a_go_module(),
-    "c": a_minimal(Ecosystem.C, "CMakeLists.txt"),
-    "java": a_minimal(Ecosystem.JAVA, "pom.xml"),
-    "dotnet": a_minimal(Ecosystem.DOTNET, "thing.csproj"),
-    "ruby": a_minimal(Ecosystem.RUBY, "Gemfile"),
-    "php": a_minimal(Ecosystem.PHP, "composer.json"),
-    "elixir": a_minimal(Ecosystem.ELIXIR, "mix.exs"),
-    "haskell": a_minimal(Ecosystem.HASKELL, "thing.cabal"),
-    "zig": a_minimal(Ecosystem.ZIG, "build.zig.zon"),
+    "c": labelled("c-cmake"),
+    "c-autotools": labelled("c-autotools"),
+    "c-make": labelled("c-make"),
+    "java": labelled("java-maven"),
+    "java-gradle": labelled("java-gradle-kotlin"),
+    "scala": labelled("scala-sbt"),
+    "dotnet": labelled("dotnet-web"),
+    "ruby": labelled("ruby-rails"),
+    "php": labelled("php-laravel"),
+    "elixir": labelled("elixir-phoenix"),
+    "haskell": labelled("haskell-cabal"),
+    "haskell-hpack": labelled("haskell-stack"),
+    "zig": labelled("zig-exe"),
+    "deno": labelled("javascript-deno"),
+    "conda": labelled("python-conda"),
+    "compose": labelled("compose-layers"),
     "empty": Analysis("empty"),
 }
 """What has a recorded output in `golden/<name>/`."""

@@ -36,8 +36,11 @@ async def test_every_flake_evaluates_and_its_blueprint_is_valid(tmp_path: Path) 
     assert set(found["rust"].checks) == {"server", "server-test", "server-lint"}
     assert found["javascript-yarn-berry"].packages["default"]
     assert set(found["javascript-pnpm"].checks) == {"corner-shop", "corner-shop-test", "corner-shop-lint-types"}
-    assert found["dotnet"].packages == {}
-    assert set(found["dotnet"].shells) == {"thing", "default"}
+    assert set(found["ruby"].packages) == set()
+    assert set(found["dotnet"].packages) == {"default", "orders-api"}
+    assert set(found["haskell"].packages) == {"default", "harbour"}
+    assert set(found["zig"].checks) == {"zither", "zither-test"}
+    assert set(found["dotnet"].shells) == {"orders-api", "default"}
     assert found["empty"].blueprint["vms"] == {}
 
 
@@ -70,7 +73,7 @@ def test_no_secret_is_written_and_each_is_named() -> None:
 def test_what_is_not_in_the_cluster_is_told() -> None:
     text = generated(GOLDEN["python"]).cluster
     assert "# - files (compose.yaml:10 (compose.image, certain)): autonix knows no NixOS module for minio" in text
-    assert "# - thing (thing.csproj): buildDotnetModule wants a deps.json" in generated(GOLDEN["dotnet"]).cluster
+    assert "bundlerEnv wants a gemset.nix" in generated(GOLDEN["ruby"]).flake
 
 
 def test_the_same_analysis_gives_the_same_bytes() -> None:

@@ -50,6 +50,10 @@ MANIFESTS = {
     Ecosystem.GO: ("go.mod", "go.sum"),
     Ecosystem.C: ("CMakeLists.txt", None),
     Ecosystem.ELIXIR: ("mix.exs", None),
+    Ecosystem.DOTNET: ("x.csproj", None),
+    Ecosystem.HASKELL: ("package.yaml", None),
+    Ecosystem.ZIG: ("build.zig.zon", None),
+    Ecosystem.JAVA: ("build.gradle", None),
 }
 TOOLS = {Ecosystem.JAVASCRIPT: "npm", Ecosystem.RUST: "cargo"}
 

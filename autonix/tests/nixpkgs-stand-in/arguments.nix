@@ -56,6 +56,14 @@ rec {
       what = "a list of derivations";
       test = value: isList value && all isPackage value;
     };
+    packagesOrNull = {
+      what = "a list of derivations and nulls, which are what the compiler brings itself";
+      test = value: isList value && all (each: each == null || isPackage each) value;
+    };
+    any = {
+      what = "anything";
+      test = _: true;
+    };
     list = {
       what = "a list";
       test = isList;

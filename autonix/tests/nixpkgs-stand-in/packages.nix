@@ -40,7 +40,14 @@ let
   # Some builders and mkDerivation also take a function of the final arguments.
   final =
     builder: required: optional: given:
-    derive builder required optional (if builtins.isFunction given then lib.fix given else given);
+    if builtins.isFunction given then
+      let
+        arguments = given (arguments // { finalPackage = made; });
+        made = derive builder required optional arguments;
+      in
+      made
+    else
+      derive builder required optional given;
 
   identity = with types; {
     pname = name;
@@ -129,6 +136,16 @@ let
         } { } given) (leaf "yarn-deps");
     };
 
+  zig =
+    name:
+    leaf name
+    // {
+      hook = leaf "${name}-hook";
+      fetchDeps =
+        given:
+        builtins.deepSeq (checked "zig.fetchDeps" (identity // { hash = types.hash; }) { } given) (leaf "zig-deps");
+    };
+
   goBuilder = derive "buildGoModule" (identity // { vendorHash = types.hashOrNull; }) {
     subPackages = types.strings;
     modRoot = types.string;
@@ -163,7 +180,22 @@ leaves [
   "jdk"
   "jdk17"
   "jdk21"
-  "gradle"
+  "dotnet-sdk_9"
+  "sbt"
+  "stack"
+  "hpack"
+  "deno"
+  "pixi"
+  "conda"
+  "mise"
+  "makeWrapper"
+  "pkg-config"
+  "glib"
+  "libpq"
+  "zlib"
+  "curl"
+  "openssl"
+  "fmt"
   "dotnet-sdk"
   "dotnet-sdk_8"
   "ruby"
@@ -207,6 +239,11 @@ leaves [
   phpPackages = leaves [ "composer" ];
 
   stdenv.mkDerivation = final "stdenv.mkDerivation" identity {
+    mitmCache = types.package;
+    gradleBuildTask = types.string;
+    zigDeps = types.package;
+    postConfigure = types.string;
+    makeFlags = types.strings;
     pnpmDeps = types.package;
     yarnOfflineCache = types.package;
     offlineCache = types.package;
@@ -279,8 +316,62 @@ leaves [
     override = given: builtins.seq (checked "buildGoModule.override" { go = types.package; } { } given).go goBuilder;
   };
   maven = leaf "maven" // {
-    buildMavenPackage = derive "buildMavenPackage" (identity // { mvnHash = types.hash; }) { };
+    buildMavenPackage = derive "buildMavenPackage" (identity // { mvnHash = types.hash; }) {
+      mvnJdk = types.package;
+      mvnParameters = types.string;
+    };
   };
+  gradle = leaf "gradle" // {
+    fetchDeps =
+      given:
+      let
+        good = checked "gradle.fetchDeps" {
+          pkg = types.set;
+          data = {
+            what = "a set, or a JSON file that exists";
+            test = value: builtins.isAttrs value || (builtins.isPath value && builtins.pathExists value);
+          };
+        } { } given;
+      in
+      builtins.seq good.data (leaf "${good.pkg.pname}-deps");
+  };
+  buildDotnetModule = derive "buildDotnetModule" identity {
+    projectFile = types.string;
+    nugetDeps = {
+      what = "a file that exists, or a list of packages as text in the store";
+      test = value: (builtins.isPath value || builtins.isString value) && builtins.pathExists value;
+    };
+    dotnet-sdk = types.package;
+    executables = types.strings;
+  };
+  haskellPackages =
+    builtins.listToAttrs (
+      map (name: {
+        inherit name;
+        value = null;
+      }) [ "base" "bytestring" "containers" "text" ]
+    )
+    // leaves [
+      "aeson"
+      "hspec"
+      "scotty"
+      "hedis"
+      "warp"
+    ]
+    // {
+      mkDerivation = derive "haskellPackages.mkDerivation" identity {
+        isExecutable = types.bool;
+        isLibrary = types.bool;
+        libraryHaskellDepends = types.packagesOrNull;
+        testHaskellDepends = types.packagesOrNull;
+        libraryToolDepends = types.packages;
+        prePatch = types.string;
+        doHaddock = types.bool;
+        license = types.any;
+        description = types.string;
+        mainProgram = types.string;
+      };
+    };
   php = leaf "php" // {
     buildComposerProject2 = derive "buildComposerProject2" (identity // { vendorHash = types.hash; }) { };
   };
@@ -290,7 +381,6 @@ leaves [
       given:
       builtins.deepSeq (checked "fetchMixDeps" (identity // { hash = types.hash; }) { } given) (leaf "mix-deps");
   };
-  zig = leaf "zig" // {
-    hook = leaf "zig-hook";
-  };
+  zig = zig "zig";
+  zig_0_14 = zig "zig_0_14";
 }

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 ae6639fe7f74acf8831725156a322ca371c5bdb20f7cf9c060ceca216d69578d
+# autonix: sha256 357015b14a6b935e85d3037e4a7deeb4b31e957ab6cec484a31f14d1a3b5352c
 # Not in the cluster:
-# - thing: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
+# - lantern: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
 {
   nixpkgs,
   procurator,
@@ -17,6 +17,6 @@ let
   };
 in
 {
-  cluster = "thing";
+  cluster = "c-cmake";
   vms = { };
 }

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 9b92319d7bc325c3a3750a4499da9ee28c0423a75821df893b1e20c113235bdb
+# autonix: sha256 64e435aafa87746ba10bbf5bcaeec274e44b80a2149a1d8e2274cd83f467c643
 {
-  description = "thing, as autonix found it";
+  description = "c-cmake, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   # Procurator's nix/ directory: lib/ and modules/ are in it.
   inputs.procurator = {
@@ -37,13 +37,16 @@
       );
       packages = {
         # CMakeLists.txt: a project of c, so stdenv with the hooks for CMakeLists.txt
-        thing = pkgs.stdenv.mkDerivation {
-          # CMakeLists.txt:1 (c.name, certain)
-          pname = "thing";
-          # CMakeLists.txt: it names none
-          version = "0";
+        # cmake: CMakeLists.txt:1 (c.manager, certain)
+        lantern = pkgs.stdenv.mkDerivation {
+          # CMakeLists.txt:3 (c.cmake.project, certain)
+          pname = "lantern";
+          # CMakeLists.txt:3 (c.cmake.version, certain)
+          version = "2.4.1";
           src = ./.;
-          nativeBuildInputs = [ pkgs.cmake ];
+          nativeBuildInputs = [ pkgs.cmake pkgs.pkg-config ];
+          # CMakeLists.txt:9 (c.cmake.find_package, certain) and 2 more
+          buildInputs = present pkgs [ "openssl" "zlib" "curl" ];
         };
       };
       # What start commands find in PATH besides their own package.
@@ -52,17 +55,28 @@
       cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
     in
     {
-      packages.${system} = packages // { default = packages.thing; };
-      apps.${system} = { };
+      packages.${system} = packages // { default = packages.lantern; };
+      apps.${system} = {
+        # CMakeLists.txt:13 (c.cmake.add_executable, certain)
+        lanternd = {
+          type = "app";
+          program = "${packages.lantern}/bin/lanternd";
+        };
+        # CMakeLists.txt:14 (c.cmake.add_executable, certain)
+        lantern-cli = {
+          type = "app";
+          program = "${packages.lantern}/bin/lantern-cli";
+        };
+      };
       checks.${system} = {
         # It builds.
-        thing = packages.thing;
+        lantern = packages.lantern;
       };
       devShells.${system} = {
         # CMakeLists.txt: c
-        thing = pkgs.mkShell { packages = [ pkgs.cmake pkgs.gcc pkgs.gnumake ]; };
+        lantern = pkgs.mkShell { packages = [ pkgs.cmake pkgs.pkg-config pkgs.gcc pkgs.gnumake ]; };
         # All of the above.
-        default = pkgs.mkShell { packages = [ pkgs.cmake pkgs.gcc pkgs.gnumake ]; };
+        default = pkgs.mkShell { packages = [ pkgs.cmake pkgs.pkg-config pkgs.gcc pkgs.gnumake ]; };
       };
       inherit (cluster) blueprint blueprintJSON nixosConfigurations;
     };

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 ae6639fe7f74acf8831725156a322ca371c5bdb20f7cf9c060ceca216d69578d
+# autonix: sha256 b42cdeb2b430e605af8889cac9bda75a7dc22093f30a46658501e11a2916417a
 # Not in the cluster:
-# - thing: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
+# - forum: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
 {
   nixpkgs,
   procurator,
@@ -17,6 +17,42 @@ let
   };
 in
 {
-  cluster = "thing";
-  vms = { };
+  cluster = "elixir-phoenix";
+  vms = {
+    # the library postgrex: mix.exs:18 (services.library, likely)
+    postgresql = {
+      # autonix' default for postgresql.
+      cpu = 1;
+      memoryMb = 1024;
+      volumes.data = {
+        sizeMb = 10240;
+        mount = "/var/lib/postgresql";
+      };
+      network.ports = [
+        {
+          name = "postgresql";
+          port = 5432;
+        }
+      ];
+      health.checks = [
+        {
+          type = "tcp";
+          port = 5432;
+        }
+      ];
+      configuration = guest (
+        { pkgs, ... }: {
+          services.postgresql = {
+            enable = true;
+            enableTCPIP = true;
+            # No password: only the VMs whose `connect` names this one reach it.
+            authentication = ''
+              host all all 0.0.0.0/0 trust
+            '';
+          };
+          networking.firewall.allowedTCPPorts = [ 5432 ];
+        }
+      );
+    };
+  };
 }

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 cd92c5897458d1591be61a2916d25d5bf71c6f3a4f88c699f4eed8c47b88ee34
+# autonix: sha256 1c6f18060fe0784d26d09fe8779a25d6cd2da4a261492645f80b877ded319300
 {
-  description = "thing, as autonix found it";
+  description = "elixir-phoenix, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   # Procurator's nix/ directory: lib/ and modules/ are in it.
   inputs.procurator = {
@@ -37,13 +37,14 @@
       );
       packages = {
         # mix.exs: a project of elixir, so nixpkgs' builder for it
-        thing = pkgs.beamPackages.mixRelease (
+        # mix: mix.exs:1 (elixir.manager, certain)
+        forum = pkgs.beamPackages.mixRelease (
           lib.fix (
             final: {
-              # mix.exs:1 (elixir.name, certain)
-              pname = "thing";
-              # mix.exs: it names none
-              version = "0";
+              # mix.exs:8 (elixir.mix.app, certain)
+              pname = "forum";
+              # mix.exs:4 (elixir.mix.version, certain)
+              version = "0.2.0";
               src = ./.;
               mixFodDeps = pkgs.beamPackages.fetchMixDeps {
                 inherit (final) pname version src;
@@ -60,25 +61,25 @@
       cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
     in
     {
-      packages.${system} = packages // { default = packages.thing; };
+      packages.${system} = packages // { default = packages.forum; };
       apps.${system} = { };
       checks.${system} = {
         # It builds.
-        thing = packages.thing;
+        forum = packages.forum;
       };
       devShells.${system} = {
         # mix.exs: elixir
-        thing = pkgs.mkShell {
+        forum = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.elixir
+            # .tool-versions:1 (toolchain.tool-versions, certain)
+            pkgs.elixir_1_16 or pkgs.elixir
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.elixir
+            # .tool-versions:1 (toolchain.tool-versions, certain)
+            pkgs.elixir_1_16 or pkgs.elixir
           ];
         };
       };

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 9a0b7961341660296e607c89e0b91d96f11427232d228e6f76c8d8aa403c5f9f
+# autonix: sha256 320ca85216860352144e7906205dfced7b8052077fa6e986eb89ca94110800b2
 {
-  description = "thing, as autonix found it";
+  description = "haskell-cabal, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   # Procurator's nix/ directory: lib/ and modules/ are in it.
   inputs.procurator = {
@@ -35,19 +35,49 @@
           dontFixup = true;
         }
       );
-      packages = { };
+      packages = {
+        # harbour.cabal: a project of haskell, so haskellPackages.mkDerivation; its tests run where it is built
+        # cabal: harbour.cabal:1 (haskell.manager, certain)
+        harbour = pkgs.haskellPackages.mkDerivation {
+          # harbour.cabal:1 (haskell.cabal.name, certain)
+          pname = "harbour";
+          # harbour.cabal:2 (haskell.cabal.version, certain)
+          version = "0.2";
+          src = ./.;
+          isExecutable = true;
+          # a package without a library is none the worse for it
+          isLibrary = true;
+          # harbour.cabal:10 (haskell.cabal.build-depends, certain) and 3 more
+          libraryHaskellDepends = present pkgs.haskellPackages [ "base" "bytestring" "hedis" "scotty" ];
+          # harbour.cabal:29 (haskell.cabal.build-depends, certain) and 1 more
+          testHaskellDepends = present pkgs.haskellPackages [ "criterion" "hspec" ];
+          doHaddock = false;
+          # nothing names one
+          license = null;
+          mainProgram = "harbour";
+        };
+      };
       # What start commands find in PATH besides their own package.
       runtimes = { };
       library = import "${procurator}/lib" { inherit system; };
       cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
     in
     {
-      packages.${system} = packages;
-      apps.${system} = { };
-      checks.${system} = { };
+      packages.${system} = packages // { default = packages.harbour; };
+      apps.${system} = {
+        # harbour.cabal:20 (haskell.cabal.executable, certain)
+        harbour = {
+          type = "app";
+          program = "${packages.harbour}/bin/harbour";
+        };
+      };
+      checks.${system} = {
+        # It builds.
+        harbour = packages.harbour;
+      };
       devShells.${system} = {
-        # thing.cabal: haskell. There is no package: callCabal2nix builds while it evaluates; `cabal2nix . > package.nix` makes the file to import
-        thing = pkgs.mkShell { packages = [ pkgs.ghc pkgs.cabal-install ]; };
+        # harbour.cabal: haskell
+        harbour = pkgs.mkShell { packages = [ pkgs.ghc pkgs.cabal-install ]; };
         # All of the above.
         default = pkgs.mkShell { packages = [ pkgs.ghc pkgs.cabal-install ]; };
       };

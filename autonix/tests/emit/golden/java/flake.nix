@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 4544135016a874231380f5655f2ecba274b483b4af2e6944437c0a6a9ceea5d6
+# autonix: sha256 5bbd9d0cef38cbd9c624863f77680c826694049b30051c75d59bac0d992caf6d
 {
-  description = "thing, as autonix found it";
+  description = "java-maven, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   # Procurator's nix/ directory: lib/ and modules/ are in it.
   inputs.procurator = {
@@ -37,14 +37,26 @@
       );
       packages = {
         # pom.xml: a project of java, so nixpkgs' builder for it
-        thing = pkgs.maven.buildMavenPackage {
-          # pom.xml:1 (java.name, certain)
-          pname = "thing";
-          # pom.xml: it names none
-          version = "0";
+        # maven: pom.xml:1 (java.manager, certain)
+        parent = pkgs.maven.buildMavenPackage {
+          # pom.xml:4 (java.maven.artifactId, certain)
+          pname = "parent";
+          # pom.xml:5 (java.maven.version, certain)
+          version = "2.3.0";
           src = ./.;
+          nativeBuildInputs = [ pkgs.makeWrapper pkgs.jdk21 or pkgs.jdk ];
+          # pom.xml:8 (java.maven.properties, certain)
+          mvnJdk = pkgs.jdk21 or pkgs.jdk;
           # what pom.xml names: the first build prints the hash to write here
           mvnHash = lib.fakeHash;
+          # Tests are checks of their own.
+          mvnParameters = "-DskipTests";
+          installPhase = ''
+            runHook preInstall
+            mkdir -p $out/share/java
+            find . -path '*/target/*.jar' ! -name '*-sources.jar' ! -name '*-javadoc.jar' ! -name '*-plain.jar' -exec cp -t $out/share/java {} +
+            runHook postInstall
+          '';
         };
       };
       # What start commands find in PATH besides their own package.
@@ -53,29 +65,35 @@
       cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
     in
     {
-      packages.${system} = packages // { default = packages.thing; };
+      packages.${system} = packages // { default = packages.parent; };
       apps.${system} = { };
       checks.${system} = {
         # It builds.
-        thing = packages.thing;
+        parent = packages.parent;
       };
       devShells.${system} = {
         # pom.xml: java
-        thing = pkgs.mkShell {
+        parent = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.jdk
+            # pom.xml:8 (java.maven.properties, certain)
+            pkgs.jdk21 or pkgs.jdk
             pkgs.maven
-            pkgs.gradle
+          ];
+        };
+        # app/pom.xml: java. There is no package: the build in . makes it together with the rest
+        clinic = pkgs.mkShell {
+          packages = [
+            # pom.xml:8 (java.maven.properties, certain)
+            pkgs.jdk21 or pkgs.jdk
+            pkgs.maven
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.jdk
+            # pom.xml:8 (java.maven.properties, certain)
+            pkgs.jdk21 or pkgs.jdk
             pkgs.maven
-            pkgs.gradle
           ];
         };
       };

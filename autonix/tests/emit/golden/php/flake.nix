@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 0a66daef0c4cacefbd00692dc10ecf7ae579f241a02206d3a8e40dbcd7dd4d8a
+# autonix: sha256 41c3d9663653e9d9947634e676fee77ed0d372994f5043b441cd3c87b99ca525
 {
-  description = "thing, as autonix found it";
+  description = "php-laravel, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   # Procurator's nix/ directory: lib/ and modules/ are in it.
   inputs.procurator = {
@@ -37,9 +37,10 @@
       );
       packages = {
         # composer.json: a project of php, so nixpkgs' builder for it
-        thing = pkgs.php.buildComposerProject2 {
-          # composer.json:1 (php.name, certain)
-          pname = "thing";
+        # composer: composer.json:1 (php.manager, certain)
+        acme-shop = pkgs.php.buildComposerProject2 {
+          # composer.json:2 (php.composer.name, certain)
+          pname = "acme-shop";
           # composer.json: it names none
           version = "0";
           src = ./.;
@@ -53,26 +54,32 @@
       cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
     in
     {
-      packages.${system} = packages // { default = packages.thing; };
-      apps.${system} = { };
+      packages.${system} = packages // { default = packages.acme-shop; };
+      apps.${system} = {
+        # artisan:1 (php.console, likely)
+        artisan = {
+          type = "app";
+          program = "${packages.acme-shop}/bin/artisan";
+        };
+      };
       checks.${system} = {
         # It builds.
-        thing = packages.thing;
+        acme-shop = packages.acme-shop;
       };
       devShells.${system} = {
         # composer.json: php
-        thing = pkgs.mkShell {
+        acme-shop = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.php
+            # composer.json:5 (php.composer.require, certain)
+            pkgs.php82 or pkgs.php
             pkgs.phpPackages.composer
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.php
+            # composer.json:5 (php.composer.require, certain)
+            pkgs.php82 or pkgs.php
             pkgs.phpPackages.composer
           ];
         };

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 43344f8b208b1ecb8a476c8c286e9eefe860574cdd631b268f29b9c49587b321
+# autonix: sha256 0fc606a9e47a1bf7040c0e14b354be61285a4b55ad8b30b36f12bf6cf63f291d
 {
-  description = "thing, as autonix found it";
+  description = "ruby-rails, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   # Procurator's nix/ directory: lib/ and modules/ are in it.
   inputs.procurator = {
@@ -47,18 +47,18 @@
       checks.${system} = { };
       devShells.${system} = {
         # Gemfile: ruby. There is no package: bundlerEnv wants a gemset.nix that `bundix` makes from Gemfile.lock
-        thing = pkgs.mkShell {
+        ruby-rails = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.ruby
+            # .ruby-version:1 (ruby.ruby-version, certain)
+            pkgs.ruby_3_3 or pkgs.ruby
             pkgs.bundler
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.ruby
+            # .ruby-version:1 (ruby.ruby-version, certain)
+            pkgs.ruby_3_3 or pkgs.ruby
             pkgs.bundler
           ];
         };

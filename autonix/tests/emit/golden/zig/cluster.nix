@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 ae6639fe7f74acf8831725156a322ca371c5bdb20f7cf9c060ceca216d69578d
+# autonix: sha256 75423a19fba71626f17937a1bf99637fa42850b524db559a82bcadee73cb0e9d
 # Not in the cluster:
-# - thing: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
+# - zither: nothing says how it is started (a start script, a Procfile, a container's command, a program with a port)
 {
   nixpkgs,
   procurator,
@@ -17,6 +17,6 @@ let
   };
 in
 {
-  cluster = "thing";
+  cluster = "zig-exe";
   vms = { };
 }

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 294c086eb83c19178e01e768f943bd39e620d6d0b4312d8c633712253edd9bc6
+# autonix: sha256 1ea398e2f84a8ebccc3e8ec3078eed98cca0a8633e4e3b94e97651f062167289
 {
-  description = "thing, as autonix found it";
+  description = "zig-exe, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
   # Procurator's nix/ directory: lib/ and modules/ are in it.
   inputs.procurator = {
@@ -37,14 +37,30 @@
       );
       packages = {
         # build.zig.zon: a project of zig, so nixpkgs' builder for it
-        thing = pkgs.stdenv.mkDerivation {
-          # build.zig.zon:1 (zig.name, certain)
-          pname = "thing";
-          # build.zig.zon: it names none
-          version = "0";
-          src = ./.;
-          nativeBuildInputs = [ pkgs.zig.hook ];
-        };
+        # zig: build.zig.zon:1 (zig.manager, certain)
+        zither =
+          let
+            # .tool-versions:1 (toolchain.tool-versions, certain)
+            zig = pkgs.zig_0_14 or pkgs.zig;
+          in
+          pkgs.stdenv.mkDerivation (
+            final: {
+              # build.zig.zon:2 (zig.zon.name, certain)
+              pname = "zither";
+              # build.zig.zon:3 (zig.zon.version, certain)
+              version = "1.0.0";
+              src = ./.;
+              nativeBuildInputs = [ zig.hook or zig ];
+              zigDeps = zig.fetchDeps {
+                inherit (final) pname version src;
+                # what build.zig.zon names: the first build prints the hash to write here
+                hash = lib.fakeHash;
+              };
+              postConfigure = ''
+                ln -s ${final.zigDeps} "$ZIG_GLOBAL_CACHE_DIR/p"
+              '';
+            }
+          );
       };
       # What start commands find in PATH besides their own package.
       runtimes = { };
@@ -52,25 +68,38 @@
       cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
     in
     {
-      packages.${system} = packages // { default = packages.thing; };
-      apps.${system} = { };
+      packages.${system} = packages // { default = packages.zither; };
+      apps.${system} = {
+        # build.zig:3 (zig.build.addExecutable, likely)
+        zither = {
+          type = "app";
+          program = "${packages.zither}/bin/zither";
+        };
+        # build.zig:7 (zig.build.addExecutable, likely)
+        zither-tune = {
+          type = "app";
+          program = "${packages.zither}/bin/zither-tune";
+        };
+      };
       checks.${system} = {
         # It builds.
-        thing = packages.thing;
+        zither = packages.zither;
+        # build.zig.zon: what every project of zig has
+        zither-test = checked packages.zither [ ] "zig build test \${zigDeps:+--system $zigDeps}";
       };
       devShells.${system} = {
         # build.zig.zon: zig
-        thing = pkgs.mkShell {
+        zither = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.zig
+            # .tool-versions:1 (toolchain.tool-versions, certain)
+            pkgs.zig_0_14 or pkgs.zig
           ];
         };
         # All of the above.
         default = pkgs.mkShell {
           packages = [
-            # nothing asks for a version, so nixpkgs' default
-            pkgs.zig
+            # .tool-versions:1 (toolchain.tool-versions, certain)
+            pkgs.zig_0_14 or pkgs.zig
           ];
         };
       };

@@ -1,0 +1,71 @@
+"""Libraries of the system by the names that build systems look for, and nixpkgs' names of them; a table."""
+
+from collections.abc import Mapping
+
+
+def _table(**packages: str) -> dict[str, str]:
+    return {name.lower(): package.replace("__", "-") for package, names in packages.items() for name in names.split()}
+
+
+PACKAGES: Mapping[str, str] = {
+    **_table(
+        zlib="zlib ZLIB",
+        openssl="openssl OpenSSL libssl libcrypto",
+        curl="libcurl CURL",
+        sqlite="sqlite3 SQLite3",
+        libpq="libpq PostgreSQL",
+        glib="glib-2.0 gio-2.0 gobject-2.0 gthread-2.0 gmodule-2.0 gio-unix-2.0 glib2",
+        gtk3="gtk+-3.0 gtk3",
+        gtk4="gtk4",
+        ncurses="ncurses ncursesw Curses tinfo",
+        readline="readline",
+        libxml2="libxml-2.0 LibXml2",
+        libxslt="libxslt LibXslt",
+        libevent="libevent Libevent",
+        libuv="libuv",
+        boost="Boost",
+        fmt="fmt",
+        spdlog="spdlog",
+        gtest="GTest gtest",
+        eigen="Eigen3 eigen3",
+        protobuf="Protobuf protobuf",
+        grpc="gRPC grpc++ grpc",
+        nlohmann_json="nlohmann_json",
+        yaml__cpp="yaml-cpp",
+        libyaml="yaml-0.1",
+        pcre2="libpcre2-8 PCRE2",
+        oniguruma="oniguruma onig",
+        libpng="PNG libpng",
+        libjpeg="JPEG libjpeg",
+        freetype="Freetype freetype2",
+        fontconfig="Fontconfig fontconfig",
+        harfbuzz="harfbuzz",
+        cairo="cairo",
+        pango="pango pangocairo",
+        SDL2="SDL2 sdl2",
+        libffi="libffi",
+        libusb1="libusb-1.0",
+        systemd="libsystemd libudev systemd",
+        dbus="dbus-1",
+        wayland="wayland-client wayland-server wayland-cursor",
+        zstd="libzstd zstd",
+        lz4="liblz4 lz4",
+        xz="LibLZMA liblzma",
+        bzip2="BZip2 bzip2",
+        libsodium="libsodium sodium",
+        libgit2="libgit2",
+        libssh2="libssh2",
+        hiredis="hiredis",
+        mariadb__connector__c="MySQL mysqlclient libmariadb",
+        jansson="jansson",
+        json_c="json-c",
+        cjson="cjson cJSON",
+        expat="EXPAT expat",
+        icu="ICU icu-uc icu-i18n",
+        ffmpeg="libavcodec libavformat libavutil libswscale FFMPEG",
+        x264="x264",
+        alsa__lib="alsa ALSA",
+        pulseaudio="libpulse PulseAudio",
+    ),
+}
+"""By the name of `find_package`, `dependency` or pkg-config, in small letters."""
