@@ -243,4 +243,5 @@ class WorkerOperations:
 
     async def live_closures(self) -> LiveClosures:
         """As WorkerSession.live_closures."""
+        self._control_plane.check_session(self._worker_id, self._worker)
         return self._control_plane.closures()

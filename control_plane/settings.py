@@ -35,6 +35,8 @@ def _is_host_port(text: str) -> str:
 PublicKeyText = Annotated[str, AfterValidator(_is_public_key)]
 HostPort = Annotated[str, AfterValidator(_is_host_port)]
 """`127.0.0.1:7400`; port 0 takes any free one."""
+PeoplesRole = Literal[Role.VIEWER, Role.PUBLISHER, Role.OPERATOR, Role.ADMIN]
+"""A worker has a key, and is never known by a uid or a token."""
 SubnetRange = Annotated[str, StringConstraints(pattern=r"^[0-9.]+/[0-9]{1,2}$")]
 
 
@@ -150,7 +152,7 @@ class SchedulerSettings(Section):
 class SocketSettings(Section):
     """`[socket.roles]`: what other uids than root's and our own may be, on the unix socket: `1000 = "viewer"`."""
 
-    roles: dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")], Role] = {}
+    roles: dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")], PeoplesRole] = {}
 
 
 class TokenSettings(Section):
@@ -158,7 +160,7 @@ class TokenSettings(Section):
 
     name: DnsLabel
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    role: Literal[Role.VIEWER, Role.PUBLISHER, Role.OPERATOR, Role.ADMIN]
+    role: PeoplesRole
     expires: datetime | None = None
 
     @field_validator("expires")

@@ -34,6 +34,7 @@ def test_only_the_keys_have_no_default() -> None:
         ({"tokens": [{"name": "x", "sha256": "0" * 64, "role": "worker"}]}, "role"),
         ({"tokens": [{"name": "x", "sha256": "0" * 64, "role": "viewer", "expires": "2030-01-01T00:00:00"}]}, "offset"),
         ({"socket": {"roles": {"root": "viewer"}}}, "pattern"),
+        ({"socket": {"roles": {"1000": "worker"}}}, "roles.1000"),
         ({"origin": {"repository": "demo", "branch": "main"}}, "repository"),
         ({"retention": {"keepGenerations": 5}}, "Extra inputs"),
         ({"tls": {"certificate": "/c"}}, "certificate is set, and key .* is missing"),
