@@ -4,13 +4,14 @@ import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import trio
 from hypercorn.config import Config, Sockets
 from hypercorn.trio.run import worker_serve
-from hypercorn.utils import wrap_app
+from hypercorn.utils import UnexpectedMessageError, wrap_app
 
 from schema.errors import Unavailable
 from schema.rpc.transport.tls import ServerTls, server_context
@@ -102,7 +103,8 @@ class _Exchange:
         if not self.cancel_scope.cancelled_caught:
             return
         if self._started:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            with suppress(UnexpectedMessageError):  # the client may have left at the same moment
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         elif self._refused:
             await self._answer(413, "the request body is too large")
         else:

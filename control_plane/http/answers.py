@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from control_plane.audit import Head
 from control_plane.http.paging import PageQuery, before, cut, next_before
-from control_plane.http.problems import invalid
 from control_plane.http.routes import (
     AdmissionPage,
     AuditHead,
@@ -195,10 +194,8 @@ async def audit(question: Question) -> BaseModel:
 async def verdict(question: Question) -> BaseModel:
     """Whether the audit holds, and goes through a head that the caller noted down."""
     query: WitnessQuery = question.query
-    if (query.rows is None) != (query.hash is None):
-        raise invalid("query.rows", "a head is both rows and hash", way_out="give both, or neither")
-    witness = Head(query.rows, query.hash) if query.rows is not None and query.hash is not None else None
-    return await question.audit.verify_audit(witness=witness)
+    rows, _, found = (query.witness or "").partition(":")
+    return await question.audit.verify_audit(witness=Head(int(rows), found) if found else None)
 
 
 ANSWERS: dict[str, Answer] = {

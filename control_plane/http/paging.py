@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from control_plane.http.problems import invalid
 from schema.names import StrictModel
@@ -22,10 +22,27 @@ Key = tuple[str | int, ...]
 LARGEST = 2**53 - 1
 
 
+def _digits(text: Any) -> Any:
+    """Numbers of a query are digits and nothing else."""
+    if isinstance(text, str) and not (text.isascii() and text.isdigit()):
+        raise ValueError("a number is digits and nothing else")
+    return text
+
+
+def _flag(text: Any) -> Any:
+    if isinstance(text, str) and text not in ("true", "false"):
+        raise ValueError("it is true or false")
+    return text
+
+
+DIGITS = BeforeValidator(_digits)
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
 class PageQuery(StrictModel):
     """The parameters of every paged list."""
 
-    limit: Annotated[int, Field(ge=1, le=100, description="Items of a page at most.")] = 100
+    limit: Annotated[int, Field(ge=1, le=100, description="Items of a page at most."), DIGITS] = 100
     page: Annotated[
         str | None, Field(max_length=400, description="`next` of the page before; none for the first page.")
     ] = None

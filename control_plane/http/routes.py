@@ -9,10 +9,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from control_plane.http.paging import LARGEST, PageQuery
+from control_plane.http.paging import DIGITS, Flag, PageQuery
 from schema.generation_diff import GenerationDiff
 from schema.interfaces import Role
-from schema.names import DnsLabel, GenerationNumber, InstanceName, Sha256Hex, StrictModel, WireModel
+from schema.names import DnsLabel, GenerationNumber, InstanceName, StrictModel, WireModel
 from schema.operations import (
     AuditEntry,
     AuditVerdict,
@@ -65,8 +65,8 @@ class VmQuery(PageQuery):
     vm: DnsLabel | None = None
     worker: DnsLabel | None = None
     phase: VmPhase | None = None
-    healthy: bool | None = None
-    drift: bool | None = None
+    healthy: Flag | None = None
+    drift: Flag | None = None
 
 
 class WorkerQuery(PageQuery):
@@ -81,14 +81,15 @@ class EventQuery(StrictModel):
     cursor: Annotated[
         str | None, Field(pattern=r"^[0-9a-f]{32}\.[0-9]{1,16}$", description="An event's id: what came behind it.")
     ] = None
-    limit: Annotated[int, Field(ge=1, le=1000, description="Events of a JSON answer at most; not for streams.")] = 100
+    limit: Annotated[int, Field(ge=1, le=1000, description="Events of a JSON answer at most."), DIGITS] = 100
 
 
 class WitnessQuery(StrictModel):
-    """A head of the audit that was noted down earlier, from `/metrics` or `/v1/audit`: the chain must go through it."""
+    """A head of the audit that was noted down earlier: the chain must go through it."""
 
-    rows: Annotated[int | None, Field(ge=0, le=LARGEST)] = None
-    hash: Sha256Hex | None = None
+    witness: Annotated[
+        str | None, Field(pattern=r"^[0-9]{1,15}:[0-9a-f]{64}$", description="A head of `/v1/audit`, as rows:hash.")
+    ] = None
 
 
 class Page(WireModel):

@@ -49,6 +49,7 @@ class EventResponse:
         self._streams = streams
         self._head_only = head_only
         self._turn = trio.Lock()
+        self._is_gone = False
         self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +61,9 @@ class EventResponse:
         try:
             if not self._head_only:
                 await self._serve(receive)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if not self._is_gone:
+                with trio.move_on_after(SINK_DEADLINE_SECONDS):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._streams.open -= 1
 
@@ -76,6 +79,7 @@ class EventResponse:
     async def _leave(self, receive: Receive, stream: trio.CancelScope) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
+        self._is_gone = True
         stream.cancel()
 
     async def _beat(self, stream: trio.CancelScope) -> None:
