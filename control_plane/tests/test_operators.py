@@ -1,5 +1,6 @@
 """What an operator, CI, bad contents and restarts do in any order never breaks a safety sentence (a state machine)."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck as Check
@@ -10,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from control_plane.assign import outlines
 from control_plane.events import StateEvent
 from control_plane.holds import decide_hold, decide_lift
+from control_plane.observations import Followed
 from control_plane.rollout.changes import RolloutMoved
+from control_plane.rollout.clocks import tick
 from control_plane.rollout.commands import decide_abort, decide_pause, decide_promote, decide_resume
 from control_plane.rollout.pins import homes, pinned_goal
 from control_plane.rollout.table import Signal
@@ -194,6 +197,14 @@ class Operators(RuleBasedStateMachine):
     def a_vm_is_in_one_hold_at_most(self) -> None:
         held = [vm for hold in self.world.snapshot.holds.values() for vm in hold.vms]
         assert len(held) == len(set(held))
+
+    @invariant()
+    def clocks_that_were_left_alone_would_not_have_changed(self) -> None:
+        world = self.world
+        moment = {"now_ms": world.now_ms, "lost_after_ms": 40_000}
+        followed = tick(world.snapshot, world.observations, **moment)
+        everything = tick(world.snapshot, replace(world.observations, followed=Followed()), **moment)
+        assert followed.clocks == {name: everything.clocks[name] for name in world.snapshot.placements}
 
     @invariant()
     def the_words_are_honest(self) -> None:
