@@ -71,6 +71,8 @@ def _generations(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
 
 def _joins(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
     known = before.identity.admissions
+    if after.identity.admissions is known:
+        return
     for worker_id, record in after.identity.admissions.items():
         old = known.get(worker_id)
         if old and (old.admission, old.public_key) == (record.admission, record.public_key):

@@ -111,7 +111,8 @@ class ControlPlane:
     def _changed(self, before: Snapshot, after: Snapshot) -> None:
         self._tell(state_events(before, after, wall_ms=self._clock.wall_ms()))
         self._liveness.forgotten(before, after)
-        self._bell.ring()
+        if after.is_other_fleet_than(before):
+            self._bell.ring()
 
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events[:MOST_LOGGED]:

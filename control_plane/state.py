@@ -4,7 +4,7 @@ All of it is on disk. What workers report is not in it (`observations.py`): repo
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -313,6 +313,14 @@ class Snapshot:
     identity: IdentityState = NO_IDENTITIES
     liveness: LivenessState = NO_LIVENESS
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
+
+    def is_other_fleet_than(self, before: "Snapshot") -> bool:
+        """Whether anything but `identity` is another object than `before`: who asks to join concerns no placement."""
+        return any(
+            getattr(self, one.name) is not getattr(before, one.name)
+            for one in fields(self)
+            if one.compare and one.name != "identity"
+        )
 
     @property
     def newest(self) -> Generation | None:

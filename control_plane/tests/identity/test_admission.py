@@ -277,3 +277,11 @@ def _is_in(snapshot: Snapshot, number: int) -> bool:
     except ProcuratorError:
         return False
     return True
+
+
+def test_only_what_concerns_the_fleet_wakes_it() -> None:
+    waiting = asked(EMPTY, asking())
+    assert not waiting.is_other_fleet_than(EMPTY)
+    inside = admitted(a_snapshot(), "w0")
+    gone = after(inside, retire(inside, "w0", by=BY, reason="", wall_ms=9))
+    assert gone.is_other_fleet_than(inside), "its polls have to end"
