@@ -99,7 +99,7 @@ class Look:
             if clock is None or not clock.healthy or not clock.is_of(placement):
                 why = self.failure(placement)
                 if why is not None:
-                    found[instance] = why
+                    found[instance] = printable(why)
         return found
 
     def someone_leaves(self) -> bool:

@@ -5,25 +5,20 @@ Rows are written by difference, never event by event, so that what is on disk ca
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from control_plane.identity.records import IdentityState
 from control_plane.liveness.records import LivenessState
-from control_plane.rollout.waves import waves_of
 from control_plane.state import (
-    ChangeKind,
     Generation,
-    HoldRecord,
     Missing,
     Placement,
     PlacementReason,
     ReasonCode,
     Resources,
-    Rollout,
     Snapshot,
     Spec,
-    WaveProgress,
     WorkerRecord,
 )
 from control_plane.store.identity_rows import (
@@ -34,12 +29,13 @@ from control_plane.store.identity_rows import (
     token_row,
 )
 from control_plane.store.liveness_rows import cordon_row, eviction_row, lease_row, leases, liveness_of
-from schema.blueprint import Gate, RolloutPolicy
+from control_plane.store.rollout_rows import hold_of, hold_row, rollout_of, rollout_row
+from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed, canonical_bytes
 from schema.generation import Publish, PublishHeader
 from schema.names import printable
 from schema.origin import Origin
-from schema.status import RolloutState, WorkerFacts
+from schema.status import WorkerFacts
 from schema.vmspec import VmSpec
 
 Row = dict[str, Any]
@@ -62,12 +58,12 @@ def changes(before: Snapshot | None, after: Snapshot) -> tuple[TableChange, ...]
     found = [
         _changed("realms", _origins(old), _origins(after), key="realm", row=lambda _key, value: {"origin": value}),
         _changed("generations", old.generations, after.generations, key="number", row=_generation_row),
-        _changed("rollouts", old.rollouts, after.rollouts, key="generation", row=_rollout_row),
+        _changed("rollouts", old.rollouts, after.rollouts, key="generation", row=rollout_row),
         _changed("placements", old.placements, after.placements, key="instance", row=_placement_row),
         _changed("workers", old.workers, after.workers, key="worker_id", row=_worker_row),
         _changed("last_good", old.last_good, after.last_good, key="instance", row=_number_row),
         _changed("volume_bindings", old.volume_bindings, after.volume_bindings, key="instance", row=_binding_row),
-        _changed("holds", old.holds, after.holds, key="id", row=_hold_row),
+        _changed("holds", old.holds, after.holds, key="id", row=hold_row),
         *_identity_changes(old.identity, after.identity),
         *_liveness_changes(old.liveness, after.liveness, realm=after.realm),
         _spec_changes(old, after),
@@ -143,42 +139,6 @@ def _generation_row(_number: int, generation: Generation) -> Row:
     }
 
 
-def _rollout_row(_number: int, rollout: Rollout) -> Row:
-    kinds = {instance: kind.value for instance, kind in rollout.kinds.items()}
-    return {
-        "state": rollout.state.value,
-        "reason": rollout.reason,
-        "kinds": _json(kinds),
-        "placed_ms": rollout.placed_ms,
-        "waves": _json([_wave_json(wave) for wave in rollout.waves]),
-        "failed": _json(dict(rollout.failed)),
-        "actor": rollout.actor,
-        "started_ms": rollout.started_ms,
-        "ended_ms": rollout.ended_ms,
-    }
-
-
-def _wave_json(wave: WaveProgress) -> dict[str, Any]:
-    return {
-        "instances": list(wave.instances),
-        "delayMs": wave.delay_ms,
-        "gate": wave.gate.value,
-        "openedMs": wave.opened_ms,
-        "finishedMs": wave.finished_ms,
-        "promotedBy": wave.promoted_by,
-    }
-
-
-def _hold_row(_id: str, hold: HoldRecord) -> Row:
-    return {
-        "generation": hold.generation,
-        "against": _json(dict(hold.against)),
-        "reason": hold.reason,
-        "actor": hold.actor,
-        "created_at_ms": hold.created_at_ms,
-    }
-
-
 def _placement_row(_instance: str, placement: Placement) -> Row:
     reserved, reason = placement.reserved, placement.reason
     missing = [[one.worker_id, one.what, one.needed, one.free, one.workers] for one in reason.missing]
@@ -229,12 +189,12 @@ def snapshot_of(*, epoch: str, realm: str, rows: Mapping[str, Sequence[Mapping[s
         realm=realm,
         origin=origins[0] if origins else None,
         generations=generations,
-        rollouts={row["generation"]: _rollout(row, generations) for row in rows["rollouts"]},
+        rollouts={row["generation"]: rollout_of(row, generations) for row in rows["rollouts"]},
         placements={row["instance"]: _placement(row) for row in rows["placements"]},
         workers={row["worker_id"]: _worker(row) for row in rows["workers"]},
         last_good={row["instance"]: row["generation"] for row in rows["last_good"]},
         volume_bindings={row["instance"]: row["worker_id"] for row in rows["volume_bindings"]},
-        holds={row["id"]: _hold(row) for row in rows["holds"]},
+        holds={row["id"]: hold_of(row) for row in rows["holds"]},
         identity=identity_of(rows),
         liveness=liveness_of(rows),
     )
@@ -252,47 +212,6 @@ def _generation(row: Mapping[str, Any], specs: Iterable[bytes]) -> Generation:
         rollout=publish.rollout,
         vms={spec.value.name: Spec.of(spec) for spec in publish.vm_specs},
         published_at_ms=row["published_at_ms"],
-    )
-
-
-def _rollout(row: Mapping[str, Any], generations: Mapping[int, Generation]) -> Rollout:
-    rollout = Rollout(
-        generation=row["generation"],
-        state=RolloutState(row["state"]),
-        reason=row["reason"],
-        kinds={instance: ChangeKind(kind) for instance, kind in json.loads(row["kinds"]).items()},
-        placed_ms=row["placed_ms"],
-        waves=tuple(_wave(wave) for wave in json.loads(row["waves"])),
-        failed=json.loads(row["failed"]),
-        actor=row["actor"],
-        started_ms=row["started_ms"],
-        ended_ms=row["ended_ms"],
-    )
-    if rollout.waves or rollout.state.is_outcome:
-        return rollout
-    # It began under a program that knew no waves: without them it would be over with nothing done.
-    return replace(rollout, waves=waves_of(generations[rollout.generation], rollout.kinds))
-
-
-def _wave(wave: Mapping[str, Any]) -> WaveProgress:
-    return WaveProgress(
-        instances=tuple(wave["instances"]),
-        delay_ms=wave["delayMs"],
-        gate=Gate(wave["gate"]),
-        opened_ms=wave["openedMs"],
-        finished_ms=wave["finishedMs"],
-        promoted_by=wave["promotedBy"],
-    )
-
-
-def _hold(row: Mapping[str, Any]) -> HoldRecord:
-    return HoldRecord(
-        id=row["id"],
-        generation=row["generation"],
-        against=json.loads(row["against"]),
-        reason=row["reason"],
-        actor=row["actor"],
-        created_at_ms=row["created_at_ms"],
     )
 
 
