@@ -266,7 +266,7 @@ class ControlPlane:
     # Connections of workers.
 
     async def attach(self, hello: WorkerHello, worker: Worker) -> None:
-        """A worker has logged in. Raises InvalidInput for an id that is no DNS label, Unauthenticated when not admitted."""
+        """A worker has logged in. Raises InvalidInput (no DNS label) and Unauthenticated (not admitted any more)."""
         await self.authority.change(partial(log_in, hello=hello, network=self._network))
         self._connections.attach(hello.worker_id, worker)
         self._observations = self._observations.with_connection(hello.worker_id, connected=True)

@@ -296,8 +296,9 @@ class Memo:
 class Snapshot:
     """All durable state of one realm at one moment.
 
-    `last_good` maps instances to the generation that a rollout last succeeded with; `holds` are by id; `volume_bindings` instances to the
-    worker that holds their volumes; `identity` is who may come in; `liveness` which workers take nothing new.
+    `last_good` maps instances to the generation that a rollout last succeeded with; `holds` are by id;
+    `volume_bindings` maps instances to the worker that holds their volumes; `identity` is who may come in; `liveness`
+    which workers take nothing new.
     """
 
     epoch: str
