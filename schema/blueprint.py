@@ -186,14 +186,17 @@ class UpdatePolicy(StrictModel):
 
 
 class Gate(StrEnum):
-    """What opens the next wave."""
+    """What opens a wave when its turn has come: by itself, or an operator."""
 
     AUTO = "auto"
     APPROVE = "approve"
 
 
 class Wave(StrictModel):
-    """A part of the fleet that changes together: by labels of its VMs or by percentage."""
+    """A part of what a rollout changes that changes together: by labels of its VMs, or its share in percent.
+
+    `delay_ms` and `gate` hold this wave back after the one before it has finished.
+    """
 
     selector: Labels | None = None
     percent: Percent | None = None
@@ -208,7 +211,11 @@ class Wave(StrictModel):
 
 
 class RolloutPolicy(StrictModel):
-    """How a generation replaces the one before it. Times are milliseconds."""
+    """How a generation replaces the one before it. Times are milliseconds.
+
+    `max_failures` VMs may fail and go back by themselves; `max_parallel` changed ones are not healthy at a time;
+    `jitter_ms` is the most that one waits by chance; `allow_shrink` lets it empty the cluster or remove over half of it.
+    """
 
     waves: tuple[Wave, ...] = ()
     min_healthy_ms: Milliseconds = 2000

@@ -248,7 +248,7 @@ struct VmSpec {
 
 enum Gate {
   auto @0;
-  # The next wave follows by itself; also what an unknown value reads as.
+  # The wave opens by itself when its turn has come; also what an unknown value reads as.
   approve @1;
   # An operator promotes it.
 }
@@ -258,11 +258,11 @@ struct Wave {
   selector @0 :List(LabelEntry);
   # Labels of its VMs. Null: none.
   percent @1 :UInt8;
-  # 1 to 100. Default: 0, none.
+  # Its own share of all that the rollout changes, 1 to 100. Default: 0, none.
   delayMs @2 :UInt64;
-  # After the wave before it. Default: 0.
+  # After the wave before it has finished. Default: 0.
   gate @3 :Gate;
-  # Default: auto.
+  # What opens this wave. Default: auto.
 }
 
 struct RolloutPolicy {
@@ -278,9 +278,9 @@ struct RolloutPolicy {
   maxParallel @4 :UInt32 = 1;
   # Changed VMs that change at once, at least 1. Default: 1.
   jitterMs @5 :UInt64;
-  # Up to how long a worker waits by chance. Default: 0.
+  # Up to how long a VM waits by chance after its wave has opened. Default: 0.
   allowShrink @6 :Bool;
-  # Whether a generation may drop VMs. Default: false.
+  # Whether a generation may empty the cluster or remove more than half of it. Default: false.
 }
 
 # ---- What workers report -------------------------------------------------------------------------------------------
