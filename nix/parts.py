@@ -1,8 +1,9 @@
-"""Makes the parts that guests are built from out of Debian's packages: kernel, modules, busybox; no guest itself.
+"""Makes the parts that guests are built from out of Debian's packages: kernel, modules, busybox, our agent; no guest.
 
 `python -m nix.parts CACHE` leaves them in `CACHE/parts`. Needs apt and dpkg-deb, and the network on the first run only.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -17,13 +18,25 @@ import trio
 from nix.run import run
 from schema.errors import CommandFailed, NotFound, ProcuratorError
 
-VERSION = "2"
-"""Of the layout below; parts of another version are made anew."""
+VERSION = "3"
+"""Of the layout below; parts of another version, or with another agent, are made anew."""
+
+AGENT_SOURCE = Path(__file__).parent / "lib" / "guest" / "agent.c"
+_COMPILER = {"tcc": "tcc", "musl-dev": "musl"}
+"""Packages that the agent is compiled with, and where they are unpacked: a megabyte in all, and no state of theirs."""
 
 STAGES: Mapping[str, Sequence[str]] = {
     "disk": ("virtio_pci", "virtio_mmio", "virtio_blk", "crc32c_intel", "erofs"),
     "network": ("virtio_net",),
-    "later": ("button", "evdev", "virtio_console", "virtio_rng", "virtio_balloon", "overlay"),
+    "later": (
+        "virtio_console",
+        "vmw_vsock_virtio_transport",
+        "button",
+        "evdev",
+        "virtio_rng",
+        "virtio_balloon",
+        "overlay",
+    ),
 }
 """What the guest loads and when: to mount the store, before services start, beside them; each after what it depends
 on. Debian's cloud kernel has every virtio driver as a module, and ext4 and the 8250 serial port built in."""
@@ -37,7 +50,7 @@ _KERNEL_PACKAGE = re.compile(r"^Depends:.*?\b(linux-image-[0-9][A-Za-z0-9.+-]*)"
 
 
 async def make_parts(cache: Path, *, say: Say = print) -> Path:
-    """`cache/parts`, made if it is not there yet: `bzImage`, `modules/`, `bin/busybox` with its applets, `manifest`.
+    """`cache/parts`, made if it is not there yet: `bzImage`, `modules/`, `bin/` with busybox and the guest's agent.
 
     Files have mtime 1 and no write bits, so the same packages give the same store path on every machine. Downloads
     stay in `cache/downloads`. Tells `say` what it does. Raises `CommandFailed` or `DeadlineExceeded`, of apt.
@@ -46,16 +59,18 @@ async def make_parts(cache: Path, *, say: Say = print) -> Path:
     if _complete(parts):
         return parts
     downloads.mkdir(parents=True, exist_ok=True)
-    kernel, busybox = await _packages(downloads, say=say)
+    packages = await _packages(downloads, say=say)
     # In a directory of its own, so that two who make them at once do not meet before the rename.
     with TemporaryDirectory(prefix="making-parts-", dir=cache) as work:
         fresh, unpacked = Path(work, "parts"), Path(work, "unpacked")
-        for package, name in ((kernel, "kernel"), (busybox, "busybox")):
+        for name, package in packages.items():
             say(f"unpacking {package.name}")
             (unpacked / name).mkdir(parents=True)
             await _apt(["dpkg-deb", "-x", str(package), str(unpacked / name)], cwd=cache)
         applets = (await _apt([str(unpacked / "busybox/bin/busybox"), "--list"], cwd=cache)).split()
-        lay_out = partial(_lay_out, unpacked, fresh, applets=applets, manifest=[kernel.name, busybox.name])
+        await _compile_agent(unpacked)
+        manifest = [package.name for package in packages.values()]
+        lay_out = partial(_lay_out, unpacked, fresh, applets=applets, manifest=manifest)
         await trio.to_thread.run_sync(lay_out)
         if not _complete(parts):
             await trio.to_thread.run_sync(_remove, parts)
@@ -96,13 +111,30 @@ def without_signature(module: bytes) -> bytes:
     return module[: -len(_SIGNATURE) - 12 - length]
 
 
+def version_line() -> str:
+    """The first line of a manifest of parts that this program would make."""
+    return f"version {VERSION} agent {hashlib.sha256(AGENT_SOURCE.read_bytes()).hexdigest()[:16]}"
+
+
 def _complete(parts: Path) -> bool:
     manifest = parts / "manifest"
-    return manifest.exists() and manifest.read_text().splitlines()[0] == f"version {VERSION}"
+    return manifest.exists() and manifest.read_text().splitlines()[0] == version_line()
 
 
-async def _packages(downloads: Path, *, say: Say) -> tuple[Path, Path]:
-    """The kernel's and busybox's files, downloaded if there are none of any version yet."""
+async def _compile_agent(unpacked: Path) -> None:
+    """Static, by tcc against musl: a tenth of a megabyte that needs nothing in the guest, the same bytes everywhere."""
+    compiler, musl = unpacked / "tcc", unpacked / "musl"
+    own, objects = compiler / "usr/lib/x86_64-linux-gnu/tcc", musl / "usr/lib/x86_64-linux-musl"
+    headers = ("-nostdinc", f"-I{musl / 'usr/include/x86_64-linux-musl'}", f"-I{own / 'include'}")
+    start = (str(objects / "crt1.o"), str(objects / "crti.o"))
+    end = (str(objects / "libc.a"), str(own / "libtcc1.a"), str(objects / "crtn.o"))
+    command = (str(compiler / "usr/bin/tcc"), "-Wall", f"-B{own}", "-nostdlib", *headers, "-static")
+    out = ("-o", str(unpacked / "guest-agent"))
+    await _apt([*command, *out, *start, str(AGENT_SOURCE), *end], cwd=unpacked)
+
+
+async def _packages(downloads: Path, *, say: Say) -> dict[str, Path]:
+    """The packages by where they are unpacked, downloaded if there are none of any version yet."""
     try:
         return await _fetch(downloads, say=say)
     except CommandFailed:
@@ -111,7 +143,7 @@ async def _packages(downloads: Path, *, say: Say) -> tuple[Path, Path]:
         return await _fetch(downloads, say=say)
 
 
-async def _fetch(downloads: Path, *, say: Say) -> tuple[Path, Path]:
+async def _fetch(downloads: Path, *, say: Say) -> dict[str, Path]:
     kernel = next(iter(sorted(downloads.glob("linux-image-*.deb"), reverse=True)), None)
     if kernel is None:
         about = await _apt(["apt-cache", "show", "--no-all-versions", "--", _KERNEL])
@@ -119,8 +151,11 @@ async def _fetch(downloads: Path, *, say: Say) -> tuple[Path, Path]:
         if found is None:
             raise NotFound(f"apt knows no kernel behind {_KERNEL}")
         kernel = await _download(found[1], downloads, say=say)
-    busybox = next(iter(sorted(downloads.glob("busybox-static_*.deb"), reverse=True)), None)
-    return kernel, busybox or await _download("busybox-static", downloads, say=say)
+    found_packages = {"kernel": kernel}
+    for name, place in {"busybox-static": "busybox", **_COMPILER}.items():
+        known = next(iter(sorted(downloads.glob(f"{name}_*.deb"), reverse=True)), None)
+        found_packages[place] = known or await _download(name, downloads, say=say)
+    return found_packages
 
 
 async def _download(name: str, downloads: Path, *, say: Say) -> Path:
@@ -156,7 +191,8 @@ def _lay_out(unpacked: Path, parts: Path, *, applets: Sequence[str], manifest: S
     for applet in applets:
         if applet != "busybox":
             (parts / "bin" / applet).symlink_to("busybox")
-    (parts / "manifest").write_text("".join(f"{line}\n" for line in (f"version {VERSION}", *manifest)))
+    shutil.copyfile(unpacked / "guest-agent", parts / "bin/guest-agent")
+    (parts / "manifest").write_text("".join(f"{line}\n" for line in (version_line(), *manifest)))
     _freeze(parts)
 
 
@@ -169,7 +205,7 @@ def _freeze(parts: Path) -> None:
     """Mtime 1 and no write bits, everywhere."""
     for path in [*parts.rglob("*"), parts]:
         if not path.is_symlink():
-            executable = path.is_dir() or path.name == "busybox"
+            executable = path.is_dir() or path.name in ("busybox", "guest-agent")
             path.chmod(0o555 if executable else 0o444)
         os.utime(path, (1, 1), follow_symlinks=False)
 

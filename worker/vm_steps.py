@@ -181,6 +181,7 @@ class VmSteps:
             initrd=str(self._closures.file(spec.initrd)),
             cmdline=spec.cmdline,
             serial_socket=str(self.directory(instance).serial_socket),
+            vsock_socket=str(self.directory(instance).vsock_socket),
             disks=(
                 Disk(str(image), serial=STORE_SERIAL, readonly=True),
                 *(Disk(str(file), serial=volume_serial(name), readonly=False) for name, file in volumes.items()),

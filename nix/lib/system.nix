@@ -80,7 +80,10 @@ in
       respawned =
         builtins.attrValues (builtins.mapAttrs (n: script: "${service n script}/${n}") services)
         ++ (if nic then [ "${sw}/bin/udhcpc -f -i eth0 -t 10 -T 1 -A 2 -s ${dhcpEvent}/event" ] else [ ])
-        ++ [ "${later}/later" ];
+        ++ [
+          "${sw}/bin/guest-agent"
+          "${later}/later"
+        ];
 
       later = tree "guest-later" {
         later = fill ./guest/later.sh {

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix.parts import STAGES, VERSION, load_order, make_parts, module_depends, without_signature
+from nix.parts import STAGES, load_order, make_parts, module_depends, version_line, without_signature
 from nix.tests.places import REPOSITORY, parts
 
 DEPENDS = {"a": ["b", "c"], "b": ["c"], "c": [], "d": ["a"]}
@@ -42,7 +42,7 @@ def test_a_signature_is_cut_off() -> None:
 
 async def test_complete_parts_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts/manifest").write_text(f"version {VERSION}\n")
+    (tmp_path / "parts/manifest").write_text(f"{version_line()}\n")
     said: list[str] = []
     assert await make_parts(tmp_path, say=said.append) == tmp_path / "parts"
     assert said == []

@@ -15,6 +15,7 @@ MAX_DISK_SERIAL_BYTES = 20
 """VIRTIO_BLK_ID_BYTES: a longer serial is cut, and the guest would not find its volume."""
 MAX_TAP_BYTES = 15
 MAX_SOCKET_PATH_BYTES = 107
+GUEST_CID = 3
 MAX_BODY_BYTES = 51_200
 """v53 refuses a longer request body."""
 
@@ -44,7 +45,8 @@ class Nic:
 class VmConfig:
     """All that one VM needs. Paths are absolute; `memory_bytes` is a multiple of 4096; raises InvalidInput otherwise.
 
-    `serial_socket` is where the hypervisor listens with the guest's serial console, from create to delete.
+    `serial_socket` is where the hypervisor listens with the guest's serial console, from create to delete;
+    `vsock_socket` where the host reaches the guest's agent, from boot on (None: not at all).
     """
 
     cpus: int
@@ -55,6 +57,7 @@ class VmConfig:
     initrd: str | None = None
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
+    vsock_socket: str | None = None
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -64,7 +67,7 @@ class VmConfig:
 def _problems(config: VmConfig) -> list[str]:
     """Everything that a hypervisor would accept silently, misread, or die of."""
     paths = [config.kernel, config.serial_socket, *(disk.path for disk in config.disks)]
-    paths += [config.initrd] if config.initrd is not None else []
+    paths += [path for path in (config.initrd, config.vsock_socket) if path is not None]
     serials = [disk.serial for disk in config.disks]
     checks = [
         (1 <= config.cpus <= MAX_CPUS, f"cpus: {config.cpus} is not in 1..{MAX_CPUS}"),
@@ -75,6 +78,10 @@ def _problems(config: VmConfig) -> list[str]:
         (
             len(config.serial_socket.encode()) <= MAX_SOCKET_PATH_BYTES,
             f"serial socket: {config.serial_socket} is longer than {MAX_SOCKET_PATH_BYTES} bytes",
+        ),
+        (
+            len((config.vsock_socket or "").encode()) <= MAX_SOCKET_PATH_BYTES,
+            f"vsock: {config.vsock_socket} is longer than {MAX_SOCKET_PATH_BYTES} bytes",
         ),
         (len(set(serials)) == len(serials), f"disks: two have the same serial: {', '.join(serials)}"),
     ]
@@ -121,4 +128,7 @@ def create_request(config: VmConfig) -> dict[str, object]:
         ]
     if config.nics:
         request["net"] = [{"tap": nic.tap, "mac": nic.mac} for nic in config.nics]
+    if config.vsock_socket is not None:
+        # The cid is the guest's name for itself: hybrid vsock knows no other machine, so it need not be unique.
+        request["vsock"] = {"cid": GUEST_CID, "socket": config.vsock_socket}
     return request

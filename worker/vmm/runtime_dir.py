@@ -35,6 +35,11 @@ class RuntimeDir:
         return self.path / "serial.sock"
 
     @property
+    def vsock_socket(self) -> Path:
+        """The guest's agent; `VmConfig.vsock_socket` names it."""
+        return self.path / "vsock.sock"
+
+    @property
     def control_socket(self) -> Path:
         """The shim's."""
         return self.path / "control.sock"

@@ -219,6 +219,8 @@ def device_tree(config: Json) -> Json:
     for kind in ("disks", "net"):
         listed = config.get(kind)
         names += [str(device["id"]) for device in listed] if isinstance(listed, list) else []
+    vsock = section(config, "vsock")
+    names += [str(vsock["id"])] if vsock else []
     tree: Json = {}
     for slot, name in enumerate(names, start=1):
         bus_device = f"_virtio-pci-{name}"

@@ -16,23 +16,27 @@ PROGRAM = "qemu-system-x86_64"
 MACHINE = "q35,smm=off,vmport=off,sata=off,smbus=off,i8042=off,usb=off,hpet=on"
 PROCESSOR = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand"
 ACCELERATORS = {"tcg": "tcg,thread=multi,tb-size=32", "kvm": "kvm"}
+PORT_NAME = "procurator.vsock"
+"""By which the guest's agent finds the port."""
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 FIRST_DEVICE_SLOT = 2
 """Slot 1 is the random number generator's; `device_tree` counts the same way."""
 
 
 class Descriptors(NamedTuple):
-    """Open descriptors that QEMU inherits: its control socket, the serial socket's listener, one tap a network card."""
+    """What QEMU inherits, open: its control socket, the serial socket's listener, a tap for each card, the vsock."""
 
     control: int
     serial_listener: int | None
     taps: tuple[int, ...]
+    vsock: int | None = None
 
     @property
     def all(self) -> tuple[int, ...]:
         """Every descriptor to hand down."""
         listener = () if self.serial_listener is None else (self.serial_listener,)
-        return (self.control, *listener, *self.taps)
+        vsock = () if self.vsock is None else (self.vsock,)
+        return (self.control, *listener, *self.taps, *vsock)
 
 
 def arguments(config: Json, *, descriptors: Descriptors, accelerator: str, sandbox: bool) -> list[str]:
@@ -54,6 +58,9 @@ def arguments(config: Json, *, descriptors: Descriptors, accelerator: str, sandb
     slot += len(devices(config, "disks"))
     for index, (net, tap) in enumerate(zip(devices(config, "net"), descriptors.taps, strict=True)):
         argv += _net(net, index=index, slot=slot + index, tap=tap)
+    slot += len(devices(config, "net"))
+    if descriptors.vsock is not None:
+        argv += _vsock(slot=slot, descriptor=descriptors.vsock)
     return argv + (["-sandbox", SANDBOX] if sandbox else [])
 
 
@@ -87,6 +94,13 @@ def _net(net: Json, *, index: int, slot: int, tap: int) -> list[str]:
     device = {"driver": "virtio-net-pci", "id": f"nic{index}", "netdev": f"net{index}", "mac": net.get("mac")}
     # Without a boot ROM the firmware does not try to boot from the network.
     return ["-netdev", f"tap,id=net{index},fd={tap}", "-device", _json(**device, **_modern(slot), romfile="")]
+
+
+def _vsock(*, slot: int, descriptor: int) -> list[str]:
+    """QEMU has no vsock of its own without the host kernel's: a serial port carries the connections."""
+    bus = _json(driver="virtio-serial-pci", id="ports", max_ports=2, **_modern(slot))
+    port = _json(driver="virtserialport", bus="ports.0", chardev="vsock", name=PORT_NAME)
+    return ["-chardev", f"socket,id=vsock,fd={descriptor}", "-device", bus, "-device", port]
 
 
 def _modern(slot: int) -> Json:

@@ -27,6 +27,7 @@ from worker.vmm.dev.machine import os_error_text
 from worker.vmm.dev.qemu_arguments import PROGRAM, Descriptors, arguments
 from worker.vmm.dev.qmp import Qmp, QmpGone
 from worker.vmm.dev.vm_config import devices, section
+from worker.vmm.dev.vsock import VsockRelay
 
 GREETING_SECONDS = 30.0
 STOP_SECONDS = 2.0
@@ -40,6 +41,7 @@ class _Running(NamedTuple):
     qmp: Qmp
     taps_at_boot: dict[str, int]
     words: int
+    relay: VsockRelay | None
 
 
 class QemuGuest:
@@ -97,7 +99,7 @@ class QemuGuest:
         """See `Guest.stop`."""
         if self._running is None:
             return
-        process, qmp, _, words = self._running
+        process, qmp, _, words, relay = self._running
         self._running = None
         with contextlib.suppress(QmpGone):
             qmp.execute("quit", seconds=STOP_SECONDS)
@@ -107,6 +109,8 @@ class QemuGuest:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if relay is not None:
+            relay.stop()
         self._repeat(words)
 
     def press_power_button(self) -> None:
@@ -139,17 +143,42 @@ class QemuGuest:
             match event:
                 case {"event": "RESET", "data": {"guest": True}}:
                     self._forget_serial_file()
+                    self._lose_guest_side()
                     on_reset()
+                case {"event": "VSERPORT_CHANGE", "data": {"open": False}}:
+                    self._lose_guest_side()
                 case {"event": "SHUTDOWN", "data": {"reason": "guest-shutdown"}}:
                     self._powered_off = True
                 case {"event": "EOF"}:
                     return GuestEnd.POWERED_OFF if self._powered_off else GuestEnd.CRASHED
         return None
 
+    def _lose_guest_side(self) -> None:
+        """Whoever listened to the vsock in the guest does no more."""
+        if self._running is not None and self._running.relay is not None:
+            self._running.relay.guest_was_reset()
+
     def _spawn(self, config: Json, taps: list[int]) -> _Running:
+        relay = open_relay(config)
+        try:
+            running = self._spawn_with(config, taps, relay)
+        except BaseException:
+            if relay is not None:
+                relay.stop()
+            raise
+        if relay is not None:
+            relay.start()
+        return running
+
+    def _spawn_with(self, config: Json, taps: list[int], relay: VsockRelay | None) -> _Running:
         ours, theirs = socket.socketpair()
         listener = None if self._listener is None else self._listener.fileno()
-        descriptors = Descriptors(control=theirs.fileno(), serial_listener=listener, taps=tuple(taps))
+        descriptors = Descriptors(
+            control=theirs.fileno(),
+            serial_listener=listener,
+            taps=tuple(taps),
+            vsock=None if relay is None else relay.guest_side.fileno(),
+        )
         argv = arguments(config, descriptors=descriptors, accelerator=self._accelerator, sandbox=self._sandbox)
         self._log(f"starting {' '.join(argv)}")
         words = os.memfd_create("qemu-stderr")
@@ -167,7 +196,7 @@ class QemuGuest:
             process.kill()
             process.wait()
             raise boot_failure(self._repeat(words)) from gone
-        return _Running(process=process, qmp=qmp, taps_at_boot=_all_tap_counters(config), words=words)
+        return _Running(process=process, qmp=qmp, taps_at_boot=_all_tap_counters(config), words=words, relay=relay)
 
     def _popen(self, argv: list[str], *, pass_fds: tuple[int, ...], stderr: int) -> "subprocess.Popen[bytes]":
         parent, prctl = os.getpid(), self._libc.prctl
@@ -207,6 +236,22 @@ class QemuGuest:
             return []
         listed = answer if isinstance(answer, list) else []
         return [section(block, "stats") for block in listed if block.get("qdev")]
+
+
+def open_relay(config: Json) -> VsockRelay | None:
+    """The vsock's socket on the host, where the configuration has one. Raises BootFailed (device)."""
+    path = section(config, "vsock").get("socket")
+    if path is None:
+        return None
+    try:
+        return VsockRelay(str(path))
+    except OSError as error:
+        causes = (
+            "Cannot create virtio-vsock backend",
+            "Error binding to the host-side Unix socket",
+            os_error_text(error),
+        )
+        raise BootFailed(BootFailure.DEVICE, "Error from device manager", *causes, kind_of_device="vsock") from error
 
 
 def boot_failure(words: str) -> BootFailed:

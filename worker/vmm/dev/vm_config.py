@@ -245,4 +245,7 @@ def with_boot_names(config: Json, *, random_mac: Callable[[], str]) -> Json:
                 count += 1
             if kind == "net":
                 device.setdefault("mac", random_mac())
+    vsock = section(named, "vsock")
+    if vsock:
+        vsock.setdefault("id", f"_vsock{count}")
     return named
