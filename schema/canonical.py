@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from schema.errors import InvalidInput
 
 M = TypeVar("M", bound=BaseModel)
+LARGEST_INTEGER = 2**53 - 1
+"""What a JSON number carries exactly."""
 
 
 def canonical_bytes(value: Any) -> bytes:
@@ -18,10 +20,27 @@ def canonical_bytes(value: Any) -> bytes:
 
     Raises InvalidInput for what JSON cannot carry exactly (integers over 2^53, NaN, non-string keys).
     """
+    if _is_plain(value):
+        # Here the encoder of the standard library, which is C, writes the same (a test holds the two together).
+        try:
+            return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+        except UnicodeEncodeError:
+            pass  # half of a surrogate pair: the other one says so
     try:
         return bytes(rfc8785.dumps(value))
     except rfc8785.CanonicalizationError as error:
         raise InvalidInput(f"not a JSON value: {error}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether RFC 8785 asks nothing special of `value`: no floats, and keys whose order is not in doubt."""
+    if value is None or isinstance(value, str | bool):
+        return True
+    if isinstance(value, int):
+        return -LARGEST_INTEGER <= value <= LARGEST_INTEGER
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and key.isascii() for key in value) and all(map(_is_plain, value.values()))
+    return isinstance(value, list | tuple) and all(map(_is_plain, value))
 
 
 def sha256_hex(data: bytes) -> str:

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -89,8 +90,14 @@ class SecretKey:
 
     def sign(self, message: bytes) -> str:
         """`name:base64` of the 64-byte signature (RFC 8032)."""
-        raw = Ed25519PrivateKey.from_private_bytes(self.seed).sign(message)
+        raw = _private_key(self.seed).sign(message)
         return f"{self.name}:{base64.b64encode(raw).decode()}"
+
+
+@lru_cache(maxsize=4)
+def _private_key(seed: bytes) -> Ed25519PrivateKey:
+    """Making it costs as much as signing with it."""
+    return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def check_signature(*, message: bytes, signature: str, keys: Sequence[PublicKey], what: str) -> PublicKey:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,3 +166,22 @@ def test_canonical_json_refuses_or_round_trips(value: object) -> None:
     except ProcuratorError:
         return
     assert json.loads(data) == value
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+        lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT | st.integers(), inner),
+    )
+)
+def test_canonical_json_is_what_the_reference_of_rfc_8785_writes(value: object) -> None:
+    try:
+        expected = rfc8785.dumps(value)  # type: ignore[arg-type]  # also what is no JSON
+    except rfc8785.CanonicalizationError:
+        with pytest.raises(InvalidInput):
+            canonical_bytes(value)
+    else:
+        assert canonical_bytes(value) == expected
