@@ -5,17 +5,17 @@ al., "Resource Central", SOSP 2017); the weight of each family differs by seed. 
 for hours, a few for months.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from control_plane.state import Generation, Placement, Snapshot, Spec, WorkerRecord
+from control_plane.state import Generation, Rollout, Snapshot, Spec, WorkerRecord
 from schema.blueprint import PlacementPolicy, RolloutPolicy, Spread
 from schema.canonical import Sealed
 from schema.generation import Intent, PublishHeader
 from schema.origin import Origin
-from schema.status import WorkerFacts
+from schema.status import RolloutState, WorkerFacts
 from schema.vmspec import VmSpec
 
 GIB = 1024
@@ -94,12 +94,14 @@ def a_workload(*, seed: int, instances: int, distinct: bool = False) -> Workload
     return Workload(tuple(sizes), tuple((lifetimes / lifetimes.mean()).tolist()), tuple(counts))
 
 
-def a_fleet(workers: int) -> Snapshot:
-    """Equal workers in three zones."""
+def a_fleet(workers: int, *, scale: int = 1) -> Snapshot:
+    """Equal workers in three zones, `scale` times as large."""
     records = {}
     for number in range(workers):
         name = f"w{number:05}"
-        facts = WorkerFacts(cpu=WORKER_CPU, memory_mb=WORKER_MEMORY_MB, labels={"zone": f"z{number % ZONES}"})
+        facts = WorkerFacts(
+            cpu=scale * WORKER_CPU, memory_mb=scale * WORKER_MEMORY_MB, labels={"zone": f"z{number % ZONES}"}
+        )
         records[name] = WorkerRecord(name, facts, f"10.{number // 256}.{number % 256}.0/24")
     return Snapshot(epoch="0" * 32, workers=records)
 
@@ -129,9 +131,6 @@ def a_generation(workload: Workload, *, policy: PolicyOf = basic, number: int = 
     return Generation(header, intent, Sealed.of(RolloutPolicy()), vms, 0)
 
 
-def wanting(generation: Generation, instances: Sequence[str] | None = None) -> dict[str, Placement]:
-    """The instances of `generation` (all, or those) as they are before they have a worker."""
-    names = generation.instances if instances is None else instances
-    return {name: Placement(name, generation.number) for name in names}
-
-
+def ended(rollout: Rollout) -> Rollout:
+    """A rollout that has succeeded."""
+    return replace(rollout, state=RolloutState.SUCCEEDED, placed_ms=1)
