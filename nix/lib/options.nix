@@ -151,7 +151,7 @@ let
 
   wave = t.record {
     selector = example { tier = "front"; } (optional null labels "The VMs with these labels; or else `percent`.");
-    percent = example 10 (optional null (t.int 1 100 "") "So much of all instances; or else `selector`.");
+    percent = example 10 (optional null (t.int 1 100 "") "Its share of all instances that the rollout changes; or else `selector`.");
     delayMs = optional 0 milliseconds "Milliseconds to wait after the wave before.";
     gate = optional "auto" (t.oneOf [
       "auto"
@@ -162,10 +162,10 @@ let
   rollout = t.record {
     waves = optional [ ] (t.listOf wave) "Parts of the fleet that change one after the other. Without any, all is one wave.";
     minHealthyMs = optional 2000 milliseconds "Milliseconds for which an instance must have been healthy.";
-    maxFailures = optional 0 (count 0) "Instances that may fail before the rollout counts as failed.";
-    maxParallel = optional 1 (count 1) "Instances that change at once.";
-    jitterMs = optional 0 milliseconds "Each change waits a random part of so many milliseconds.";
-    allowShrink = optional false t.bool "Whether a generation may take away VMs that run.";
+    maxFailures = optional 0 (count 0) "Instances that may fail, and go back by themselves, before the whole rollout goes back.";
+    maxParallel = optional 1 (count 1) "Changed instances that may be not healthy at a time.";
+    jitterMs = optional 0 milliseconds "Each change waits a part of so many milliseconds, by chance.";
+    allowShrink = optional false t.bool "Whether a generation may empty the cluster, or take away more than half of it.";
   };
 in
 {
