@@ -21,22 +21,18 @@ from repohub.app import Repohub
 from repohub.delivery import Clockwork
 from repohub.settings import CiSettings, GitSettings, ListenSettings, Settings, SiteSettings
 from repohub.watching import Connect, Pulse
-from schema.assignment import Seen, SignedAssignment
 from schema.builds import Build, BuildPage, BuildState, LogPage, PushNotice
-from schema.errors import ProcuratorError, Unavailable, Unimplemented
-from schema.generation import Publish, PublishReceipt
+from schema.errors import ProcuratorError, Unavailable
 from schema.http import serve_http
-from schema.interfaces import EventSink, Master, Vm, Worker
+from schema.interfaces import EventSink, Master
 from schema.status import (
     ClusterStatus,
     Convergence,
     Cursor,
     Event,
     EventKind,
-    LiveClosures,
-    PushReply,
-    WorkerReport,
 )
+from schema.tests.rpc.cluster import MemoryMaster
 
 NOW_MS = 1_795_000_000_000
 TOKEN = "a-hook-token"
@@ -148,7 +144,7 @@ class FakeCi:
 
 
 @dataclass
-class FakeMaster:
+class FakeMaster(MemoryMaster):
     """A control plane of which repohub makes two calls. `away` makes it unreachable."""
 
     status: ClusterStatus = field(default_factory=a_status)
@@ -177,24 +173,6 @@ class FakeMaster:
         if self.away:
             raise Unavailable("nobody listens")
         yield self
-
-    async def publish_state(self, publish: Publish) -> PublishReceipt:
-        raise Unimplemented("not what repohub calls")
-
-    async def get_assignment(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment | None:
-        raise Unimplemented("not what repohub calls")
-
-    async def push_data(self, report: WorkerReport) -> PushReply:
-        raise Unimplemented("not what repohub calls")
-
-    async def get_worker(self, worker_id: str) -> Worker:
-        raise Unimplemented("not what repohub calls")
-
-    async def get_vm(self, vm_id: str) -> Vm:
-        raise Unimplemented("not what repohub calls")
-
-    async def live_closures(self) -> LiveClosures:
-        raise Unimplemented("not what repohub calls")
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """The cluster page over the real wire: a control plane's socket that comes, changes, goes away and comes back."""
 
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -9,35 +8,24 @@ import trio
 from repohub.connecting import connect_to
 from repohub.settings import ControlPlaneSettings
 from repohub.tests.running import FakeMaster, a_repohub, a_status
-from schema.errors import PermissionDenied
-from schema.interfaces import Identity, Master, Role, Worker, WorkerHello, WorkerSession
+from schema.interfaces import Identity, Role
 from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import UnixAddress
 from schema.status import Convergence
+from schema.tests.rpc.cluster import MemoryBackend
 
 
-@dataclass
-class FakeBackend:
+class FakeBackend(MemoryBackend):
     """A control plane for viewers only."""
 
-    fake: FakeMaster = field(default_factory=FakeMaster)
-    roles: list[Role] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.fake = FakeMaster()
+        self.roles: list[Role] = []
 
-    def master(self, identity: Identity) -> Master:
+    def master(self, identity: Identity) -> FakeMaster:
         self.roles.append(identity.role)
         return self.fake
-
-    async def attach_worker(self, identity: Identity, hello: WorkerHello, worker: Worker) -> WorkerSession:
-        raise PermissionDenied("viewers only")
-
-    async def detach_worker(self, worker_id: str, worker: Worker) -> None:
-        raise PermissionDenied("viewers only")
-
-    async def verify_token(self, token: str) -> Identity | None:
-        return None
-
-    def is_valid(self, identity: Identity) -> bool:
-        return True
 
 
 async def test_the_cluster_page_follows_a_control_plane_over_its_socket(tmp_path: Path) -> None:
