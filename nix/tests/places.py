@@ -11,7 +11,7 @@ from nix.parts import make_parts
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "example"
 NIX = REPOSITORY / "nix"
-STAND_IN_LIB = NIX / "checks" / "lib.nix"
+STAND_IN_LIB = NIX / "checks" / "stand-in" / "lib"
 
 
 def nixpkgs() -> Path:

@@ -285,6 +285,7 @@ let
       mkOptionType
       types
       ;
+    cleanSource = source: source;
     concatMapStrings = function: list: concatStringsSep "" (map function list);
     concatStrings = concatStringsSep "";
     escapeShellArgs =
@@ -308,6 +309,10 @@ let
     mkIf = condition: content: { _type = "if"; inherit condition content; };
     mkMerge = contents: { _type = "merge"; inherit contents; };
     mkOption = option: { _type = "option"; } // option;
+    platforms.linux = [
+      "x86_64-linux"
+      "aarch64-linux"
+    ];
     optionalAttrs = condition: set: if condition then set else { };
     optionals = condition: list: if condition then list else [ ];
     recursiveUpdate =
