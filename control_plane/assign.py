@@ -99,7 +99,7 @@ def _peer(snapshot: Snapshot, placement: Placement, here: Collection[str]) -> Pe
     worker = snapshot.workers[placement.worker_id]
     spec = snapshot.spec(placement.instance, placement.generation)
     connect = spec.value.network.connect if spec else ()
-    return Peer(
+    return Peer.model_construct(  # of our own making: the worker checks it
         instance=placement.instance,
         address=placement.address.partition("/")[0],
         worker_id=worker.worker_id,
@@ -114,7 +114,7 @@ def _entry(snapshot: Snapshot, line: Line) -> Entry:
     if line.fallback != NOTHING:
         text = _existing_spec(snapshot, line.instance, line.fallback).sealed.text
         fallback = Fallback(generation=line.fallback, spec=text)
-    return Entry(
+    return Entry.model_construct(  # as above
         instance=line.instance,
         generation=line.generation,
         spec=_existing_spec(snapshot, line.instance, line.generation).sealed.text,

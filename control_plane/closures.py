@@ -15,7 +15,7 @@ def live_closures(snapshot: Snapshot, observations: Observations) -> LiveClosure
     strangers = any(
         vm.phase.has_process and vm.content_hash not in known
         for observed in observations.workers.values()
-        for vm in observed.report.running_vms
+        for vm in observed.vms.values()
     )
     paths = {path for spec in specs for path in spec.value.closure_paths}
     return LiveClosures(paths=tuple(sorted(paths)), complete=not strangers)

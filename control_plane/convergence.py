@@ -9,7 +9,7 @@ from control_plane.liveness.eviction import is_bound
 from control_plane.liveness.losses import mass_loss
 from control_plane.liveness.standing import standing_of
 from control_plane.liveness.timing import DEFAULT, Timing
-from control_plane.observations import Observations
+from control_plane.observations import Observations, SeenVm
 from control_plane.rollout.clocks import healthy_for_ms
 from control_plane.rollout.health import Verdict, judge
 from control_plane.scheduler.addresses import mac_of
@@ -18,7 +18,6 @@ from control_plane.state import NOTHING, Placement, Snapshot, WorkerRecord, natu
 from control_plane.words import convergence
 from schema.status import (
     ClusterStatus,
-    RunningVm,
     View,
     VmPhase,
     VmStatus,
@@ -153,7 +152,7 @@ def _seen(
     }
 
 
-def _of_report(vm: RunningVm) -> dict[str, object]:
+def _of_report(vm: SeenVm) -> dict[str, object]:
     return {
         "phase": vm.phase,
         "running_generation": vm.generation,
@@ -161,7 +160,8 @@ def _of_report(vm: RunningVm) -> dict[str, object]:
         "pid": vm.pid,
         "running_ms": vm.running_ms,
         "restarts": vm.restarts,
-        "phase_ms": vm.phase_ms,
+        "phase_ms": dict(vm.phase_ms),
+        "pull": vm.pull,
     }
 
 

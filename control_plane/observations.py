@@ -4,42 +4,91 @@ All moments are milliseconds of the caller's monotonic clock (CLOCK_BOOTTIME in 
 After a restart everything here is empty: nothing is then known to be lost, late or healthy, and each clock starts anew.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from control_plane.shards import Shards
 from control_plane.state import Placement, Snapshot
-from schema.status import RunningVm, WorkerReport
+from schema.status import PullProgress, Reverted, RunningVm, View, VmPhase, WorkerReport
+
+
+class SeenVm(NamedTuple):
+    """A `RunningVm` as it is remembered: the same fields in a quarter of the memory, for there are a fleet of them."""
+
+    generation: int
+    content_hash: str
+    spec_hash: str
+    phase: VmPhase
+    reason: str
+    guest_view: View
+    host_view: View
+    address: str
+    pid: int
+    running_ms: int
+    restarts: int
+    phase_ms: tuple[tuple[str, int], ...]
+    reverted: Reverted | None
+    pull: PullProgress | None
+
+    @classmethod
+    def of(cls, vm: RunningVm) -> "SeenVm":
+        """What is remembered of `vm`. Texts that many have in common are kept once."""
+        return cls(
+            generation=vm.generation,
+            content_hash=sys.intern(vm.content_hash),
+            spec_hash=sys.intern(vm.spec_hash),
+            phase=vm.phase,
+            reason=vm.reason,
+            guest_view=vm.guest_view,
+            host_view=vm.host_view,
+            address=vm.address,
+            pid=vm.pid,
+            running_ms=vm.running_ms,
+            restarts=vm.restarts,
+            phase_ms=tuple((sys.intern(phase), lasted) for phase, lasted in vm.phase_ms.items()),
+            reverted=vm.reverted,
+            pull=vm.pull,
+        )
+
+    @property
+    def news(self) -> tuple[object, ...]:
+        """What is not a matter of time."""
+        return (
+            self.phase,
+            self.generation,
+            self.content_hash,
+            self.spec_hash,
+            self.reverted,
+            self.guest_view,
+            self.host_view,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A worker's last report and when it came."""
+    """A worker's last report and when it came. Its VMs are in `vms`, by instance, and not in `report`."""
 
     report: WorkerReport
     received_ms: int
-    vms: Mapping[str, RunningVm]
+    vms: Mapping[str, SeenVm]
 
     @classmethod
     def of(cls, report: WorkerReport, *, received_ms: int) -> "Observed":
         """The report, its VMs by instance."""
-        return cls(report, received_ms, {vm.instance: vm for vm in report.running_vms})
+        vms = {vm.instance: SeenVm.of(vm) for vm in report.running_vms}
+        return cls(report.model_copy(update={"running_vms": ()}), received_ms, vms)
 
     def tells_news(self, before: "Observed | None") -> bool:
         """Whether anything but the passing of time has changed since `before`."""
         if before is None or before.report.revision != self.report.revision or before.report.epoch != self.report.epoch:
             return True
-        return _without_times(before) != _without_times(self)
+        return {one: vm.news for one, vm in before.vms.items()} != {one: vm.news for one, vm in self.vms.items()}
 
     def obeys(self, snapshot: Snapshot, revision: int) -> bool:
         """Whether the worker had taken up `revision` of this database when it reported."""
         return self.report.epoch == snapshot.epoch and self.report.revision >= revision
-
-
-def _without_times(observed: Observed) -> list[tuple[object, ...]]:
-    return [
-        (vm.instance, vm.phase, vm.generation, vm.content_hash, vm.spec_hash, vm.reverted, vm.guest_view, vm.host_view)
-        for vm in observed.report.running_vms
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +127,7 @@ class Followed:
 
     placements: Mapping[str, Placement] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
-    restless: frozenset[str] = frozenset()
+    restless: Shards[None] = field(default_factory=Shards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +141,11 @@ class Observations:
     started_ms: int = 0
     workers: Mapping[str, Observed] = field(default_factory=dict)
     connected: frozenset[str] = frozenset()
-    clocks: Mapping[str, HealthClock] = field(default_factory=dict)
-    followed: Followed = Followed()
+    clocks: Shards[HealthClock] = field(default_factory=Shards)
+    followed: Followed = field(default_factory=Followed)
     returns: Mapping[str, Return] = field(default_factory=dict)
 
-    def vm(self, worker_id: str, instance: str) -> RunningVm | None:
+    def vm(self, worker_id: str, instance: str) -> SeenVm | None:
         """What a worker last said of an instance."""
         observed = self.workers.get(worker_id)
         return observed.vms.get(instance) if observed else None

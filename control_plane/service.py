@@ -16,6 +16,7 @@ from control_plane.authority import Authority, Bell
 from control_plane.closures import live_closures
 from control_plane.connections import Connections, ForwardedVm, ForwardedWorker
 from control_plane.convergence import Moment, cluster_status
+from control_plane.deltas import difference
 from control_plane.events import StateEvent
 from control_plane.identity.gate import Gate, GateRules
 from control_plane.joining import log_in
@@ -25,6 +26,7 @@ from control_plane.narrate import connection_event, report_events, state_events
 from control_plane.observations import Observations
 from control_plane.operations import Operations
 from control_plane.plan import Limits, Plan, plan
+from control_plane.polls import Polls
 from control_plane.publish import accept, check_publish, receipt
 from control_plane.rollout.clocks import take_report, tick
 from control_plane.state import Snapshot
@@ -44,6 +46,8 @@ LONGEST_PAUSE_MS = 5_000
 """How long the reconciler sleeps at most when nothing wakes it."""
 MOST_LOGGED = 50
 """Lines that one change writes to the log at most; watchers get all."""
+SIGNED_AT_ONCE = 16
+"""Assignments that are made in one step of the scheduler: about 5 ms."""
 RETRY_SECONDS = 1.0
 """How long it waits when the database could not be written."""
 
@@ -83,7 +87,8 @@ class ControlPlane:
         self._connections = Connections()
         self._observations = Observations(started_ms=clock.monotonic_ms())
         self._liveness = LivenessWatch(timing=limits, now_ms=clock.monotonic_ms())
-        self._signed: dict[str, tuple[int, SignedAssignment]] = {}
+        self._polls = Polls()
+        self._signing = trio.Semaphore(SIGNED_AT_ONCE)
         self.authority = Authority(database, realm=realm, on_change=self._changed, wall_ms=clock.wall_ms)
         self.gate = Gate(
             self.authority, realm=realm, rules=gate, clock=clock, starts=database.starts, forget=self._forget
@@ -111,6 +116,7 @@ class ControlPlane:
     def _changed(self, before: Snapshot, after: Snapshot) -> None:
         self._tell(state_events(before, after, wall_ms=self._clock.wall_ms()))
         self._liveness.forgotten(before, after)
+        self._polls.wake(difference(before.workers, after.workers))
         if after.is_other_fleet_than(before):
             self._bell.ring()
 
@@ -203,22 +209,20 @@ class ControlPlane:
         """As Master.get_assignment."""
         with trio.move_on_after(LONG_POLL_SECONDS):
             while True:
-                news = self._bell.next
+                news = self._polls.next(worker_id)
                 worker = self.snapshot.workers.get(worker_id)
                 if worker is None:
                     raise NotFound(f"there is no worker {worker_id!r}")
                 if last_seen != Seen(self.snapshot.epoch, worker.revision):
-                    return self._sign(worker_id, worker.revision)
+                    return await self._signed_assignment(worker_id)
                 await news.wait()
         return None
 
-    def _sign(self, worker_id: str, revision: int) -> SignedAssignment:
-        known = self._signed.get(worker_id)
-        if known and known[0] == revision:
-            return known[1]
-        signed = sign_assignment(assignment_for(self.snapshot, worker_id), self._key)
-        self._signed[worker_id] = (revision, signed)
-        return signed
+    async def _signed_assignment(self, worker_id: str) -> SignedAssignment:
+        # When all wake at once, reports and what was answered so far get their turn in between. Nothing is kept: the
+        # same text is made and signed again sooner than thousands of them are worth their memory.
+        async with self._signing:
+            return sign_assignment(assignment_for(self.snapshot, worker_id), self._key)
 
     def report(self, report: WorkerReport) -> PushReply:
         """As Master.push_data. A report that tells anything new wakes the reconciler at once."""

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from control_plane.index import difference, index_of
+from control_plane.deltas import difference
+from control_plane.index import index_of
 from control_plane.observations import HealthClock, Observations
 from control_plane.rollout.health import Verdict, judge, reverted_reason
 from control_plane.state import Placement, Snapshot
@@ -64,14 +65,14 @@ def _judged(
             restless.add(instance)
     gone = [instance for instance in names if instance not in snapshot.placements and instance in observations.clocks]
     followed = observations.followed
-    now_restless = followed.restless.difference(names) | restless
-    if now_restless != followed.restless:
+    rested = [instance for instance in names if instance not in restless]
+    waking = {instance: None for instance in restless if instance not in followed.restless}
+    now_restless = followed.restless.changed(put=waking, drop=rested)
+    if now_restless is not followed.restless:
         followed = replace(followed, restless=now_restless)
-    if not news and not gone:
-        return observations if followed is observations.followed else replace(observations, followed=followed)
-    clocks = {**observations.clocks, **news}
-    for instance in gone:
-        del clocks[instance]
+    clocks = observations.clocks.changed(put=news, drop=gone)
+    if clocks is observations.clocks and followed is observations.followed:
+        return observations
     return replace(observations, clocks=clocks, followed=followed)
 
 

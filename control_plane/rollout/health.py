@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from control_plane.observations import Observations, Observed
+from control_plane.observations import Observations, Observed, SeenVm
 from control_plane.state import Placement, Snapshot, Spec
-from schema.status import RunningVm, View, VmPhase
+from schema.status import View, VmPhase
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def _is_heard(observations: Observations, worker_id: str, now_ms: int, lost_afte
     return observations.silent_ms(worker_id, now_ms=now_ms) <= lost_after_ms
 
 
-def _judge_report(spec: Spec, placement: Placement, vm: RunningVm) -> Verdict:
+def _judge_report(spec: Spec, placement: Placement, vm: SeenVm) -> Verdict:
     words = vm.reason or vm.phase.value
     if not _applied(spec, placement, vm):
         return Verdict(False, "its live fields have not been applied yet", View.FAILING)
@@ -71,7 +71,7 @@ def _judge_report(spec: Spec, placement: Placement, vm: RunningVm) -> Verdict:
     return Verdict(False, words, View.FAILING)
 
 
-def _applied(spec: Spec, placement: Placement, vm: RunningVm) -> bool:
+def _applied(spec: Spec, placement: Placement, vm: SeenVm) -> bool:
     """Equal bytes are applied whatever number they came under."""
     return vm.spec_hash == spec.sha256 or vm.generation == placement.generation
 
