@@ -9,7 +9,7 @@ from autonix.reader import Reader, folder
 from autonix.services import CHOSEN_BY_DRIVER, Evidence
 
 _DATASOURCE = re.compile(r"\bdatasource\s+\w+\s*\{([^{}]*)\}")
-_PROVIDER = re.compile(r"""^\s*provider\s*=\s*"([a-z]+)\"""", re.MULTILINE)
+_PROVIDER = re.compile(r"""^[ \t]*provider\s*=\s*"([a-z]+)\"""", re.MULTILINE)
 _PROVIDERS: Mapping[str, str] = {
     "postgresql": "postgresql",
     "postgres": "postgresql",

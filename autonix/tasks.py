@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from posixpath import basename
 from typing import Any
 
@@ -21,6 +22,8 @@ TASKFILES = (
     "Taskfile.dist.yaml",
 )
 
+MOST = 1_000
+"""Tasks of one file; more are no person's."""
 _TARGET = re.compile(r"(?P<names>[A-Za-z0-9][A-Za-z0-9_./ -]*?)\s*::?(?![:=])(?P<rest>[^=]*)")
 _RECIPE = re.compile(r"@?(?P<name>[A-Za-z_][A-Za-z0-9_-]*)(?:\s+(?:[^:=]|=(?!=))*?)?\s*:(?!=)")
 _PROCESS = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<text>.+)")
@@ -29,11 +32,16 @@ _PROCESS = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<text>.+)")
 def tasks(reader: Reader) -> tuple[Finding[Command], ...]:
     """Every task of the tree's task files, in the order of paths and lines."""
     found = [
-        *(task for path in reader.named(*MAKEFILES) for task in _make(reader, path)),
-        *(task for path in reader.named(*JUSTFILES) for task in _just(reader, path)),
-        *(task for path in reader.named(*TASKFILES) for task in _task(reader, path)),
-        *(task for path in reader.named("Procfile") for task in _procfile(reader, path)),
-        *(task for name in MISE for path in reader.named(basename(name)) for task in _mise(reader, path, name)),
+        *(task for path in reader.named(*MAKEFILES) for task in islice(_make(reader, path), MOST)),
+        *(task for path in reader.named(*JUSTFILES) for task in islice(_just(reader, path), MOST)),
+        *(task for path in reader.named(*TASKFILES) for task in islice(_task(reader, path), MOST)),
+        *(task for path in reader.named("Procfile") for task in islice(_procfile(reader, path), MOST)),
+        *(
+            task
+            for name in MISE
+            for path in reader.named(basename(name))
+            for task in islice(_mise(reader, path, name), MOST)
+        ),
     ]
     return tuple(sorted(found, key=lambda task: (task.file, task.line)))
 

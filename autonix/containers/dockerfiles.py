@@ -15,6 +15,7 @@ from autonix.reader import Reader, folder
 PATTERNS = ("Dockerfile", "Dockerfile.*", "*.Dockerfile", "Containerfile", "*.dockerfile")
 SET_ASIDE = TESTING | {EDITOR}
 """Directories whose Dockerfiles count only where a Compose file builds them."""
+MOST_STAGES = 200
 _FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+as\s+(?P<name>\S+))?\s*", re.IGNORECASE)
 _HEALTH = re.compile(r"(?:--\S+\s+)*(?P<kind>NONE|CMD)\s*(?P<text>.*)", re.IGNORECASE)
 _NAMED = re.compile(r"^(?:Dockerfile|Containerfile)\.(?P<after>.+)|^(?P<before>.+)\.[Dd]ockerfile$")
@@ -78,7 +79,7 @@ def _stages(path: str, instructions: Sequence[Instruction]) -> list[_Built]:
     arguments: dict[str, str] = {}
     stages: list[_Built] = []
     for instruction in instructions:
-        if instruction.keyword == "FROM":
+        if instruction.keyword == "FROM" and len(stages) < MOST_STAGES:
             if (stage := _begun(path, instruction, arguments, stages)) is not None:
                 stages.append(stage)
         elif not stages:

@@ -9,17 +9,17 @@ from autonix.ecosystems.workspaces import assigned_workspaces
 from autonix.findings import Dependency, Ecosystem, EntryPoint, Finding, Group, Lock, Project, Toolchain
 from autonix.reader import Reader, beside, folder
 
-_APP = re.compile(r"^\s*app:\s*:(\w+)", re.MULTILINE)
-_VERSION = re.compile(r'^\s*version:\s*"([^"#{}]+)"', re.MULTILINE)
-_USES_ATTRIBUTE = re.compile(r"^\s*(version|elixir):\s*@(\w+)\b", re.MULTILINE)
-_ELIXIR = re.compile(r'^\s*elixir:\s*"([^"#{}]+)"', re.MULTILINE)
-_DEPENDENCY = re.compile(r"^\s*\{\s*:(\w+)\s*,(?P<rest>[^\n]*)", re.MULTILINE)
-_APPS = re.compile(r'^\s*apps_path:\s*"([^"#{}]+)"', re.MULTILINE)
-_MODULE = re.compile(r"^\s*\[?\s*mod:\s*\{\s*([A-Z][\w.]*)\s*,", re.MULTILINE)
+_APP = re.compile(r"^[ \t]*app:\s*:(\w+)", re.MULTILINE)
+_VERSION = re.compile(r'^[ \t]*version:\s*"([^"#{}]+)"', re.MULTILINE)
+_USES_ATTRIBUTE = re.compile(r"^[ \t]*(version|elixir):\s*@(\w+)\b", re.MULTILINE)
+_ELIXIR = re.compile(r'^[ \t]*elixir:\s*"([^"#{}]+)"', re.MULTILINE)
+_DEPENDENCY = re.compile(r"^[ \t]*\{\s*:(\w+)\s*,(?P<rest>[^\n]*)", re.MULTILINE)
+_APPS = re.compile(r'^[ \t]*apps_path:\s*"([^"#{}]+)"', re.MULTILINE)
+_MODULE = re.compile(r"^[ \t]*\[?[ \t]*mod:\s*\{\s*([A-Z][\w.]*)\s*,", re.MULTILINE)
 _CONSTRAINT = re.compile(r'\s*"([^"]*)"')
 _ONLY = re.compile(r"\bonly:\s*(\[[^\]]*\]|:\w+)")
-_DEPS = re.compile(r"^\s*defp?\s+deps\b.*?^\s*end\b", re.MULTILINE | re.DOTALL)
-_LOCKED = re.compile(r'^\s*"(\w+)":\s*\{:hex,\s*:\w+,\s*"([^"]+)"')
+_DEPS = re.compile(r"^[ \t]*defp?\s+deps\b.*?^[ \t]*end\b", re.MULTILINE | re.DOTALL)
+_LOCKED = re.compile(r'^[ \t]*"(\w+)":\s*\{:hex,\s*:\w+,\s*"([^"]+)"')
 
 
 def elixir_projects(reader: Reader) -> tuple[Project, ...]:
@@ -82,7 +82,7 @@ def _attribute(key: str, path: str, text: str) -> Finding[str] | None:
     """`version: @version`, where the module gives the attribute a literal once."""
     for use in _USES_ATTRIBUTE.finditer(text):
         if use[1] == key:
-            pattern = re.compile(rf'^\s*@{use[2]}\s+"([^"#{{}}]+)"', re.MULTILINE)
+            pattern = re.compile(rf'^[ \t]*@{use[2]}\s+"([^"#{{}}]+)"', re.MULTILINE)
             return _said(pattern, path, text, f"elixir.mix.{key}") if len(pattern.findall(text)) == 1 else None
     return None
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from autonix.findings import Confidence, Dependency, Ecosystem, EntryPoint, Finding, Project, Toolchain
 from autonix.formats.document import Document
@@ -9,6 +10,7 @@ from autonix.reader import Reader, beside, folder
 
 _COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|(//[^\n]*)')
 _EXECUTABLE = re.compile(r"\baddExecutable\s*\(\s*\.\{")
+_MOST = 100
 _NAME = re.compile(r'\.name\s*=\s*"([^"\\\n]+)"')
 
 
@@ -47,7 +49,7 @@ def _executables(reader: Reader, path: str) -> Iterator[Finding[EntryPoint]]:
     """The `.name` of each `addExecutable(.{ … })`, at the outermost level of its braces."""
     text = _COMMENT.sub(lambda match: " " * len(match[1]) if match[1] else match[0], reader.text(path) or "")
     seen: set[str] = set()
-    for call in _EXECUTABLE.finditer(text):
+    for call in islice(_EXECUTABLE.finditer(text), _MOST):
         body = _outermost(text, call.end())
         name = _NAME.search(body)
         if name is not None and name[1] not in seen:

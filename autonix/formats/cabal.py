@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _FIELD = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]*)\s*:\s*(?P<value>.*)")
+_LONGEST = 400_000
 _CONDITION = re.compile(r"(if|elif|else)\b")
 
 
@@ -46,7 +47,7 @@ def parse_cabal(text: str) -> tuple[CabalSection, ...]:
     """Every section in order; lines that are none of it are passed over."""
     sections = [CabalSection("", "", 1)]
     current: tuple[int, CabalField] | None = None
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(text[:_LONGEST].split("\n"), 1):
         code = line.expandtabs().rstrip()
         word = code.strip()
         if not word or word.startswith("--"):

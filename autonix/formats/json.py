@@ -9,7 +9,7 @@ from schema.errors import InvalidInput
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|[\[\]{},:]|[^\s\[\]{},:"/]+', re.DOTALL)
 _DEEPEST = 8
 _LONGEST = 2 * 1024 * 1024
-"""Characters up to which lines are looked for; longer files are lock files, and one finding each."""
+"""Characters up to which lines and comments are looked for; longer files are lock files, and one finding each."""
 
 
 def parse_json(path: str, text: str) -> Document:
@@ -19,7 +19,7 @@ def parse_json(path: str, text: str) -> Document:
         value = json.loads(text)
     except (ValueError, RecursionError):
         try:
-            value = json.loads(_plain(text))
+            value = json.loads(_plain(text) if len(text) <= _LONGEST else text)
         except (ValueError, RecursionError) as error:
             raise InvalidInput(f"not JSON: {error}") from error
     return Document(path, value, _lines(text) if len(text) <= _LONGEST else {})

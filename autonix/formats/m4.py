@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 _CALL = re.compile(r"(?<![A-Za-z0-9_$])([A-Z][A-Z0-9]*_[A-Z0-9_]+|m4_[a-z_]+)\(")
 _COMMENT = re.compile(r"(?<![A-Za-z0-9_])dnl\b[^\n]*|(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
-_LONGEST = 400_000
+_LONGEST, _MOST, _LONGEST_CALL = 400_000, 2_000, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ def parse_m4(text: str) -> tuple[MacroCall, ...]:
 
 
 def _calls(text: str) -> Iterator[MacroCall]:
-    for match in _CALL.finditer(text):
+    for match in islice(_CALL.finditer(text), _MOST):
         arguments = _arguments(text, match.end())
         if arguments is not None:
             yield MacroCall(match[1], arguments, text.count("\n", 0, match.start()) + 1)
@@ -35,7 +36,7 @@ def _arguments(text: str, start: int) -> tuple[str, ...] | None:
     """Up to the closing parenthesis; `[` and `]` quote, and nest."""
     found: list[str] = []
     depth, quotes, begin = 0, 0, start
-    for index in range(start, min(len(text), start + 20_000)):
+    for index in range(start, min(len(text), start + _LONGEST_CALL)):
         character = text[index]
         if character == "[":
             quotes += 1

@@ -13,10 +13,10 @@ from schema.errors import InvalidInput
 _SPACE = re.compile(r"(?:\s+|#[^\n]*|/\*.*?\*/)+", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
 _SIGN = re.compile(r"\.\.\.|\$\{|==|!=|<=|>=|->|//|\+\+|&&|\|\||[^\s]")
-_PATH = re.compile(r"(?:~|\.\.?|[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)?(?:/[A-Za-z0-9._+-]+)+/?|<[A-Za-z0-9._/+-]+>")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9%/?:@&=+$,_.!~*'-]+")
+_PATH = re.compile(r"(?:~|\.\.?|[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,200})?(?:/[A-Za-z0-9._+-]+)+/?|<[A-Za-z0-9._/+-]+>")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:[A-Za-z0-9%/?:@&=+$,_.!~*'-]+")
 _DEEPEST = 100
-_LONGEST = 1_000_000
+_LONGEST = 200_000
 _OPEN, _CLOSE = frozenset(("{", "(", "[", "${")), frozenset(("}", ")", "]"))
 
 
@@ -142,7 +142,9 @@ def sets_of(tokens: Sequence[Token], depth: int = 0) -> Iterator[tuple[NixBindin
     rest = list(tokens)
     if depth > _DEEPEST:
         return
-    while rest:
+    for _ in range(_DEEPEST):
+        if not rest:
+            return
         first = rest[0]
         if _is(first, "word", "let"):
             rest = rest[_in(rest) :]
@@ -175,26 +177,20 @@ def _begins_lambda(tokens: Sequence[Token], at: int) -> bool:
 
 
 def _lambda_body(tokens: Sequence[Token]) -> int | None:
-    """Where the body of `x: …`, `{ … }: …` or `x@{ … }: …` begins; None where it is no lambda."""
-    at = 0
-    while at < len(tokens) and at < 3:
-        token = tokens[at]
-        if _is(token, "sign", "{"):
-            end = _end(tokens, at)
-            tokens = [token, *tokens[end + 1 :]] if end > at else tokens
-            shift = end - at
-        elif token.kind == "word":
-            shift = 0
-        else:
-            return None
-        after = tokens[at + 1] if at + 1 < len(tokens) else None
-        if after is not None and _is(after, "sign", ":"):
-            return at + 2 + shift
-        if after is not None and _is(after, "sign", "@"):
-            inner = _lambda_body(tokens[at + 2 :])
-            return None if inner is None else at + 2 + shift + inner
+    """Where the body of `x: …`, `{ … }: …`, `x@{ … }: …` or `{ … }@x: …` begins; None where it is no lambda."""
+    at = _formal(tokens, 0)
+    if at is not None and at < len(tokens) and _is(tokens[at], "sign", "@"):
+        at = _formal(tokens, at + 1)
+    return at + 1 if at is not None and at < len(tokens) and _is(tokens[at], "sign", ":") else None
+
+
+def _formal(tokens: Sequence[Token], at: int) -> int | None:
+    """Past a name or a pattern in braces; None where there is neither."""
+    if at >= len(tokens):
         return None
-    return None
+    if tokens[at].kind == "word":
+        return at + 1
+    return _end(tokens, at) + 1 if _is(tokens[at], "sign", "{") else None
 
 
 def _in(tokens: Sequence[Token]) -> int:

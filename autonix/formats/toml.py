@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from autonix.formats.document import MAX_LINES, Document, Key
 from schema.errors import InvalidInput
 
+_LONGEST = 2 * 1024 * 1024
+"""Characters up to which lines are looked for; longer files are lock files, and one finding each."""
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|[\[\]{},=\n]|[^\s\[\]{},=#"\']+',
     re.DOTALL,
@@ -20,7 +22,7 @@ def parse_toml(path: str, text: str) -> Document:
         value = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidInput(f"not TOML: {error}") from error
-    return Document(path, value, _Lines(_tokens(text)).collect())
+    return Document(path, value, _Lines(_tokens(text)).collect() if len(text) <= _LONGEST else {})
 
 
 def _tokens(text: str) -> list[tuple[str, int]]:

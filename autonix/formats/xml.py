@@ -12,6 +12,7 @@ from autonix.formats.document import MAX_LINES, Document, Key
 from schema.errors import InvalidInput
 
 _DEEPEST = 100
+MOST_ELEMENTS = 200_000
 
 
 @dataclass(slots=True)
@@ -29,9 +30,13 @@ def parse_xml(path: str, text: str) -> Document:
     stack = [root]
     parser = ParserCreate(namespace_separator=" ")
 
+    count = 0
+
     def start(name: str, attributes: dict[str, str]) -> None:
-        if len(stack) > _DEEPEST:
-            raise InvalidInput("XML that is nested too deep")
+        nonlocal count
+        count += 1 + len(attributes)
+        if len(stack) > _DEEPEST or count > MOST_ELEMENTS:
+            raise InvalidInput("XML that is nested too deep, or too large")
         plain = {f"@{_local(key)}": value for key, value in attributes.items()}
         element = _Element(_local(name), parser.CurrentLineNumber, attributes=plain)
         stack[-1].children.append(element)

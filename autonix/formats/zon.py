@@ -13,7 +13,7 @@ _TOKEN = re.compile(
     r"""\.(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<open>\.\{)|(?P<sign>[=,}])|(?P<word>[-+]?[A-Za-z0-9_'.]+)|(?P<space>\s+)"""
 )
 _ESCAPE = re.compile(r"\\(n|r|t|\\|'|\"|x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\})")
-_DEEPEST = 30
+_DEEPEST, _LONGEST = 30, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class _Token:
 
 def parse_zon(path: str, text: str) -> Document:
     """Raises InvalidInput, with the reason, where it is no such file. An enum literal (`.name`) is its name."""
+    if len(text) > _LONGEST:
+        raise InvalidInput("a ZON file that is too long")
     parser = _Parser(list(_tokens(text)))
     value = parser.value((), 0)
     if parser.at != len(parser.tokens):

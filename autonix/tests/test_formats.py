@@ -79,12 +79,24 @@ def test_yaml_merges_and_keeps_unknown_tags_as_plain_values() -> None:
     assert document.get("made") == {}
 
 
-def test_a_bomb_of_aliases_stays_small() -> None:
-    lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 30)]
-    assert len(parse_yaml("x", "\n".join(lines)).table()) == 30
+def a_bomb(levels: int) -> str:
+    lines = [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, levels)]
+    return "\n".join(["a0: &a0 [x, x]", *lines])
 
 
-@pytest.mark.parametrize("text", ["a: &a [*a]", "a: [", "\t- x: y: z", "- " * 3000 + "x"])
+def test_aliases_stay_as_small_as_their_text() -> None:
+    assert len(parse_yaml("x", a_bomb(15)).table()) == 15
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a: &a [*a]", "a: *b", "a: [", "\t- x: y: z", "- " * 3000 + "x", "[" * 200_000, "{a: " * 200_000),
+        *("? " * 100_000, a_bomb(40), "- x\n" * 600_000),
+        "a: &a {" + ", ".join(f"k{n}: 1" for n in range(5000)) + "}\nb:\n" + "  - <<: *a\n" * 500,
+    ],
+    ids=lambda text: text[:12],
+)
 def test_knotted_yaml_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="not YAML"):
         parse_yaml("x", text)

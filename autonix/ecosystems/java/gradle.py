@@ -13,10 +13,11 @@ SETTINGS = ("settings.gradle", "settings.gradle.kts")
 _COMMENT = re.compile(r"/\*.*?\*/|(?<!:)//[^\n]*", re.DOTALL)
 _VERSION = re.compile(r"""^version\s*=?\s*["']([^"'$]+)["']""", re.MULTILINE)
 _NAME = re.compile(r"""^rootProject\.name\s*=\s*["']([^"'$]+)["']""", re.MULTILINE)
-_INCLUDE = re.compile(r"""^\s*include\b\s*\(?((?:\s*["'][^"'$]+["']\s*,?)+)""", re.MULTILINE)
+_INCLUDE = re.compile(r"""^[ \t]*include\b\s*\(?((?:\s*["'][^"'$]+["']\s*,?)+)""", re.MULTILINE)
 _QUOTED = re.compile(r"""["']([^"'$]+)["']""")
 _CALL = re.compile(
-    r"^\s*(?P<configuration>[A-Za-z]+)[\s(]+(?:platform\()?(?:[\"'](?P<coordinates>[^\"'$\s]+)[\"']|libs\.(?P<alias>[\w.]+))",
+    r"^[ \t]*(?P<configuration>[A-Za-z]+)[\s(]+(?:platform\()?"
+    r"(?:[\"'](?P<coordinates>[^\"'$\s]+)[\"']|libs\.(?P<alias>[\w.]+))",
     re.MULTILINE,
 )
 _JAVA = (

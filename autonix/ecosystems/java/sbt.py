@@ -96,7 +96,7 @@ def _parts(text: str) -> Iterator[_Part]:
     plain = _SKIPPED.sub(lambda match: re.sub(r"[^\n]", " ", match[1]) if match[1] else match[0], text)
     lines = plain.split("\n")
     starts = [number for number, line in enumerate(lines) if _START.match(line)]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in zip(starts, [*starts, len(lines)][1:], strict=True):
         yield _Part("\n".join(lines[start:end]), start + 1)
 
 
