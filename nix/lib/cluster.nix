@@ -10,14 +10,18 @@ written:
 let
   inherit (builtins) attrNames filter mapAttrs removeAttrs;
   t = import ./types.nix;
-  inherit (import ./options.nix) cluster;
+  inherit (import ./options.nix) cluster guest;
 
   problems = problemsOf written;
-  checked =
+  checked = unless problems written;
+  unless =
+    problems: value:
     if problems == [ ] then
-      written
+      value
     else
       throw "the cluster is not right:\n${builtins.concatStringsSep "\n" (map (problem: "  - ${problem}") problems)}";
+  # What is looked at only now, as `options.nix` says.
+  rightly = path: type: value: unless (type.check path value) value;
 
   # What of a VM its System must know.
   baked = name: vm: {
@@ -68,7 +72,7 @@ let
       told = baked name vm;
     in
     if vm ? guest then
-      mkSystem (told // vm.guest)
+      mkSystem (told // rightly "vms.${name}.guest" guest vm.guest)
     else if builtins.isFunction vm.configuration then
       vm.configuration (told // { module = guestModule told; })
     else

@@ -121,8 +121,25 @@ let
     autoRollback = optional true t.bool "Whether what does not get healthy goes back; otherwise the rollout pauses.";
   };
 
+  fileName = t.matching "a file's name" "[A-Za-z0-9_][A-Za-z0-9._-]{0,100}";
+  filePath = t.matching "a file's path below /etc" "[A-Za-z0-9_][A-Za-z0-9._-]{0,100}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,100}){0,8}";
+  word = t.matching "a word of the kernel's command line" "[!-~]{1,200}";
+
+  # What the offline guest is made of. Texts may name store paths, so to look at them is to evaluate what they are built
+  # from: a blueprint is made without that, and mkCluster looks at them when it makes the System.
+  guestOf =
+    text:
+    t.record {
+      services = example { web = "exec httpd -f -p 80 -h /srv"; } (
+        optional { } (t.mapOf fileName text) "What sh runs, each again whenever it ends; the output goes to the console."
+      );
+      powerButton = optional true t.bool "Whether the power button shuts the guest down.";
+      etc = optional { } (t.mapOf filePath text) "Further files of /etc, with their texts.";
+      kernelParams = example [ "quiet" ] (optional [ ] (t.listOf word) "Added to the kernel's command line.");
+    };
+
   vm = t.record {
-    guest = optional null t.any "What `mkSystem` makes the System of, without nixpkgs: `services` and more (nix/README.md). One of `guest`, `configuration` and `system` is needed.";
+    guest = optional null (guestOf t.any) "What `mkSystem` makes the System of, without nixpkgs. One of `guest`, `configuration` and `system` is needed.";
     configuration = optional null t.any ''
       Anything with `config.system.build.toplevel`, as `nixpkgs.lib.nixosSystem` yields. If the module `guest.nix` is among
       its modules, its volumes, environment and network card are set from here. Or a function that gets
@@ -169,6 +186,7 @@ let
   };
 in
 {
+  guest = guestOf t.string;
   cluster = t.record {
     cluster = example "shop" (needed t.label "The cluster's name.");
     machines = optional { } (t.mapOf t.label machine) "The machines, by host name: what `services.procurator.worker.master` is looked up in.";

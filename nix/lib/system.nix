@@ -94,7 +94,8 @@ in
 
       etcTree = tree "etc-${name}" (
         {
-          inittab = lines (map (command: "::respawn:${command}") respawned);
+          # The console's shell is for whoever may attach to it; it starts when Enter is pressed.
+          inittab = lines (map (command: "::respawn:${command}") respawned ++ [ "ttyS0::askfirst:-${sw}/bin/sh" ]);
           volumes = lines (map (volume: "${volume.serial} ${volume.mount}") mounts);
           passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
           group = "root:x:0:\nnogroup:x:65534:\n";

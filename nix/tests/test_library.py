@@ -250,3 +250,40 @@ async def test_a_cluster_of_foreign_systems_needs_no_parts(tmp_path: Path) -> No
     blueprint = Blueprint.model_validate(await evaluate(tmp_path, expression))
     assert blueprint.vms["a"].system == "packages.x86_64-linux.a"
     assert blueprint.vms["b"].system == "nixosConfigurations.b.config.system.build.toplevel"
+
+
+@pytest.mark.parametrize(
+    ("guest", "message"),
+    [
+        ('{ servces.a = ""; }', "vms.a.guest.servces: there is no such option (there are: etc, kernelParams, power"),
+        ('{ services."../x" = ""; }', 'vms.a.guest.services: the name: "../x" is not a file\'s name'),
+        ("{ services = [ ]; }", "vms.a.guest.services: [ ] is not a set"),
+        ("{ services.web = 3; }", "vms.a.guest.services.web: 3 is not a string"),
+        ('{ etc."a//b" = ""; }', 'vms.a.guest.etc: the name: "a//b" is not a file\'s path below /etc'),
+        ("{ etc.motd = [ ]; }", "vms.a.guest.etc.motd: [ ] is not a string"),
+        ("{ powerButton = 1; }", "vms.a.guest.powerButton: 1 is not true or false"),
+        ('{ kernelParams = [ "a b" ]; }', 'vms.a.guest.kernelParams[0]: "a b" is not a word of the kernel\'s command'),
+        ("{ volumes = { }; }", "vms.a.guest.volumes: there is no such option"),
+    ],
+)
+async def test_a_wrong_guest_is_told_by_vm_option_and_value(tmp_path: Path, guest: str, message: str) -> None:
+    cluster = f'{{ cluster = "c"; vms.a = {{ cpu = 1; memoryMb = 64; guest = {guest}; }}; }}'
+    with pytest.raises(CommandFailed) as caught:
+        await evaluate(
+            tmp_path, f"((import {LIBRARY} {{ parts = /p; }}).mkCluster {cluster}).nixosConfigurations.a.config.x"
+        )
+    assert message in caught.value.stderr.decode()
+
+
+async def test_a_blueprint_looks_at_no_text_of_a_guest(tmp_path: Path) -> None:
+    cluster = '{ cluster = "c"; vms.a = { cpu = 1; memoryMb = 64; guest.services.web = throw "looked at"; }; }'
+    await evaluate(tmp_path, f"((import {LIBRARY} {{ }}).mkCluster {cluster}).blueprint")
+
+
+async def test_ten_thousand_vms_are_the_most(tmp_path: Path) -> None:
+    vms = """builtins.listToAttrs (builtins.genList (n: {
+      name = "v${toString n}";
+      value = { cpu = 1; memoryMb = 64; system = "a"; };
+    }) 10001)"""
+    expression = f'import {LIBRARY}/problems.nix {{ cluster = "c"; vms = {vms}; }}'
+    assert await evaluate(tmp_path, expression) == ["vms: are 10001, and 10000 are the most"]
