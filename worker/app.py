@@ -43,6 +43,7 @@ from worker.supervise import Supervisor
 from worker.vm_log import LogReader
 from worker.vm_steps import StepSettings, VmSteps
 from worker.vmm.fence import boottime_ns
+from worker.vmm.processes import open_console
 from worker.volumes import Volumes
 
 log = logging.getLogger(__name__)
@@ -156,6 +157,9 @@ async def run(settings: Settings, ready: Ready) -> None:
                 supervisor=supervisor,
                 report=report,
                 log_of=lambda instance: LogReader(parts.steps.directory(instance).serial_log),
+                guest_of=parts.steps.guest,
+                console_of=lambda instance: open_console(parts.steps.directory(instance)),
+                spawn=nursery.start_soon,
                 config=_shown(settings),
                 stop_agent=nursery.cancel_scope.cancel,
             )

@@ -1,5 +1,6 @@
 """From the answers of health checks over time to a verdict; it asks nobody."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -29,10 +30,15 @@ class Verdict(StrEnum):
 
 
 def host_checks(spec: VmSpec) -> tuple[HealthCheck, ...]:
-    """The checks that the worker itself can ask; the others need the guest channel and are unknown until then."""
+    """The checks that the worker itself can ask, from outside of the guest."""
     if not spec.network.nic:
         return ()
     return tuple(check for check in spec.health.checks if check.type in (CheckType.TCP, CheckType.HTTP))
+
+
+def guest_checks(spec: VmSpec) -> tuple[HealthCheck, ...]:
+    """The checks that the guest answers, through its agent: a command of its own, or its word that it is ready."""
+    return tuple(check for check in spec.health.checks if check.type in (CheckType.COMMAND, CheckType.READINESS))
 
 
 def after_round(state: HealthState, results: tuple[CheckResult, ...], *, policy: Health) -> HealthState:
@@ -48,15 +54,19 @@ def after_round(state: HealthState, results: tuple[CheckResult, ...], *, policy:
     return replace(state, view=View.FAILING if fails else state.view, failures=failures, detail=failed.detail)
 
 
-def verdict(state: HealthState, *, has_checks: bool, running_ms: float, min_healthy_ms: int) -> Verdict:
-    """Without checks a VM is healthy once it has run for `min_healthy_ms`; with checks, when they say so."""
-    if not has_checks:
+def verdict(views: Sequence[HealthState], *, running_ms: float, min_healthy_ms: int) -> Verdict:
+    """What those who are asked say together; all must agree.
+
+    With nobody to ask a VM is healthy once it has run for `min_healthy_ms`.
+    """
+    if not views:
         return Verdict.HEALTHY if running_ms >= min_healthy_ms else Verdict.STARTING
-    if not state.passed_once:
+    if not all(state.passed_once for state in views):
         return Verdict.STARTING
-    return Verdict.HEALTHY if state.view is View.OK else Verdict.UNHEALTHY
+    return Verdict.HEALTHY if all(state.view is View.OK for state in views) else Verdict.UNHEALTHY
 
 
-def next_round_ms(state: HealthState, policy: Health) -> int:
+def next_round_ms(views: Sequence[HealthState], policy: Health) -> int:
     """Milliseconds until the checks are asked again."""
-    return policy.interval_ms if state.passed_once else min(policy.interval_ms, STARTING_INTERVAL_MS)
+    passed = all(state.passed_once for state in views)
+    return policy.interval_ms if passed else min(policy.interval_ms, STARTING_INTERVAL_MS)

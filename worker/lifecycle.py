@@ -142,7 +142,7 @@ def booted(state: VmState, process: Process, *, now: float) -> VmState:
     after = moved(replace(state, step=None, step_content=""), VmEvent.BOOTED, now=now)
     trying = _first(state.trying_since, state.step_since)
     after = replace(after, process=process, is_fenced=process.is_fenced)
-    return replace(after, health=HealthState(), healthy_since=None, trying_since=trying)
+    return replace(after, health=HealthState(), guest=HealthState(), healthy_since=None, trying_since=trying)
 
 
 def _first(known: float | None, now: float) -> float:
@@ -203,6 +203,7 @@ def exited(state: VmState, reason: str, *, now: float) -> VmState:
         after,
         process=None,
         health=HealthState(),
+        guest=HealthState(),
         healthy_since=None,
         restarts=state.restarts + 1,
         failures=failures + 1,
@@ -212,7 +213,15 @@ def exited(state: VmState, reason: str, *, now: float) -> VmState:
 
 def stopped(state: VmState, purpose: StopFor, *, now: float, reason: str = "") -> VmState:
     """The process is gone because we ended it."""
-    idle = replace(state, step=None, process=None, health=HealthState(), healthy_since=None, restart_wanted=False)
+    idle = replace(
+        state,
+        step=None,
+        process=None,
+        health=HealthState(),
+        guest=HealthState(),
+        healthy_since=None,
+        restart_wanted=False,
+    )
     match purpose:
         case StopFor.REMOVE:
             return moved(idle, VmEvent.REMOVED, now=now, reason=reason)
@@ -250,7 +259,7 @@ def judged(state: VmState, *, healthy: bool, now: float) -> VmState:
         after = moved(state, VmEvent.PASSED, now=now)
         return replace(after, healthy_since=now, memory=proven, stuck_since=None, trying_since=None)
     if not healthy and state.phase is VmPhase.HEALTHY:
-        return replace(moved(state, VmEvent.FAILING, now=now, reason=state.health.detail), healthy_since=None)
+        return replace(moved(state, VmEvent.FAILING, now=now, reason=state.complaint), healthy_since=None)
     return state
 
 

@@ -228,7 +228,7 @@ def _late_at(state: VmState, target: Content) -> float | None:
 
 def _too_late(desired: Desired, state: VmState, *, target: Content, now: float, leased_until: float) -> _Choice | None:
     """Back to the fallback; without one, stopped and shown as failed. None: the earlier content runs on meanwhile."""
-    why = state.health.detail if state.is_up and _runs(state, target) else state.reason
+    why = state.complaint if state.is_up and _runs(state, target) else state.reason
     reason = f"not healthy within {target.spec.health.start_deadline_ms} ms{f': {why}' if why else ''}"
     fallback = desired.fallback
     if target.key == desired.content.key and fallback and fallback.content_hash != target.content_hash:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from schema.assignment import Seen
 from schema.status import Reverted, RunningVm, View, VmPhase, WorkerMetrics, WorkerReport
-from worker.health import host_checks
+from worker.health import guest_checks, host_checks
 from worker.reconcile import target_of
 from worker.vm_state import Content, Desired, Step, VmState
 
@@ -62,6 +62,7 @@ def running_vm(state: VmState, desired: Desired | None, *, volumes: tuple[str, .
         spec_hash=content.spec_hash if content else "",
         phase=state.phase,
         reason=_reason(state),
+        guest_view=state.guest.view if content and guest_checks(content.spec) else View.UNKNOWN,
         host_view=state.health.view if content and host_checks(content.spec) else View.UNKNOWN,
         address=attachment.ip if attachment else "",
         pid=state.process.pid if state.process else 0,
@@ -83,7 +84,7 @@ def _shown_content(state: VmState, desired: Desired | None) -> Content | None:
 
 def _reason(state: VmState) -> str:
     if state.phase is VmPhase.RUNNING and not state.reason:
-        return state.health.detail
+        return state.complaint
     return state.reason
 
 

@@ -1,14 +1,19 @@
 """What the control plane may ask of this worker: the interfaces `Worker` and `Vm`; rights are checked on its side."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
 from schema.errors import DeadlineExceeded, InvalidInput, NotFound, Unimplemented
 from schema.interfaces import SINK_DEADLINE_SECONDS, Console, ExecResult, LogSink
 from schema.status import ConnectionInfo, RunningVm, WorkerReport
+from worker.console import AttachedConsole, Spawn
+from worker.guest.channel import GuestChannel
 from worker.supervise import Supervisor
 from worker.vm_log import PIECE_BYTES, POLL_SECONDS, LogReader, last_lines
+
+EXEC_LIMIT_MS = 3_600_000
+"""The worker's own limit of a command in a guest."""
 
 
 class VmService:
@@ -36,12 +41,22 @@ class VmService:
     async def exec(
         self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0
     ) -> ExecResult:
-        """Not yet."""
-        raise Unimplemented("this worker has no guest channel yet, so nothing can be run in a VM")
+        """See `Vm.exec`. Raises NotFound, Unavailable (no agent answers), InvalidInput and DeadlineExceeded."""
+        if self._instance not in self._owner.supervisor.vms:
+            raise NotFound(f"this worker has no {self._instance}")
+        guest = self._owner.guest_of(self._instance)
+        done = await guest.exec(command, args, stdin=stdin, deadline_ms=deadline_ms or EXEC_LIMIT_MS)
+        if done.timed_out:
+            raise DeadlineExceeded(f"{command} was killed after {(deadline_ms or EXEC_LIMIT_MS) / 1000:g} s")
+        return ExecResult(done.exit_code, done.stdout, done.stderr)
 
     async def console(self, output: LogSink, *, columns: int, rows: int) -> Console:
-        """Not yet."""
-        raise Unimplemented("this worker cannot attach to a console yet")
+        """See `Vm.console`. Raises NotFound, and Unavailable where its process or its shim is gone."""
+        if self._instance not in self._owner.supervisor.vms:
+            raise NotFound(f"this worker has no {self._instance}")
+        console = AttachedConsole(await self._owner.console_of(self._instance), output)
+        self._owner.spawn(console.run)
+        return console
 
     async def get_connection_info(self) -> ConnectionInfo:
         """See `Vm.get_connection_info`."""
@@ -69,12 +84,18 @@ class WorkerService:
         supervisor: Supervisor,
         report: Callable[[], WorkerReport],
         log_of: Callable[[str], LogReader],
+        guest_of: Callable[[str], GuestChannel],
+        console_of: Callable[[str], Awaitable[trio.SocketStream]],
+        spawn: Spawn,
         config: Mapping[str, str],
         stop_agent: Callable[[], None],
     ) -> None:
         self.supervisor = supervisor
         self.report = report
         self.log_of = log_of
+        self.guest_of = guest_of
+        self.console_of = console_of
+        self.spawn = spawn
         self._config = config
         self._stop_agent = stop_agent
 

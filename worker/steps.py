@@ -1,11 +1,13 @@
 """What the supervisor asks of the machine for its VMs: the port and its values; it does nothing itself."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from schema.assignment import Peer
+from schema.blueprint import HealthCheck
 from schema.status import PullProgress
 from worker.adoption import Adopt, Found
+from worker.health import CheckResult
 from worker.vm_state import Attachment, Content, Desired, Process
 
 OnProgress = Callable[[PullProgress], None]
@@ -37,6 +39,11 @@ class Steps(Protocol):
 
     async def fence(self, instance: str, *, fenced: bool) -> None:
         """Put a running VM under the worker's lease, or take it out. Raises Unavailable where its shim has died."""
+
+    async def ask_guest(
+        self, instance: str, checks: Sequence[HealthCheck], *, timeout_ms: int
+    ) -> tuple[CheckResult, ...]:
+        """The guest's own answers to these checks, in their order; each within `timeout_ms`."""
 
     async def ended(self, instance: str, process: Process) -> str:
         """Return with the reason within a second after the process has ended."""

@@ -16,16 +16,18 @@ from schema.assignment import Peer
 from schema.errors import NotFound, ProcuratorError
 from schema.names import printable
 from schema.status import PullProgress, VmPhase
+from schema.vmspec import VmSpec
 from worker import adoption, lifecycle
 from worker.backoff import pause_after
-from worker.health import CheckResult, Verdict, after_round, host_checks, next_round_ms, verdict
+from worker.health import CheckResult, Verdict, after_round, guest_checks, host_checks, next_round_ms, verdict
 from worker.lease import Lease, renewed
 from worker.reconcile import Action, Begin, Cancel, Fence, Forget, Limits, Stop, reconcile
 from worker.records import Records
 from worker.steps import Steps
 from worker.vm_state import Attachment, Desired, Process, Step, StopFor, VmState
 
-Ask = Callable[..., Awaitable[tuple[CheckResult, ...]]]
+Answers = tuple[CheckResult, ...]
+Ask = Callable[..., Awaitable[Answers]]
 """`worker.probe.ask`."""
 
 FIRST_VERDICTS_SECONDS = 1.0
@@ -294,23 +296,41 @@ class Supervisor:
             state = self._attended(instance, process)
             if state is None or state.content is None:
                 return
-            policy, checks = state.content.spec.health, host_checks(state.content.spec)
-            results = await self._ask(checks, address=process.attachment.ip, timeout_ms=policy.timeout_ms)
+            policy, spec = state.content.spec.health, state.content.spec
+            outside, inside = await self._answers(instance, process, spec)
             state = self._attended(instance, process)
             if state is None:
                 return
-            health = after_round(state.health, results, policy=policy) if checks else state.health
+            if outside:
+                state = replace(state, health=after_round(state.health, outside, policy=policy))
+            if inside:
+                state = replace(state, guest=after_round(state.guest, inside, policy=policy))
+            asked = [view for view, answers in ((state.health, outside), (state.guest, inside)) if answers]
             now = trio.current_time()
-            said = verdict(
-                health,
-                has_checks=bool(checks),
-                running_ms=(now - process.started_at) * 1000,
-                min_healthy_ms=self._min_healthy_ms,
-            )
-            judged = lifecycle.judged(replace(state, health=health), healthy=said is Verdict.HEALTHY, now=now)
-            if judged != state:
+            running_ms = (now - process.started_at) * 1000
+            said = verdict(asked, running_ms=running_ms, min_healthy_ms=self._min_healthy_ms)
+            judged = lifecycle.judged(state, healthy=said is Verdict.HEALTHY, now=now)
+            if judged != self.vms.get(instance):
                 self._set(judged)
-            await trio.sleep(next_round_ms(health, policy) / 1000)
+            await trio.sleep(next_round_ms(asked, policy) / 1000)
+
+    async def _answers(self, instance: str, process: Process, spec: VmSpec) -> tuple[Answers, Answers]:
+        """One round of all checks, at once: what the worker finds, and what the guest says of itself."""
+        found: dict[str, Answers] = {"host": (), "guest": ()}
+
+        async def outside() -> None:
+            address, timeout_ms = process.attachment.ip, spec.health.timeout_ms
+            found["host"] = await self._ask(host_checks(spec), address=address, timeout_ms=timeout_ms)
+
+        async def inside() -> None:
+            found["guest"] = await self._steps.ask_guest(
+                instance, guest_checks(spec), timeout_ms=spec.health.timeout_ms
+            )
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outside)
+            nursery.start_soon(inside)
+        return found["host"], found["guest"]
 
     def _attended(self, instance: str, process: Process) -> VmState | None:
         """The VM's state, while `process` is its process and nobody is ending it."""

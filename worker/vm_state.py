@@ -160,6 +160,8 @@ class HealthState:
 class VmState:
     """One VM as it is now. All times are seconds on the worker's clock.
 
+    `health` is what the worker's own checks say, `guest` what the guest's do.
+
     `is_fenced`: its process ends with the worker's lease. `content` is what runs or is being brought up; `target` the
     key of what is wanted; `pulled` and `prepared` are content hashes that are ready; `stuck_since` is since when the
     target's closure or disks cannot be had, `pull` how far the pull in flight is, `trying_since` since when it has been
@@ -174,6 +176,7 @@ class VmState:
     process: Process | None = None
     is_fenced: bool = False
     health: HealthState = HealthState()
+    guest: HealthState = HealthState()
     healthy_since: float | None = None
     step: Step | None = None
     step_content: str = ""
@@ -191,6 +194,11 @@ class VmState:
     pull: PullProgress | None = None
     phase_ms: Mapping[str, int] = field(default_factory=dict)
     staged_ms: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def complaint(self) -> str:
+        """What the checks found, from whoever complains first; empty where nobody does."""
+        return self.health.detail or self.guest.detail
 
     @property
     def is_up(self) -> bool:

@@ -16,9 +16,13 @@ from pathlib import Path
 import trio
 
 from schema.assignment import Peer
+from schema.blueprint import HealthCheck
 from schema.errors import CommandFailed, DeadlineExceeded, Internal, ProcuratorError, Unavailable
 from worker.adoption import Adopt, Found
 from worker.closures import Closures
+from worker.guest.asking import ask_guest
+from worker.guest.channel import GuestChannel
+from worker.health import CheckResult
 from worker.image import Images
 from worker.network import Network
 from worker.records import Records
@@ -253,6 +257,16 @@ class VmSteps:
     async def fence(self, instance: str, *, fenced: bool) -> None:
         """See `Steps.fence`."""
         await set_fence(self.directory(instance), self._records.lease_file if fenced else None)
+
+    def guest(self, instance: str) -> GuestChannel:
+        """The guest's agent of an instance, there or not."""
+        return GuestChannel(self.directory(instance).vsock_socket)
+
+    async def ask_guest(
+        self, instance: str, checks: Sequence[HealthCheck], *, timeout_ms: int
+    ) -> tuple[CheckResult, ...]:
+        """See `Steps.ask_guest`."""
+        return await ask_guest(self.guest(instance), checks, timeout_ms=timeout_ms)
 
     async def ended(self, instance: str, process: Process) -> str:
         """See `Steps.ended`."""

@@ -1,17 +1,22 @@
-"""`pcr vm`: the instances and what their guests write; how they look is `cli.render`."""
+"""`pcr vm`: the instances, what their guests write, and commands in them; how they look is `cli.render`."""
 
 import json
+import sys
+from typing import TextIO
 
 import click
 
 from cli.options import OutputFormat, output_option, target_of
+from schema.errors import InvalidInput
 
 _MAX_TAIL = 1_000_000
+MOST_INPUT = 1 << 20
+"""Bytes, as `schema.interfaces.MAX_STDIN_BYTES`, which is not imported for `--help`."""
 
 
 @click.group("vm")
 def command() -> None:
-    """Look at VMs."""
+    """Look at VMs and act in them."""
 
 
 @command.command("ls")
@@ -67,3 +72,64 @@ def show_logs(context: click.Context, *, instance: str, follow: bool, tail: int,
         run_command(ask)
     finally:
         say(log.end())
+
+
+@command.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("instance")
+@click.argument("words", nargs=-1, required=True, metavar="[--] COMMAND [ARG]...", type=click.UNPROCESSED)
+@click.option("-i", "--stdin", "with_input", is_flag=True, help="Feed the command with what comes in (1 MiB at most).")
+@click.option("--timeout", type=click.FloatRange(0), default=60, show_default=True, help="Seconds until it is killed.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Its words, or all as JSON."
+)
+@click.pass_context
+def execute(
+    context: click.Context, *, instance: str, words: tuple[str, ...], with_input: bool, timeout: float, output: str
+) -> None:
+    """Run COMMAND in INSTANCE (`web-0`), as root and without a shell in between; its exit code becomes ours.
+
+    A command that a signal ended gives 128 and the signal's number. Its words lose their terminal escapes where they
+    are shown on a terminal; into a file or a pipe they go as they are.
+    """
+    from cli.executing import execute_in, shown_exit_code
+
+    given = words[1:] if words[:1] == ("--",) else words
+    if not given:
+        raise click.UsageError("no command was given")
+    data = sys.stdin.buffer.read(MOST_INPUT + 1) if with_input else b""
+    if len(data) > MOST_INPUT:
+        raise InvalidInput(f"more than {MOST_INPUT} bytes of input: copy them in pieces")
+    done = execute_in(target_of(context), instance, given, stdin=data, timeout=timeout)
+    if output == "json":
+        texts = {"stdout": done.stdout.decode(errors="replace"), "stderr": done.stderr.decode(errors="replace")}
+        click.echo(json.dumps({"instance": instance, "exitCode": done.exit_code, **texts}))
+    else:
+        _say(sys.stdout, done.stdout)
+        _say(sys.stderr, done.stderr)
+    sys.exit(shown_exit_code(done.exit_code))
+
+
+@command.command("console")
+@click.argument("instance")
+@click.pass_context
+def console(context: click.Context, *, instance: str) -> None:
+    """Attach to the serial console of INSTANCE (`web-0`). Ctrl-] detaches; the VM goes on.
+
+    What the guest writes goes to the terminal as it is, as any console's does: look at a VM that you do not trust with
+    `pcr vm logs -f`.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InvalidInput("pcr vm console needs a terminal; `pcr vm logs -f` and `pcr vm exec` are for programs")
+    from cli.interactive.console import attach
+
+    attach(target_of(context), instance)
+
+
+def _say(stream: TextIO, data: bytes) -> None:
+    if not stream.isatty():
+        stream.buffer.write(data)
+        stream.buffer.flush()
+        return
+    from cli.render.text import lines
+
+    stream.write(lines(data.decode(errors="replace")))

@@ -18,6 +18,7 @@ from autonix.findings import (
     Port,
     Probe,
     Project,
+    Setup,
     Stage,
     Step,
     Toolchain,
@@ -145,6 +146,8 @@ def in_words(value: object) -> str:
             return f"{value.name} from {value.image}"
         case Step():
             return f"{value.system} {value.job} ({value.purpose.value}): {value.text}"
+        case Setup():
+            return f"{value.system}: {value.tool} {value.constraint}"
         case Flake():
             return f"{value.path}: {', '.join(value.outputs)}"
         case tuple():

@@ -1,13 +1,15 @@
 """A machine in memory: the port `Steps` whose steps take as long and come out as a test says."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
 from schema.assignment import Peer
+from schema.blueprint import HealthCheck
 from schema.errors import Unavailable
 from worker.adoption import Adopt, Found
+from worker.health import CheckResult
 from worker.steps import OnProgress
 from worker.vm_state import Attachment, Content, Desired, Process
 
@@ -24,6 +26,7 @@ class ScriptedSteps:
     at_once: dict[str, int] = field(default_factory=dict)
     most_at_once: dict[str, int] = field(default_factory=dict)
     running: dict[str, trio.Event] = field(default_factory=dict)
+    guest_says: CheckResult = field(default_factory=lambda: CheckResult(True, ""))
     pids: int = 100
 
     async def _step(self, kind: str, instance: str) -> None:
@@ -74,6 +77,11 @@ class ScriptedSteps:
 
     async def fence(self, instance: str, *, fenced: bool) -> None:
         await self._step("fence" if fenced else "unfence", instance)
+
+    async def ask_guest(
+        self, instance: str, checks: Sequence[HealthCheck], *, timeout_ms: int
+    ) -> tuple[CheckResult, ...]:
+        return tuple(self.guest_says for _ in checks)
 
     async def ended(self, instance: str, process: Process) -> str:
         ended = self.running[instance]

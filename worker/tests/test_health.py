@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from schema.blueprint import CheckType, Health, HealthCheck
 from schema.status import View
-from worker.health import CheckResult, Verdict, after_round, host_checks, next_round_ms, verdict
+from worker.health import CheckResult, Verdict, after_round, guest_checks, host_checks, next_round_ms, verdict
 from worker.tests.builders import a_spec
 from worker.vm_state import HealthState
 
@@ -21,7 +21,7 @@ def rounds(*results: tuple[CheckResult, ...]) -> HealthState:
 
 
 def said(state: HealthState) -> Verdict:
-    return verdict(state, has_checks=True, running_ms=10**6, min_healthy_ms=2000)
+    return verdict([state], running_ms=10**6, min_healthy_ms=2000)
 
 
 def test_before_the_first_pass_it_is_starting_and_shows_why() -> None:
@@ -42,8 +42,8 @@ def test_all_checks_of_a_round_must_pass() -> None:
 
 
 def test_without_checks_it_is_healthy_once_it_has_run_long_enough() -> None:
-    assert verdict(HealthState(), has_checks=False, running_ms=1999, min_healthy_ms=2000) is Verdict.STARTING
-    assert verdict(HealthState(), has_checks=False, running_ms=2000, min_healthy_ms=2000) is Verdict.HEALTHY
+    assert verdict([], running_ms=1999, min_healthy_ms=2000) is Verdict.STARTING
+    assert verdict([], running_ms=2000, min_healthy_ms=2000) is Verdict.HEALTHY
 
 
 def test_checks_inside_the_guest_and_checks_without_a_nic_are_not_the_hosts() -> None:
@@ -52,9 +52,23 @@ def test_checks_inside_the_guest_and_checks_without_a_nic_are_not_the_hosts() ->
     assert host_checks(a_spec(checks=checks, nic=False)) == ()
 
 
+def test_the_guests_own_checks_are_asked_with_or_without_a_nic() -> None:
+    checks = (HealthCheck(type=CheckType.READINESS), HealthCheck(type=CheckType.COMMAND, command=("true",)))
+    assert guest_checks(a_spec(checks=(*checks, HealthCheck(type=CheckType.TCP, port=1)), nic=False)) == checks
+
+
+def test_host_and_guest_must_agree() -> None:
+    def together(*views: HealthState) -> Verdict:
+        return verdict(views, running_ms=10**6, min_healthy_ms=2000)
+
+    assert together(rounds(PASS), rounds(PASS)) is Verdict.HEALTHY
+    assert together(rounds(PASS), rounds(FAIL)) is Verdict.STARTING
+    assert together(rounds(PASS), rounds(PASS, FAIL, FAIL, FAIL)) is Verdict.UNHEALTHY
+
+
 def test_a_starting_vm_is_asked_more_often_than_one_that_has_passed() -> None:
-    assert next_round_ms(HealthState(), POLICY) == 200
-    assert next_round_ms(rounds(PASS), POLICY) == 2000
+    assert next_round_ms([HealthState()], POLICY) == 200
+    assert next_round_ms([rounds(PASS)], POLICY) == 2000
 
 
 @given(st.lists(st.booleans(), max_size=30))

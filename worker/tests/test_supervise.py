@@ -8,8 +8,8 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from schema.blueprint import HealthCheck
-from schema.status import VmPhase
+from schema.blueprint import CheckType, HealthCheck
+from schema.status import View, VmPhase
 from worker.adoption import Found
 from worker.health import CheckResult
 from worker.records import Records
@@ -176,4 +176,19 @@ async def test_a_vm_that_asks_no_checks_is_healthy_after_its_time(tmp_path: Path
         await trio.sleep(1.5)
         assert fleet.phase() is VmPhase.RUNNING
         await trio.sleep(1.5)
+        assert fleet.phase() is VmPhase.HEALTHY
+
+
+async def test_a_vm_is_healthy_when_the_host_and_the_guest_agree(tmp_path: Path, autojump_clock: MockClock) -> None:
+    checks = (HealthCheck(type=CheckType.TCP, port=80), HealthCheck(type=CheckType.READINESS))
+    steps = ScriptedSteps(seconds=0.0, guest_says=CheckResult(False, "readiness: not ready"))
+    async with a_fleet(tmp_path, steps) as fleet:
+        fleet.assign(a_desired(content=a_content(spec=a_spec(checks=checks))))
+        await trio.sleep(3)
+        assert fleet.phase() is VmPhase.RUNNING
+        state = fleet.supervisor.vms["web-0"]
+        assert (state.health.view, state.guest.view) == (View.OK, View.FAILING)
+        assert state.complaint == "readiness: not ready"
+        steps.guest_says = CheckResult(True, "")
+        await trio.sleep(3)
         assert fleet.phase() is VmPhase.HEALTHY

@@ -182,6 +182,27 @@ async def ask(directory: RuntimeDir, request: Mapping[str, object]) -> Mapping[s
     raise DeadlineExceeded(f"the shim of {directory.path} did not answer {request.get('op')} in {CONTROL_SECONDS:g} s")
 
 
+async def open_console(directory: RuntimeDir) -> trio.SocketStream:
+    """A connection that carries the guest's console both ways. Raises Unavailable and DeadlineExceeded."""
+    with trio.move_on_after(CONTROL_SECONDS):
+        try:
+            stream = await trio.open_unix_socket(os.fspath(directory.control_socket))
+            await stream.send_all(b'{"op": "console"}\n')
+            line = b""
+            while not line.endswith(b"\n") and len(line) < MAX_ANSWER_BYTES:
+                byte = await stream.receive_some(1)  # what follows the answer is the guest's
+                if not byte:
+                    break
+                line += byte
+        except (OSError, trio.BrokenResourceError) as error:
+            raise Unavailable(f"no shim answers in {directory.path}: {error}") from error
+        if line != b'{"ok": true}\n':
+            await stream.aclose()
+            raise Unavailable(f"the shim of {directory.path} gives no console: {line[:200].decode(errors='replace')}")
+        return stream
+    raise DeadlineExceeded(f"the shim of {directory.path} did not answer in {CONTROL_SECONDS:g} s")
+
+
 async def wait_ended(directory: RuntimeDir, live: Live) -> Ended:
     """Wait for the end of an adopted or started hypervisor, however long it takes, and tell how it ended."""
     with _watched(live) as process:

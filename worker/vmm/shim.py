@@ -7,8 +7,8 @@ one already holds the directory.
 
 Control socket: one JSON object a line, answered by one. `{"op": "status"}`; `{"op": "kill", "signal": "TERM" | "KILL"}`
 signals the hypervisor's whole session; `{"op": "attach"}` answers when the serial socket is connected, so that a boot
-after it loses no output; `{"op": "fence", "lease": PATH | "-"}` puts the VM under a lease from now on, or under none.
-Room is left for `console`.
+after it loses no output; `{"op": "fence", "lease": PATH | "-"}` puts the VM under a lease from now on, or under none;
+`{"op": "console"}` makes the connection the guest's console: what follows the answer are its bytes, both ways.
 """
 
 import contextlib
@@ -29,6 +29,8 @@ from worker.vmm.fence import NONE, Fence, boot_id, fork_guard
 READ_BYTES = 65_536
 LINE_BYTES = 4_096
 MAX_CLIENTS = 16
+CONSOLE_BYTES = 262_144
+"""What waits for a console that does not read, or for a guest that does not; beyond it the console is hung up on."""
 OUTPUT_CAP_BYTES = 262_144
 STALE = ("api.sock", "serial.sock", "control.sock", "vsock.sock")
 """A hypervisor that was killed leaves its sockets, and only the API's is reclaimed by the next one."""
@@ -79,6 +81,8 @@ class Shim:
         self._next_wake = 0.0
         self._attaching: list[socket.socket] = []
         self._clients: dict[socket.socket, bytes] = {}
+        self._consoles: dict[socket.socket, bytes] = {}
+        self._typed = b""
         self._status: dict[str, object] = {}
 
     def start(self) -> None:
@@ -134,8 +138,11 @@ class Shim:
             wait = None if self._serial else max(0.0, self._next_wake - time.monotonic())
             if self._fence:
                 wait = self._fence.wait_seconds() if wait is None else min(wait, self._fence.wait_seconds())
-            for key, _ in self._selector.select(wait):
-                key.data(key.fileobj)
+            for key, mask in self._selector.select(wait):
+                if mask & selectors.EVENT_WRITE:
+                    self._flush(key.fileobj)
+                if mask & selectors.EVENT_READ:
+                    key.data(key.fileobj)
             if self._serial is None:
                 self._connect_serial()
             self._keep_fence()
@@ -238,10 +245,12 @@ class Shim:
             data = b""
         if data:
             self._serial_log.write(data)
+            for console in list(self._consoles):
+                self._show(console, data)
             return
         self._selector.unregister(serial)
         serial.close()
-        self._serial = None
+        self._serial, self._typed = None, b""
         self._tries = 0
         self._next_wake = time.monotonic() + SOON_SECONDS
 
@@ -252,7 +261,7 @@ class Shim:
             client, _address = self._listener.accept()
         except OSError:
             return
-        if len(self._clients) >= MAX_CLIENTS:
+        if len(self._clients) + len(self._consoles) >= MAX_CLIENTS:
             client.close()
             return
         client.setblocking(False)
@@ -291,6 +300,9 @@ class Shim:
             self._tries, self._next_wake = 0, 0.0
             if self._serial is not None:
                 self._answer(self._attaching.pop(), {"ok": True})
+        elif operation == "console":
+            self._answer(client, {"ok": True})
+            self._become_console(client)
         elif operation == "fence" and isinstance(asked.get("lease"), str):
             self._set_fence(asked["lease"])
             self._answer(client, {"ok": True})
@@ -303,7 +315,62 @@ class Shim:
         except OSError:
             self._drop(client)
 
+    # The console
+
+    def _become_console(self, client: socket.socket) -> None:
+        if self._clients.pop(client, None) is None:
+            return  # it did not take the answer
+        self._consoles[client] = b""
+        self._selector.modify(client, selectors.EVENT_READ, self._read_console)
+
+    def _read_console(self, console: socket.socket) -> None:
+        try:
+            data = console.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data or len(self._typed) > CONSOLE_BYTES:
+            self._drop(console)
+            return
+        if self._serial is not None:
+            self._typed += data
+            self._flush(self._serial)
+
+    def _show(self, console: socket.socket, data: bytes) -> None:
+        self._consoles[console] += data
+        self._flush(console)
+
+    def _flush(self, sink: object) -> None:
+        """Send what waits for the guest or for a console, as far as it takes it now."""
+        if not isinstance(sink, socket.socket):
+            return
+        is_guest = sink is self._serial
+        waiting = self._typed if is_guest else self._consoles.get(sink, b"")
+        try:
+            while waiting:
+                waiting = waiting[sink.send(waiting) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            waiting = b""
+        if is_guest:
+            self._typed = waiting
+        elif sink not in self._consoles:
+            return
+        elif len(waiting) > CONSOLE_BYTES:
+            self._drop(sink)
+            return
+        else:
+            self._consoles[sink] = waiting
+        reader = self._read_serial if is_guest else self._read_console
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waiting else 0)
+        self._selector.modify(sink, events, reader)
+
     def _drop(self, client: socket.socket) -> None:
+        if self._consoles.pop(client, None) is not None:
+            self._selector.unregister(client)
+            client.close()
         if self._clients.pop(client, None) is not None:
             self._selector.unregister(client)
             client.close()
