@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -122,6 +123,34 @@ async def test_what_a_killed_supervisor_left_is_taken_over(tmp_path: Path) -> No
         assert pid_of(state, "a") == before["a"]
         assert pid_of(state, "b") != before["b"]
     assert not is_alive(before["a"])
+
+
+async def test_a_service_whose_certificate_is_another_is_not_taken_over(tmp_path: Path) -> None:
+    state, programs = a_state(tmp_path, a={}, b={})
+    certificate = tmp_path / "a.crt"
+    certificate.write_text("old")
+    programs = (replace(programs[0], reads=(certificate,)), programs[1])
+    earlier = a_supervisor(state, programs, [])
+    for program in programs:
+        earlier.start(program)
+    assert set(a_supervisor(state, programs, []).adoptable()) == {"a", "b"}
+    certificate.write_text("renewed")
+    assert set(a_supervisor(state, programs, []).adoptable()) == {"b"}
+    await stop_all(processes_of(state, programs))
+
+
+async def test_a_service_is_restarted_on_request_and_no_other(tmp_path: Path) -> None:
+    state, programs = a_state(tmp_path, a={}, b={})
+    supervisor = a_supervisor(state, programs, [])
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(partial(supervisor.run))
+            first, other = pid_of(state, "a"), pid_of(state, "b")
+            await supervisor.restart("a")
+            assert not is_alive(first)
+            await until(lambda: "a" in read_record(state.record).services and pid_of(state, "a") != first)
+            assert pid_of(state, "b") == other
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_process_without_a_record_is_found_by_its_settings(tmp_path: Path) -> None:
