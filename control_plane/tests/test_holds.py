@@ -388,3 +388,17 @@ def test_holds_that_cannot_be_are_refused_with_what_is_kept() -> None:
         decide_lift(world.snapshot, "h1", wall_ms=0)
     with pytest.raises(NotFound, match="nothing has been published"):
         decide_hold(a_snapshot(), vms=(), generation=1, reason="", actor="", wall_ms=0)
+
+
+def test_what_fails_within_the_budget_on_its_own_last_good_generation_stays_there_and_is_told() -> None:
+    world = a_world_at_2()
+    world.publish(a_generation(3, web("3"), db("2"), rollout=RolloutPolicy(max_failures=2)))
+    assert world.run() is RolloutState.SUCCEEDED
+    found = hold(world, 1, "web")
+    for_a_while(world)
+    world.bad = {web("3").content_hash}
+    lift(world, found)
+    assert world.run() is RolloutState.SUCCEEDED
+    assert set(rollout_of(world).failed) == {"web-0", "web-1"}
+    assert world.wanted() == {"web-0": 3, "web-1": 3, "db-0": 3}
+    assert world.status().convergence is Convergence.FAILED
