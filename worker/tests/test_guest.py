@@ -15,10 +15,11 @@ from nix.environment import NixEnvironment
 from nix.example import prepare_clone
 from nix.parts import make_parts
 from schema.blueprint import CheckType, HealthCheck
-from schema.status import VmPhase
+from schema.errors import DeadlineExceeded, Unavailable
+from schema.status import View, VmPhase
 from schema.vmspec import VmSpec
 from worker.tests.builders import a_spec
-from worker.tests.fake_control_plane import Wanted
+from worker.tests.fake_control_plane import FakeControlPlane, Wanted
 from worker.tests.real_nix import KEY
 from worker.tests.running import RunningWorker, a_worker, http_check, is_running
 
@@ -67,10 +68,12 @@ async def test_real_guests_serve_over_their_taps_and_outlive_the_agent(tmp_path:
         cp = worker.control_plane
         built = await build(worker, "web", "db")
         volumes = {"data": {"size_mb": 64, "mount": "/var/lib/db"}}
-        web = a_real_spec("web", built["web"], checks=http_check(), connect=("db:5432",))
+        inside = HealthCheck(type=CheckType.COMMAND, command=("test", "-e", "/run/current-system"))
+        web = a_real_spec("web", built["web"], checks=(*http_check(), inside), connect=("db:5432",))
         db = a_real_spec("db", built["db"], checks=(HealthCheck(type=CheckType.TCP, port=5432),), volumes=volumes)
         cp.assign(Wanted("web-0", web, number=2), Wanted("db-0", db, number=3))
         vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=90)
+        assert (vms["web-0"].guest_view, vms["db-0"].guest_view) == (View.OK, View.UNKNOWN)
         print(json.dumps({name: vm.phase_ms for name, vm in vms.items()}))
         async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
             assert (await http.get("http://10.199.93.2/")).status_code == 200
@@ -83,11 +86,44 @@ async def test_real_guests_serve_over_their_taps_and_outlive_the_agent(tmp_path:
             assert {name: vm.pid for name, vm in after.items()} == {name: vm.pid for name, vm in vms.items()}
             assert (await http.get("http://10.199.93.3:5432/cgi-bin/count")).text != counted.text
         assert b"web-0" in await console(worker, "web-0"), "the hostname came by DHCP"
+        await commands_run_in(cp, "web-0")
+        await the_console_is_a_shell_of(cp, "db-0")
         started = trio.current_time()
         cp.assign()
         await cp.until(lambda vms: not vms, seconds=30)
         assert trio.current_time() - started < 15, "the power button was obeyed"
         assert not any(is_running(vm.pid) for vm in vms.values())
+
+
+async def commands_run_in(cp: FakeControlPlane, instance: str) -> None:
+    assert cp.worker is not None
+    vm = await cp.worker.get_vm(instance)
+    done = await vm.exec("sh", ("-c", "hostname; cat; echo no >&2; exit 3"), stdin=b"given")
+    assert (done.exit_code, done.stdout, done.stderr) == (3, b"web-0\ngiven", b"no\n")
+    names = await vm.exec("nslookup", ("db", "10.199.93.1"), deadline_ms=20_000)
+    assert b"10.199.93.3" in names.stdout, names
+    with pytest.raises(DeadlineExceeded, match="was killed after 1 s"):
+        await vm.exec("sleep", ("60",), deadline_ms=1000)
+
+
+async def the_console_is_a_shell_of(cp: FakeControlPlane, instance: str) -> None:
+    class Screen:
+        seen = b""
+
+        async def write(self, data: bytes) -> None:
+            self.seen += data
+
+    assert cp.worker is not None
+    screen, vm = Screen(), await cp.worker.get_vm(instance)
+    attached = await vm.console(screen, columns=80, rows=24)
+    await attached.write(b"\n")
+    with trio.fail_after(30):
+        while b"answer 42" not in screen.seen:
+            await attached.write(b"echo answer $((6 * 7))\n")
+            await trio.sleep(1)
+    await attached.close()
+    with pytest.raises(Unavailable):
+        await attached.write(b"x")
 
 
 async def console(worker: RunningWorker, instance: str) -> bytes:
