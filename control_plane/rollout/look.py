@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from control_plane.index import index_of
 from control_plane.observations import Observations
 from control_plane.rollout.changes import Progress, progressed
 from control_plane.rollout.clocks import MARGIN_MS, failure_of, healthy_for_ms, late_ms
@@ -107,7 +108,7 @@ class Look:
         return any(
             placement.generation == NOTHING
             and self.observations.silent_ms(placement.worker_id, now_ms=self.now_ms) <= self.lost_after_ms
-            for placement in self.snapshot.placements.values()
+            for placement in index_of(self.snapshot).leaving.values()
         )
 
     def recheck_ms(self, instances: Iterable[str]) -> int | None:
