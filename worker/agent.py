@@ -21,6 +21,7 @@ from worker.supervise import Supervisor
 from worker.vm_state import desired_of
 
 LONGEST_PAUSE = 15.0
+SHORTEST_PAUSE = 0.2
 PUSH_SECONDS = 20.0
 GATHER_SECONDS = 0.01
 """How long further changes are waited for before a report goes out: one look of the supervisor makes several."""
@@ -65,6 +66,7 @@ class Agent:
         self._report = report
         self._interval_ms = interval_ms
         self._boottime_ns = boottime_ns
+        self._longest_pause = LONGEST_PAUSE
         self._draw = draw
         self.seen: Seen | None = None
         self.connected = False
@@ -81,7 +83,7 @@ class Agent:
                 log.info("no session: %s", _first(group))  # `identity.py` warns once of each reason
             self.connected, self._session = False, None
             failures = 0 if trio.current_time() - lasted > LONGEST_PAUSE else failures + 1
-            pause = pause_after(max(failures - 1, 0), first=0.2, longest=LONGEST_PAUSE)
+            pause = pause_after(max(failures - 1, 0), first=SHORTEST_PAUSE, longest=self._longest_pause)
             await trio.sleep(jittered(pause, draw=self._draw()))
 
     async def _stay_connected(self) -> None:
@@ -149,6 +151,8 @@ class Agent:
             if scope.cancelled_caught:
                 raise DeadlineExceeded(f"no answer to a report within {PUSH_SECONDS:g} s")
             self._supervisor.renew(sent_ns=sent_ns, lease_ms=reply.lease_ms)
+            # A control plane that comes back is patient for a few intervals: it has to hear of us in that time.
+            self._longest_pause = min(LONGEST_PAUSE, max(reply.interval_ms / 1000, SHORTEST_PAUSE))
             self._on_directives(reply.directives)
             with trio.move_on_after(min(self._interval_ms, reply.interval_ms) / 1000):
                 await news.wait()

@@ -75,7 +75,7 @@ def heal(simulation: Simulation) -> None:
 
 @given(deeds, st.integers(0, 2**32))
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     database=None,
