@@ -61,10 +61,13 @@ def new_epoch() -> str:
 def read_key(path: Path) -> SecretKey:
     """The key that signs assignments. Raises InvalidInput that names the file and never shows what is in it."""
     try:
+        mode = path.stat().st_mode & 0o777
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InvalidInput(f"[keys] assignment: cannot read {path}: {reason}") from error
+    if mode & 0o077:
+        raise InvalidInput(f"[keys] assignment: {path} has mode {mode:04o}, so others can read it: chmod 600 it")
     return SecretKey.parse(text)
 
 

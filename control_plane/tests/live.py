@@ -45,6 +45,7 @@ PATIENCE = 20
 def some_settings(state: Path, **fields: Any) -> Settings:
     """Settings whose files are in `state`; keys are written there."""
     key = state / "control-plane.key"
+    key.touch(mode=0o600)
     key.write_text(MASTER_KEY.reveal())
     return Settings.model_validate(
         {

@@ -24,6 +24,7 @@ from schema.status import Convergence, RolloutState
 
 def a_settings_file(state: Path) -> Path:
     key = state / "control-plane.key"
+    key.touch(mode=0o600)
     key.write_text(MASTER_KEY.reveal())
     path = state / "control-plane.toml"
     settings = {

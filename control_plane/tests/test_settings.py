@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from control_plane.app import pin_origin, rpc_addresses
+from control_plane.app import pin_origin, read_key, rpc_addresses
 from control_plane.events import OriginPinned
 from control_plane.settings import Settings
 from control_plane.tests.builders import CI_KEY, ORIGIN, a_snapshot
+from schema.errors import InvalidInput
 from schema.interfaces import Role
 from schema.rpc.transport.sockets import TcpAddress
 from schema.rpc.transport.tls import ServerTls
@@ -74,3 +75,21 @@ def test_the_origin_of_the_settings_wins_over_the_one_on_disk() -> None:
     settings = Settings.model_validate({"keys": KEYS, "origin": origin})
     assert settings.origin is not None
     assert pin_origin(a_snapshot(), origin=settings.origin.origin) == (OriginPinned(ORIGIN),)
+
+
+def test_a_key_that_others_can_read_is_refused_and_never_shown(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text(CI_KEY.reveal())
+    assert read_key(path) == CI_KEY
+    path.chmod(0o640)
+    with pytest.raises(InvalidInput, match="mode 0640, so others can read it: chmod 600") as refused:
+        read_key(path)
+    path.chmod(0o600)
+    path.write_text(CI_KEY.reveal()[:-9])
+    with pytest.raises(InvalidInput) as damaged:
+        read_key(path)
+    for error in (refused, damaged):
+        assert CI_KEY.reveal().partition(":")[2][:20] not in error.value.message
+    with pytest.raises(InvalidInput, match="cannot read"):
+        read_key(tmp_path / "none")
