@@ -15,6 +15,13 @@ from autonix.explain import reason
 from autonix.findings import Finding, Service, Variable
 from autonix.mapping.services import kind_of_scheme
 
+OF_THE_IMAGE = frozenset(
+    (
+        *("HOME", "PATH", "USER", "SHELL", "PWD", "TERM", "HOSTNAME", "LD_LIBRARY_PATH", "DEBIAN_FRONTEND"),
+        *("PYTHONPATH", "VIRTUAL_ENV", "NODE_PATH", "GOPATH", "GEM_HOME", "BUNDLE_PATH", "JAVA_HOME", "MIX_HOME"),
+    )
+)
+"""Variables that are about the file system of a container's image; a VM has another one."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HERE = frozenset(("localhost", "127.0.0.1", "0.0.0.0", "host.docker.internal"))  # noqa: S104 - read, not bound
 
@@ -48,7 +55,7 @@ def environment(
     missing: dict[str, None] = {}
     for finding in variables:
         variable = finding.value
-        if not _NAME.fullmatch(variable.name) or variable.name in settings:
+        if not _NAME.fullmatch(variable.name) or variable.name in settings or variable.name in OF_THE_IMAGE:
             continue
         value = _value(variable, peers, login)
         if value is None:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from autonix.emit.files import generated
 from autonix.scan import analyse
-from autonix.tests.archive import repositories, repository
+from autonix.tests.archive import held_out, repositories, repository
 from autonix.tests.emit.flakes import evaluated
 from schema.blueprint import Blueprint
 
 
 async def test_every_labelled_repository_becomes_a_flake_that_evaluates(tmp_path: Path) -> None:
     analyses = {}
-    for each in repositories():
+    for each in (*repositories(), *held_out()):
         if "flake.nix" in each.files:
             continue  # `pcr init` keeps a flake that is there
         analyses[each.name] = await analyse(each.write(tmp_path / "flakes" / each.name))

@@ -1,9 +1,11 @@
 """Which package of nixpkgs a project's words about versions choose."""
 
+from dataclasses import replace
+
 import pytest
 
-from autonix.emit.toolchain import chosen, pinned
-from autonix.findings import Ecosystem, Project, Toolchain
+from autonix.emit.toolchain import chosen, pinned, with_tools_of_ci
+from autonix.findings import Analysis, Ecosystem, Project, Setup, Toolchain
 from autonix.printer import show
 from autonix.tests.emit.analyses import a_finding
 
@@ -66,3 +68,15 @@ def test_the_package_is_the_pinned_one_with_the_default_behind_it(
     tool: str, wanted: list[tuple[str, str]], expression: str
 ) -> None:
     assert show(chosen(asking(*wanted), tool).node) == f"{expression}\n"
+
+
+def test_ci_s_only_version_is_taken_where_the_project_asks_for_none() -> None:
+    project = Project(".", Ecosystem.GO, "go.mod")
+    once = Analysis(
+        "x", ci_tools=(a_finding(Setup("github", "go", "1.22.x")), a_finding(Setup("drone", "go", "1.22.x")))
+    )
+    assert [each.value.constraint for each in with_tools_of_ci(project, once).toolchain] == ["1.22.x"]
+    several = Analysis("x", ci_tools=(*once.ci_tools, a_finding(Setup("github", "go", "1.21"))))
+    assert with_tools_of_ci(project, several) == project
+    own = replace(project, toolchain=(a_finding(Toolchain("go", ">=1.20")),))
+    assert with_tools_of_ci(own, once) == own

@@ -22,6 +22,10 @@ def wired(*variables: Variable, peers: tuple[Peer, ...] = (DB, CACHE, QUEUE)) ->
     return {each.name: each.value for each in settings}, missing
 
 
+def test_variables_about_an_image_s_own_files_are_left_out() -> None:
+    assert wired(Variable("HOME", "/app"), Variable("PATH", "/x"), Variable("MODE", "a")) == ({"MODE": "a"}, ())
+
+
 @pytest.mark.parametrize(
     ("given", "value"),
     [
