@@ -479,3 +479,20 @@ def test_rollouts_are_listed_the_newest_first_and_in_pages() -> None:
     assert listed(limit=1, before=3) == [2]
     first = list_rollouts(world.snapshot, world.observations, limit=9, before=2, now_ms=0, wall_ms=0)[0]
     assert (first.waves[0].state, first.waves[0].healthy) == (WaveState.DONE, 4)
+
+
+def test_one_that_falls_ill_while_the_dropped_ones_go_keeps_the_rollout_from_succeeding() -> None:
+    """Removals come last, and come back too."""
+    world = a_running_world(web(replicas=1), db())
+    world.publish(a_generation(2, web("2", replicas=1)))
+    while world.wanted() != {"web-0": 2}:
+        world.look_once()
+    for worker in world.workers.values():
+        worker.deaf = True
+    world.bad = {web("2").content_hash}
+    for_a_while(world, 4)
+    assert rollout_of(world).state is RolloutState.RUNNING
+    for worker in world.workers.values():
+        worker.deaf = False
+    assert world.run() is RolloutState.ROLLED_BACK
+    assert world.wanted() == {"web-0": 1, "db-0": 1}
