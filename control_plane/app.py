@@ -60,15 +60,20 @@ def new_epoch() -> str:
 
 def read_key(path: Path) -> SecretKey:
     """The key that signs assignments. Raises InvalidInput that names the file and never shows what is in it."""
+    return SecretKey.parse(read_secret(path, what="[keys] assignment"))
+
+
+def read_secret(path: Path, *, what: str) -> str:
+    """What a file of the settings holds. Raises InvalidInput for one that cannot be read, or that others can read."""
     try:
         mode = path.stat().st_mode & 0o777
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InvalidInput(f"[keys] assignment: cannot read {path}: {reason}") from error
+        raise InvalidInput(f"{what}: cannot read {path}: {reason}") from error
     if mode & 0o077:
-        raise InvalidInput(f"[keys] assignment: {path} has mode {mode:04o}, so others can read it: chmod 600 it")
-    return SecretKey.parse(text)
+        raise InvalidInput(f"{what}: {path} has mode {mode:04o}, so others can read it: chmod 600 it")
+    return text
 
 
 def read_password(path: Path) -> str:
@@ -137,6 +142,8 @@ async def run(settings: Settings, ready: Ready) -> None:
     """Serve until cancelled: the store and the reconciler first, then those who may talk to them."""
     gc.set_threshold(*COLLECT_AFTER)
     key = read_key(settings.keys.assignment)
+    if settings.tls.key is not None:
+        read_secret(settings.tls.key, what="[tls] key")
     async with opened(settings) as database, trio.open_nursery() as core:
         control_plane = control_plane_of(settings, database, key=key, clock=SystemClock())
         await core.start(control_plane.run)

@@ -162,6 +162,7 @@ async def test_a_stolen_key_reads_and_reports_only_its_own(tmp_path: Path) -> No
 
 async def test_a_join_token_lets_one_machine_in_over_tls_and_no_second(tmp_path: Path) -> None:
     known = certificates(tmp_path, name="control-plane.test")
+    known.server.key.chmod(0o600)
     tls = {"certificate": str(known.server.certificate), "key": str(known.server.key)}
     settings, socket = manual(tmp_path, "token", tls=tls)
     async with running(settings) as addresses, session(settings) as master:
