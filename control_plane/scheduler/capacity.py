@@ -41,6 +41,7 @@ class Ledger:
         self.cells: list[list[int]] = self.free.tolist()
         self._index = index_of(snapshot)
         self._counts: dict[str, dict[int, int]] = {}
+        self._expected: dict[str, set[int]] = {}
         self._waiting_disks = start.waiting_disks
 
     def left(self, position: int) -> list[int]:
@@ -93,6 +94,14 @@ class Ledger:
             there = self._index.of_vm.get(vm)
             found = self._counts[vm] = self._counted(there.values()) if there else {}
         return found
+
+    def expect(self, position: int, vm: str) -> None:
+        """An instance of `vm` waits for room on a worker: what must not be beside it shall not go there meanwhile."""
+        self._expected.setdefault(vm, set()).add(position)
+
+    def claimed(self, vm: str) -> set[int]:
+        """The workers that have an instance of `vm`, or will."""
+        return {*self.counts(vm), *self._expected.get(vm, ())}
 
     def staying(self, vm: str) -> dict[int, int]:
         """The same without those that leave."""

@@ -112,7 +112,7 @@ class Rules:
         """`scores`, infinite also where other instances keep this one off."""
         found = scores.copy()
         for vm in self._apart:
-            positions = self._ledger.counts(vm)
+            positions = self._ledger.claimed(vm)
             if positions:
                 found[list(positions)] = np.inf
         if self._demand.policy.affinity:
@@ -137,7 +137,7 @@ class Rules:
     def _of_others(self) -> Iterator[Unmet]:
         size = len(self._ledger.fleet)
         for vm in self._apart:
-            positions = self._ledger.counts(vm)
+            positions = self._ledger.claimed(vm)
             if positions:
                 yield Unmet(f"{vm} is there, which it is kept apart from", _marked(positions, size))
         yield from self._of_affinity()

@@ -190,6 +190,8 @@ class Decision:
             return False
         self._news += found.leaving
         choice.update(found.position)
+        choice.rules.placed(found.position)
+        self.ledger.expect(found.position, demand.vm)
         worker_id = self.fleet.name(found.position)
         volume = f"volume on {worker_id}; " if only is not None else ""
         text = f"{volume}waits for room on {worker_id}, where others are leaving"

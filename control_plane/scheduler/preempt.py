@@ -76,27 +76,27 @@ class Coming:
         return clearing
 
     def _cheapest(self, demand: Demand, permitted: Mask) -> Clearing | None:
-        candidates = self._candidates(demand, permitted)
-        found: list[tuple[tuple[object, ...], Clearing]] = []
-        for position in candidates:
-            victims = self._victims(demand, position)
-            if victims:
-                priorities = sorted((priority_of(self._snapshot, one) for one in victims), reverse=True)
-                cost = (priorities[0], sum(map(self._keeps, victims)), len(victims), sum(priorities), position)
-                found.append((cost, Clearing(position, tuple(self._told(demand, one) for one in victims))))
-        return min(found, key=lambda pair: pair[0])[1] if found else None
-
-    def _candidates(self, demand: Demand, permitted: Mask) -> list[int]:
-        """The workers where the lowest priorities are enough, those with the most room first."""
+        """By the lowest priorities that are enough anywhere."""
         room = self._ledger.free + self._leaving()
         for priority, rows in sorted(self._levels(demand.priority).items()):
             if priority >= demand.priority:
                 break
             room = room + rows
-            fitting = np.flatnonzero(permitted & _fits(room, demand))
-            if len(fitting):
-                return [int(position) for position in fitting[:MOST_COMPARED]]
-        return []
+            fitting = np.flatnonzero(permitted & _fits(room, demand))[:MOST_COMPARED]
+            found = [one for position in fitting if (one := self._cleared(demand, int(position))) is not None]
+            if found:
+                return min(found, key=self._cost)
+        return None
+
+    def _cleared(self, demand: Demand, position: int) -> Clearing | None:
+        victims = self._victims(demand, position)
+        return Clearing(position, tuple(self._told(demand, one) for one in victims)) if victims else None
+
+    def _cost(self, clearing: Clearing) -> tuple[int, ...]:
+        """The most important who must leave, then kept volumes, then how many, then all their priorities."""
+        priorities = [priority_of(self._snapshot, one) for one in clearing.leaving]
+        kept = sum(map(self._keeps, clearing.leaving))
+        return (max(priorities), kept, len(priorities), sum(priorities), clearing.position)
 
     def _levels(self, below: int) -> dict[int, Amounts]:
         """What the instances of each priority hold on each worker; nothing where none is low enough to matter."""
@@ -141,11 +141,13 @@ class Coming:
         return chosen
 
     def _lower(self, demand: Demand, position: int) -> Iterator[Placement]:
+        """Who is worth less. Not those whom it goes beside: it could not be there without them."""
         there = index_of(self._snapshot).on.get(self._ledger.fleet.name(position), {})
+        needed = {demand.vm, *demand.policy.affinity}
         lower = [
             (priority, self._keeps(one), -one.reserved.memory_mb, -one.reserved.cpu, one.instance, one)
             for one in there.values()
-            if self._may_leave(one)
+            if self._may_leave(one) and one.vm not in needed
             if (priority := priority_of(self._snapshot, one)) < demand.priority
         ]
         return (row[-1] for row in sorted(lower, key=lambda row: row[:-1]))

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from control_plane.events import PlacementsChanged, PlacementsReleased, apply
+from control_plane.explaining import explanation
+from control_plane.observations import Observations
+from control_plane.plan import Limits
 from control_plane.scheduler.availability import READY, Availability, Standing
 from control_plane.scheduler.explain import answer, explain
 from control_plane.scheduler.fleet import DEFAULT_OVERCOMMIT, Overcommit
@@ -471,3 +474,35 @@ def test_a_placement_on_a_worker_that_is_gone_leaves_it_to_its_worker() -> None:
     assert not blocked
     assert isinstance(events[0], PlacementsChanged)
     assert events[0].placements[0].leaving
+
+
+def test_an_explanation_for_people_has_the_standing_of_each_worker_at_that_moment() -> None:
+    cluster = Cluster(zones("a", "b"), a_spec("web"))
+    cluster.want()
+    nobody_spoke = Observations(connected=frozenset({"w0"}))
+    told = explanation(cluster.snapshot, nobody_spoke, "web-0", now_ms=1000, limits=Limits())
+    assert told.worker_id == "w0"
+    assert told.workers[0].lacks == ()
+    assert told.workers[1].lacks == ("not heard of",)
+
+
+def test_nobody_makes_room_for_what_could_not_be_there_without_them() -> None:
+    near = PlacementPolicy(affinity=("low",), priority=90)
+    cluster = Cluster(
+        {"w0": some_facts(memory_mb=1024)}, low(memory_mb=512), a_spec("high", memory_mb=1024, placement=near)
+    )
+    cluster.want("low-0")
+    cluster.want("high-0")
+    assert not named(cluster, "low-0").leaving
+    cluster.rest()
+
+
+def test_replicas_that_wait_for_room_keep_apart_as_if_they_were_there() -> None:
+    shy = PlacementPolicy(anti_affinity=("high",), spread=(Spread(over="zone"),), priority=90)
+    cluster = Cluster(zones("a", "a", "b", memory_mb=1024), low(replicas=12), a_spec("high", replicas=2, placement=shy))
+    cluster.want(*(f"low-{number}" for number in range(12)))
+    cluster.want("high-0", "high-1")
+    leaving = {one.worker_id for one in cluster.snapshot.placements.values() if one.leaving}
+    assert len(leaving) == 2 and "w2" in leaving
+    cluster.rest()
+    assert cluster.zone_counts("high") == {"a": 1, "b": 1}
