@@ -167,8 +167,11 @@ def processes(status: ClusterStatus) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def a_fleet(*, workers: int = 1) -> AsyncIterator[Fleet]:
-    """A fresh cluster and clone; everything is stopped and deleted at the end."""
+async def a_fleet(*, workers: int = 1, settings: Mapping[str, str] | None = None) -> AsyncIterator[Fleet]:
+    """A fresh cluster and clone; everything is stopped and deleted at the end.
+
+    `settings` are of services, as their environment has them (`PROCURATOR_…`).
+    """
     root = Path(tempfile.mkdtemp(prefix="procurator-story-")).resolve()
     parts = parts_dir(os.environ)
     options = Options(state=StateDir.at(root / "state"), workers=workers, port_offset=free_offset(workers=workers))
@@ -176,7 +179,8 @@ async def a_fleet(*, workers: int = 1) -> AsyncIterator[Fleet]:
     try:
         await prepare_clone(EXAMPLE, root / "example", parts, nix=NixEnvironment(root / "nix").write())
         allowed = (parts, LIBRARY)
-        async with local_cluster(options, environ=os.environ, allowed_paths=allowed, say=said.append) as cluster:
+        environ = {**os.environ, **(settings or {})}
+        async with local_cluster(options, environ=environ, allowed_paths=allowed, say=said.append) as cluster:
             yield Fleet(root, cluster)
     finally:
         with trio.CancelScope(shield=True):
