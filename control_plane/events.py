@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from control_plane.deltas import derive
 from control_plane.identity.changes import IdentityEvent, changed
 from control_plane.liveness.changes import LivenessEvent, forgotten
 from control_plane.liveness.changes import changed as liveness_changed
@@ -140,7 +141,7 @@ def _published(snapshot: Snapshot, generation: Generation) -> Snapshot:
 
 
 def _with_worker(snapshot: Snapshot, worker: WorkerRecord) -> Snapshot:
-    return replace(snapshot, workers={**snapshot.workers, worker.worker_id: worker})
+    return replace(snapshot, workers=derive(snapshot.workers, put={worker.worker_id: worker}))
 
 
 def _without_worker(snapshot: Snapshot, worker_id: str) -> Snapshot:
@@ -149,24 +150,25 @@ def _without_worker(snapshot: Snapshot, worker_id: str) -> Snapshot:
 
 
 def _placed(snapshot: Snapshot, changed: tuple[Placement, ...]) -> Snapshot:
-    placements, bindings = dict(snapshot.placements), dict(snapshot.volume_bindings)
+    bindings: dict[str, str] = {}
     for placement in changed:
-        placements[placement.instance] = placement
         spec = snapshot.spec(placement.instance, placement.generation)
         if spec and spec.value.volumes and placement.is_assigned:
             bindings[placement.instance] = placement.worker_id
-    return replace(snapshot, placements=placements, volume_bindings=bindings)
+    placements = derive(snapshot.placements, put={placement.instance: placement for placement in changed})
+    bound = derive(snapshot.volume_bindings, put=bindings) if bindings else snapshot.volume_bindings
+    return replace(snapshot, placements=placements, volume_bindings=bound)
 
 
 def _released(snapshot: Snapshot, instances: tuple[str, ...]) -> Snapshot:
-    placements = dict(snapshot.placements)
+    waiting = {}
     for instance in instances:
-        placement = placements.pop(instance)
+        placement = snapshot.placements[instance]
         if placement.generation != NOTHING:
             left = PlacementReason(ReasonCode.MOVING, f"has left {placement.worker_id}")
             why = placement.reason if placement.reason.code.clears_worker else left
-            placements[instance] = Placement(instance, placement.generation, NOWHERE, reason=why)
-    return replace(snapshot, placements=placements)
+            waiting[instance] = Placement(instance, placement.generation, NOWHERE, reason=why)
+    return replace(snapshot, placements=derive(snapshot.placements, drop=instances, put=waiting))
 
 
 def _forgotten(snapshot: Snapshot, numbers: frozenset[int]) -> Snapshot:

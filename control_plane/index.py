@@ -7,6 +7,7 @@ as soon as there are thousands, so the answers are kept in the snapshot's memo a
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from control_plane.deltas import difference
 from control_plane.state import NOTHING, NOWHERE, Placement, Snapshot
 
 Group = dict[str, Placement]
@@ -40,7 +41,7 @@ class _Recent:
 
 
 def index_of(snapshot: Snapshot) -> Index:
-    """The index of `snapshot`. It costs what has changed since the last one of this line, and a look at each key."""
+    """The index of `snapshot`. It costs what has changed since the last one of this line."""
     recent = snapshot.memo.get(_Recent) or _Recent()
     for known in (recent.last, recent.before):
         if known.placements is snapshot.placements:
@@ -48,17 +49,6 @@ def index_of(snapshot: Snapshot) -> Index:
     found = _advanced(recent.last, snapshot)
     snapshot.memo.keep(_Recent(found, recent.last))
     return found
-
-
-def difference(before: Mapping[str, Placement], after: Mapping[str, Placement]) -> list[str]:
-    """The instances whose placement is another object, is new or is gone."""
-    if before is after:
-        return []
-    changed = [instance for instance, placement in after.items() if before.get(instance) is not placement]
-    new = sum(instance not in before for instance in changed)
-    if len(before) + new != len(after):
-        changed += [instance for instance in before if instance not in after]
-    return changed
 
 
 def reached(snapshot: Snapshot, placement: Placement) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
+from control_plane.deltas import difference
 from control_plane.liveness.losses import MassLoss
 from control_plane.observations import Observed
 from control_plane.state import NOTHING, Placement, Rollout, Snapshot, WaveProgress, natural
@@ -61,6 +62,8 @@ def connection_event(worker_id: str, message: str, *, wall_ms: int) -> Event:
 
 
 _Told = tuple[EventKind, str, str]
+MOST_PLACEMENTS = 500
+"""Instances of one change that are told one by one: more than a watcher's ring holds would only push the rest out."""
 
 
 def _generations(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
@@ -114,11 +117,14 @@ def _evicted(before: Snapshot, after: Snapshot, worker_id: str) -> Iterator[str]
 def _placements(before: Snapshot, after: Snapshot) -> Iterator[_Told]:
     if before.placements is after.placements:
         return
-    for instance in sorted({*before.placements, *after.placements}, key=natural):
+    changed = sorted(difference(before.placements, after.placements), key=natural)
+    for instance in changed[:MOST_PLACEMENTS]:
         old, new = before.placements.get(instance), after.placements.get(instance)
         message = _moved(old, new)
         if message:
             yield EventKind.PLACEMENT, instance, message
+    if len(changed) > MOST_PLACEMENTS:
+        yield EventKind.PLACEMENT, "fleet", f"and {len(changed) - MOST_PLACEMENTS} more instances by the same change"
 
 
 def _moved(old: Placement | None, new: Placement | None) -> str:

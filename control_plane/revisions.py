@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from control_plane.assign import outline, peers_of
-from control_plane.index import difference, index_of
+from control_plane.deltas import derive, difference
+from control_plane.index import index_of
 from control_plane.state import Placement, Snapshot, WorkerRecord
 
 
@@ -25,33 +26,41 @@ def revise(before: Snapshot, after: Snapshot) -> Snapshot:
     touched = _around(before, changed) | _around(after, changed) | _of_last_good(before, after)
     touched |= _of_moved_workers(before, after) | _of_holds(before, after)
     altered = [worker_id for worker_id in touched & set(after.workers) if _is_altered(before, after, worker_id)]
-    workers = {**after.workers}
-    for worker_id in altered:
-        workers[worker_id] = replace(workers[worker_id], revision=workers[worker_id].revision + 1)
-    placements = {**after.placements}
+    raised = {one: replace(after.workers[one], revision=after.workers[one].revision + 1) for one in altered}
+    workers = derive(after.workers, put=raised)
+    marked = {}
     for instance in changed:
-        placement = placements.get(instance)
+        placement = after.placements.get(instance)
         if (
             placement
             and placement.worker_id in workers
             and not _same_target(before.placements.get(instance), placement)
         ):
-            placements[instance] = replace(placement, revision=workers[placement.worker_id].revision)
-    return replace(after, workers=workers, placements=placements)
+            marked[instance] = replace(placement, revision=workers[placement.worker_id].revision)
+    return replace(after, workers=workers, placements=derive(after.placements, put=marked))
 
 
 def _is_altered(before: Snapshot, after: Snapshot, worker_id: str) -> bool:
+    if worker_id in before.workers and _targets(before, worker_id) != _targets(after, worker_id):
+        return True  # so do the outlines, of which this is a part
     return outline(before, worker_id) != outline(after, worker_id)
+
+
+def _targets(snapshot: Snapshot, worker_id: str) -> dict[str, tuple[int, str]]:
+    placed = index_of(snapshot).on.get(worker_id, {})
+    return {name: (one.generation, one.address) for name, one in placed.items() if one.is_assigned}
 
 
 def _around(snapshot: Snapshot, instances: Iterable[str]) -> set[str]:
     """The workers whose outline has something of `instances`: their own, and those of their peers."""
     found = set()
+    index = index_of(snapshot)
     for instance in instances:
         placement = snapshot.placements.get(instance)
         if placement and placement.is_assigned:
             found.add(placement.worker_id)
-            found.update(peer.worker_id for peer in peers_of(snapshot, placement))
+            if instance in index.targets or placement.vm in index.reaching:
+                found.update(peer.worker_id for peer in peers_of(snapshot, placement))
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar, assert_never
 
+from control_plane.deltas import derive
 from control_plane.liveness.records import Cordon, Eviction, LivenessState
 from control_plane.state import NOTHING, Placement, PlacementReason, ReasonCode, Snapshot
 
@@ -110,21 +111,21 @@ def _given_up(snapshot: Snapshot, event: WorkerGivenUp) -> Snapshot:
     evictions = {**snapshot.liveness.evictions, event.worker_id: eviction}
     return replace(
         snapshot,
-        workers={**snapshot.workers, event.worker_id: worker},
+        workers=derive(snapshot.workers, put={event.worker_id: worker}),
         placements=_unplaced(snapshot, event.instances, reason=event.reason),
         volume_bindings=_unbound(snapshot, event.instances),
         liveness=replace(snapshot.liveness, evictions=evictions),
     )
 
 
-def _unplaced(snapshot: Snapshot, instances: Collection[str], *, reason: str) -> dict[str, Placement]:
-    placements = {**snapshot.placements}
+def _unplaced(snapshot: Snapshot, instances: Collection[str], *, reason: str) -> Mapping[str, Placement]:
+    waiting = {}
     for instance in instances:
-        placement = placements.pop(instance)
+        placement = snapshot.placements[instance]
         if placement.generation != NOTHING:
             why = PlacementReason(ReasonCode.EVICTED, reason)
-            placements[instance] = Placement(instance, placement.generation, reason=why)
-    return placements
+            waiting[instance] = Placement(instance, placement.generation, reason=why)
+    return derive(snapshot.placements, drop=instances, put=waiting)
 
 
 def _unbound(snapshot: Snapshot, instances: Collection[str]) -> dict[str, str]:

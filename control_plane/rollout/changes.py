@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from control_plane.deltas import derive
 from control_plane.rollout.kinds import kinds_of
 from control_plane.rollout.pins import hold_placed, joined, lifted, proven
 from control_plane.rollout.table import FIRST, Signal, after
@@ -180,7 +181,7 @@ def _resumed(snapshot: Snapshot, rollout: Rollout) -> Snapshot:
         for wave in rollout.waves
     )
     if again:
-        snapshot = replace(snapshot, placements={**snapshot.placements, **again})
+        snapshot = replace(snapshot, placements=derive(snapshot.placements, put=again))
     return _with_rollout(snapshot, replace(rollout, failed={}, waves=waves))
 
 
@@ -219,4 +220,4 @@ def _settled(snapshot: Snapshot) -> Snapshot:
             needed = Resources.of(spec.value)
             if needed != placement.reserved:
                 spare[instance] = replace(placement, reserved=needed)
-    return replace(snapshot, placements={**snapshot.placements, **spare}) if spare else snapshot
+    return replace(snapshot, placements=derive(snapshot.placements, put=spare)) if spare else snapshot

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from control_plane.deltas import difference
 from control_plane.identity.records import IdentityState
 from control_plane.liveness.records import LivenessState
 from control_plane.state import (
@@ -77,10 +78,9 @@ def _changed(
 ) -> TableChange:
     if old is new:
         return TableChange(table, (), ())
-    # By identity first: of thousands of rows that are compared, few are other objects than before.
-    others = {name: value for name, value in new.items() if old.get(name) is not value}
-    put = {name: value for name, value in others.items() if old.get(name) != value}
-    gone = [name for name in old if name not in new or name in put]
+    others = difference(old, new)
+    put = {name: new[name] for name in others if name in new and old.get(name) != new[name]}
+    gone = [name for name in others if name in old and (name in put or name not in new)]
     rows = tuple({key: name, **row(name, value)} for name, value in put.items())
     return TableChange(table, tuple({key: name} for name in gone), rows)
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane import assign
+from control_plane.deltas import difference
 from control_plane.events import PlacementsChanged, PlacementsReleased, apply
-from control_plane.index import difference, index_of
+from control_plane.index import index_of
 from control_plane.state import NOTHING, NOWHERE, Memo, Placement, Snapshot
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec
 from control_plane.tests.test_safety import slow
