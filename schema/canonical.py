@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,9 @@ LARGEST_INTEGER = 2**53 - 1
 """What a JSON number carries exactly."""
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def canonical_bytes(value: Any) -> bytes:
     """The RFC 8785 form of a JSON value.
 
@@ -23,13 +27,23 @@ def canonical_bytes(value: Any) -> bytes:
     if _is_plain(value):
         # Here the encoder of the standard library, which is C, writes the same (a test holds the two together).
         try:
-            return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+            return _encoder.encode(value).encode()
         except UnicodeEncodeError:
             pass  # half of a surrogate pair: the other one says so
     try:
         return bytes(rfc8785.dumps(value))
     except rfc8785.CanonicalizationError as error:
         raise InvalidInput(f"not a JSON value: {error}") from error
+
+
+def canonical_object(parts: Mapping[str, bytes]) -> bytes:
+    """The RFC 8785 form of an object whose values are in that form already. Keys are ASCII."""
+    return b"{" + b",".join(b'"%s":%s' % (key.encode(), parts[key]) for key in sorted(parts)) + b"}"
+
+
+def canonical_list(parts: Iterable[bytes]) -> bytes:
+    """The same of a list."""
+    return b"[" + b",".join(parts) + b"]"
 
 
 def _is_plain(value: Any) -> bool:
