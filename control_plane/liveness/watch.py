@@ -7,6 +7,7 @@ which we were suspended ourselves, every worker is heard out first.
 from collections.abc import Sequence
 
 from control_plane.events import StateEvent
+from control_plane.liveness.beats import next_beat_ms
 from control_plane.liveness.changes import WorkerGivenUp
 from control_plane.liveness.leases import lease_for
 from control_plane.liveness.losses import MassLoss, lost_workers, mass_loss, returned
@@ -82,7 +83,7 @@ class LivenessWatch:
         refused = worker_id in self._giving_up
         return PushReply(
             server_time_ms=wall_ms,
-            interval_ms=self._timing.interval_ms,
+            interval_ms=next_beat_ms(worker_id, now_ms=wall_ms, interval_ms=self._timing.interval_ms),
             directives=tuple(directives),
             lease_ms=0 if refused else lease_for(snapshot, report, timing=self._timing),
         )

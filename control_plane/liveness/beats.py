@@ -1,0 +1,16 @@
+"""When a worker reports next that has nothing new: each at a moment of its own, so that a fleet comes evenly spread.
+
+Without it all that changed together, as in a rollout, would report together from then on.
+"""
+
+from zlib import crc32
+
+NEAR = 100
+"""Who comes within one such part of an interval before its moment is on time."""
+
+
+def next_beat_ms(worker_id: str, *, now_ms: int, interval_ms: int) -> int:
+    """In how many milliseconds `worker_id` reports at the latest: 1 to `interval_ms`."""
+    moment = crc32(worker_id.encode()) % interval_ms
+    ahead = (moment - now_ms) % interval_ms
+    return ahead if ahead > interval_ms // NEAR else interval_ms
