@@ -63,7 +63,7 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
         ]
         for container in containers or NO_CONTAINER:
             start = _start(named, container, analysis)
-            if start is None:
+            if start is None or (container is not None and _is_a_tool(named, container, analysis)):
                 if named.recipe.refusal:
                     notes.append(f"{named.name} ({named.project.manifest}): {named.recipe.refusal}")
                 else:
@@ -81,6 +81,15 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
     if idle:
         notes.append(f"{', '.join(dict.fromkeys(idle))}: {NOTHING_STARTS_IT}")
     return tuple(found), tuple(dict.fromkeys(notes))
+
+
+def _is_a_tool(named: Named, container: Container, analysis: Analysis) -> bool:
+    """Whether an image only wraps a program that ends: no Compose file runs it, and nothing of it or for it listens."""
+    project = named.project
+    used = any(project.path in service.used_by for service in analysis.services)
+    return container.file == container.dockerfile and not (
+        container.ports or project.ports or project.frameworks or used
+    )
 
 
 def _application(vm: str, named: Named, container: Container | None, start: Start, analysis: Analysis) -> Application:

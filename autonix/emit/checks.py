@@ -1,5 +1,6 @@
 """A project's own test and lint commands → checks of its flake; commands that need the network are not told apart."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ RUNNERS: Final = {
     "mise": ("mise run", ("mise",)),
 }
 """How a runner is told a command's name, and the package of nixpkgs that it is in."""
+
+_ENDLESS: Final = re.compile(r"(?:^|[\s:_-])watch(?:[\s:_=-]|$)|--ui\b")
+"""A test that waits for the next change of a file never ends."""
 
 PLAIN: Final = ("pdm", "poe", "hatch", "taskipy", "pixi")
 """Runners that would first make an environment of their own; a check has one, so the text itself runs."""
@@ -55,6 +59,7 @@ def checks_of(named: Named, analysis: Analysis) -> tuple[Check, ...]:
     known: list[Finding[Command]] = list(named.project.scripts)
     if named.project.path in ("", ".") and len(analysis.projects) == 1:
         known += analysis.tasks
+    known = [each for each in known if not _ENDLESS.search(f"{each.value.name} {each.value.text}")]
     found: dict[str, Check] = {}
     for finding in known:
         command = finding.value

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from autonix.emit.applications import applications
+from autonix.emit.recipes import named_projects
 from autonix.tests.facts import facts
 from autonix.understand import understand
 
@@ -72,6 +74,18 @@ def test_a_makefile_s_program_is_what_it_makes_of_a_source() -> None:
 
 def test_a_makefile_beside_another_ecosystem_s_project_builds_no_c() -> None:
     assert "project . c" not in found({"Makefile": "all:\n", "x.c": "", "go.mod": "module x\n"})
+
+
+def test_an_image_of_a_program_that_ends_is_no_vm() -> None:
+    files = {"configure.ac": "AC_INIT([jq], [1.7])\n", "Makefile.am": "bin_PROGRAMS = jq\n"}
+    tool = 'FROM debian:12\nENTRYPOINT ["/usr/bin/jq"]\n'
+
+    def vms(dockerfile: str) -> int:
+        found = {**files, "Dockerfile": dockerfile}
+        return len(applications(analysis := understand("x", sorted(found), found), named_projects(analysis))[0])
+
+    assert vms(tool) == 0
+    assert vms(f"{tool}EXPOSE 80\n") == 1
 
 
 def test_a_packaging_plugin_of_sbt_makes_a_start_script() -> None:

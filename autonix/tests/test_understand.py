@@ -101,6 +101,23 @@ async def test_no_secret_value_is_in_an_analysis(tmp_path: Path) -> None:
     }
 
 
+async def test_env_files_that_may_be_real_stay_closed(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    (root / "config").mkdir(parents=True)
+    (tmp_path / "outside.env").write_text("A=outside-value\n")
+    (root / ".env").write_text("B=real-value\n")
+    (root / ".env.production").write_text("C=production-value\n")
+    (root / "config/web.env").write_text("D=web-value\nPASSWORD=web-secret\n")
+    (root / "config/link.env").symlink_to("../../outside.env")
+    files = "[.env, .env.production, ../outside.env, config/web.env, config/link.env]"
+    (root / "compose.yml").write_text(f"services: {{web: {{image: x, env_file: {files}}}}}\n")
+    analysis = await analyse(root)
+    (web,) = analysis.containers
+    assert [(each.value.name, each.value.default) for each in web.env] == [("D", "web-value"), ("PASSWORD", None)]
+    assert [each.file for each in analysis.skipped] == ["config/link.env"]
+    assert not any(f"{word}-value" in repr(analysis) for word in ("outside", "real", "production"))
+
+
 async def test_a_finding_says_where_it_comes_from(tmp_path: Path) -> None:
     (tmp_path / "go.mod").write_text("// the module\nmodule example.org/x\n")
     (project,) = (await analyse(tmp_path)).projects

@@ -37,3 +37,10 @@ def test_ci_s_commands_count_where_the_project_names_none() -> None:
 
 def test_a_command_of_ci_that_needs_more_than_the_check_has_is_left_out() -> None:
     assert commands(ci("mypy .", "pytest $ARGS", "cd x && pytest", "pytest a\npytest b")) == []
+
+
+def test_a_test_that_waits_for_changes_is_no_check() -> None:
+    watching = python(
+        Command("test:watch", "pytest", "make", Purpose.TEST), Command("t", "jest --watch", "make", Purpose.TEST)
+    )
+    assert commands(Analysis("x", projects=(watching,))) == []
