@@ -90,7 +90,7 @@ def _worker_row(one: WorkerAdmission, now: WorkerStatus | None) -> tuple[str, ..
         f"{now.memory_used_mb if now else 0}/{one.facts.memory_mb} MiB",
         f"{duration(now.seen_ms_ago)} ago" if works and now else NEVER,
         one.fingerprint[:16] or NEVER,
-        one.reason,
+        (now.reason if works and now else "") or one.reason,
     )
 
 
