@@ -82,6 +82,11 @@ def test_a_percentage_is_of_all_that_changes_and_replicas_stay_in_order() -> Non
     ]
 
 
+def test_a_percentage_is_not_of_what_is_left() -> None:
+    policy = in_waves(Wave(percent=50), Wave(percent=50))
+    assert [len(wave) for wave in divided(policy, web(replicas=10))] == [5, 5]
+
+
 def test_a_selector_takes_the_vms_with_its_labels_and_the_rest_is_a_last_wave() -> None:
     staging = a_spec("staging", labels={"env": "staging", "tier": "web"})
     prod = a_spec("prod", labels={"env": "prod"})
@@ -157,6 +162,13 @@ def test_a_gate_waits_for_an_operator_and_says_so() -> None:
     do(world, decide_promote(world.snapshot, 2, actor="token:ann"))
     assert world.run() is RolloutState.SUCCEEDED
     assert rollout_of(world).waves[1].promoted_by == "token:ann"
+
+
+def test_a_wave_that_is_not_next_says_which_one_it_waits_for() -> None:
+    world = a_running_world()
+    world.publish(a_generation(2, web("2"), rollout=CANARY))
+    world.look()
+    assert [wave.waits_for for wave in status_of(world).waves] == ["", "wave 1 has not finished"]
 
 
 def test_nothing_changes_before_the_approval_of_a_first_wave() -> None:
@@ -496,3 +508,25 @@ def test_one_that_falls_ill_while_the_dropped_ones_go_keeps_the_rollout_from_suc
         worker.deaf = False
     assert world.run() is RolloutState.ROLLED_BACK
     assert world.wanted() == {"web-0": 1, "db-0": 1}
+
+
+def test_what_is_tried_again_holds_the_next_wave_back_until_it_is_well() -> None:
+    world = a_running_world(web(replicas=2))
+    broken = web("2", replicas=2)
+    world.bad = {broken.content_hash}
+    policy = in_waves(Wave(percent=50), Wave(percent=50, gate=Gate.APPROVE), max_failures=1)
+    world.publish(a_generation(2, broken, rollout=policy))
+    while rollout_of(world).waves[0].finished_ms is None:
+        world.look()
+    assert set(rollout_of(world).failed) == {"web-0"}
+    do(world, decide_pause(world.snapshot, 2, actor="uid:0", reason="", wall_ms=world.now_ms))
+    world.bad = set()
+    do(world, decide_resume(world.snapshot, 2, wall_ms=world.now_ms))
+    with pytest.raises(Conflict, match="wave 1 of 2 is open"):
+        decide_promote(world.snapshot, 2, actor="uid:0")
+    while rollout_of(world).waves[0].finished_ms is None:
+        world.look()
+    assert world.wanted() == {"web-0": 2, "web-1": 1}
+    do(world, decide_promote(world.snapshot, 2, actor="uid:0"))
+    assert world.run() is RolloutState.SUCCEEDED
+    assert rollout_of(world).failed == {}
