@@ -30,7 +30,7 @@ from schema.errors import NotFound
 from schema.generation_diff import generation_diff
 from schema.interfaces import Master
 from schema.operations import AuditVerdict
-from schema.status import Cursor, VmStatus
+from schema.status import ClusterStatus, Cursor, VmStatus
 
 
 class AuditReader(Protocol):
@@ -47,6 +47,7 @@ class Question:
     """One request, checked: `of` is what its path names, `query` its parameters, both as the route's models."""
 
     master: Master
+    status: Callable[[], ClusterStatus]
     events: EventStream
     audit: AuditReader
     of: Any
@@ -58,13 +59,13 @@ Answer = Callable[[Question], Awaitable[BaseModel]]
 
 async def status(question: Question) -> BaseModel:
     """The whole cluster."""
-    return await question.master.get_cluster_status()
+    return question.status()
 
 
 async def vms(question: Question) -> BaseModel:
     """A page of instances."""
     query: VmQuery = question.query
-    found = (vm for vm in (await question.master.get_cluster_status()).vms if _is_asked_for(vm, query))
+    found = (vm for vm in question.status().vms if _is_asked_for(vm, query))
     items, more = cut(found, kind="vms", key=lambda vm: natural(vm.instance), query=query, like=("", 0))
     return VmPage(items=items, next=more)
 
@@ -82,7 +83,7 @@ def _is_asked_for(vm: VmStatus, query: VmQuery) -> bool:
 
 async def vm(question: Question) -> BaseModel:
     """One instance."""
-    for one in (await question.master.get_cluster_status()).vms:
+    for one in question.status().vms:
         if one.instance == question.of.instance:
             return one
     raise NotFound(f"there is no instance {question.of.instance!r}")
@@ -96,7 +97,7 @@ async def explain(question: Question) -> BaseModel:
 async def workers(question: Question) -> BaseModel:
     """A page of workers."""
     query: WorkerQuery = question.query
-    known = (await question.master.get_cluster_status()).workers
+    known = question.status().workers
     found = (worker for worker in known if query.state in (None, worker.state))
     items, more = cut(found, kind="workers", key=lambda worker: (worker.worker_id,), query=query, like=("",))
     return WorkerPage(items=items, next=more)
@@ -104,7 +105,7 @@ async def workers(question: Question) -> BaseModel:
 
 async def worker(question: Question) -> BaseModel:
     """One worker."""
-    for one in (await question.master.get_cluster_status()).workers:
+    for one in question.status().workers:
         if one.worker_id == question.of.worker:
             return one
     raise NotFound(f"there is no worker {question.of.worker!r}")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import trio
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from control_plane.http.access import check_host
 from control_plane.http.answers import ANSWERS, Question
 from control_plane.http.asking import identity_of, path_of, query_of
+from control_plane.http.glance import Glance
 from control_plane.http.openapi import document
 from control_plane.http.problems import MEDIA_TYPE, Refused, problem, refusal
 from control_plane.http.routes import JSON, ROUTES, STREAM, EventQuery, Route
@@ -51,16 +53,17 @@ Reply = Callable[[Asked], Awaitable[ASGIApp]]
 
 def http_app(served: Served) -> ASGIApp:
     """All of `ROUTES`, and nothing else."""
-    served.metrics.watch(served.status, lambda: served.audit.audit_head, lambda: served.streams.open)
+    status = Glance(served.status, seconds=trio.current_time)
+    served.metrics.watch(status, lambda: served.audit.audit_head, lambda: served.streams.open)
     app = Starlette(
-        routes=[Endpoint(route.path, _endpoint(served, route), methods=["GET"]) for route in ROUTES],
+        routes=[Endpoint(route.path, _endpoint(served, route, status), methods=["GET"]) for route in ROUTES],
         exception_handlers={404: _no_such_path, 405: _no_such_method, Refused: _refused, Exception: _bug},
     )
     app.router.redirect_slashes = False
     return Guarded(app, served)
 
 
-def _endpoint(served: Served, route: Route) -> Callable[[Request], Awaitable[ASGIApp]]:
+def _endpoint(served: Served, route: Route, status: Glance) -> Callable[[Request], Awaitable[ASGIApp]]:
     if route.rights is None:
         return _open(served, route)
     reply: Reply = {"metrics": _metrics(served), "events": _events(served)}.get(route.name) or _reads(route)
@@ -71,6 +74,7 @@ def _endpoint(served: Served, route: Route) -> Callable[[Request], Awaitable[ASG
             identity = await identity_of(served, route, request)
             question = Question(
                 master=served.sessions.master(identity),
+                status=status,
                 events=served.events,
                 audit=served.audit,
                 of=path_of(route, request),
