@@ -2,10 +2,12 @@
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import trio
@@ -168,6 +170,24 @@ def listen(*, host: str, port: int) -> socket.socket:
     return sock
 
 
+def listen_unix(path: Path) -> socket.socket:
+    """A listening unix socket that only our own user reaches. Raises Unavailable."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            sock.bind(os.fspath(path))
+        finally:
+            os.umask(before)
+        sock.listen(128)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"cannot listen on {path}: {error.strerror}") from error
+    return sock
+
+
 def address_text(sock: socket.socket) -> str:
     """`127.0.0.1:7401` or `[::1]:7401` of a bound socket."""
     host, port = sock.getsockname()[:2]
@@ -190,8 +210,9 @@ def _hypercorn_config(graceful_seconds: float, tls: ServerTls | None) -> Config:
 async def serve_http(
     app: App,
     *,
-    host: str,
-    port: int,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    unix: Path | None = None,
     limits_for: LimitsFor = default_limits,
     graceful_seconds: float = 3.0,
     tls: ServerTls | None = None,
@@ -199,13 +220,15 @@ async def serve_http(
 ) -> None:
     """Serve `app` until cancelled; `task_status` gets the real address (`127.0.0.1:41233`) once it listens.
 
+    `unix` is the path of a socket (0600) instead of an address; what is left at the path is replaced.
+
     When cancelled it takes no new connection, ends event streams, and gives other requests `graceful_seconds`. With
     `tls` it is https. Raises Unavailable when it cannot listen, InvalidInput for a certificate that cannot be used.
     """
     if tls is not None:
         server_context(tls)  # a wrong file is told by its name, before there is a socket
-    sock = listen(host=host, port=port)
-    address = address_text(sock)
+    sock = listen(host=host, port=port) if unix is None else listen_unix(unix)
+    address = address_text(sock) if unix is None else f"unix:{unix}"
     limited = Limited(app, limits_for=limits_for)
     wrapped = wrap_app(cast(Any, limited), _MAX_WSGI_BODY, "asgi")
     config = _hypercorn_config(graceful_seconds, tls)

@@ -64,7 +64,7 @@ class Agent:
         self._supervisor = supervisor
         self._records = records
         self._report = report
-        self._interval_ms = interval_ms
+        self.interval_ms = interval_ms
         self._boottime_ns = boottime_ns
         self._longest_pause = LONGEST_PAUSE
         self._draw = draw
@@ -154,7 +154,7 @@ class Agent:
             # A control plane that comes back is patient for a few intervals: it has to hear of us in that time.
             self._longest_pause = min(LONGEST_PAUSE, max(reply.interval_ms / 1000, SHORTEST_PAUSE))
             self._on_directives(reply.directives)
-            with trio.move_on_after(min(self._interval_ms, reply.interval_ms) / 1000):
+            with trio.move_on_after(min(self.interval_ms, reply.interval_ms) / 1000):
                 await news.wait()
             await trio.sleep(GATHER_SECONDS)
 

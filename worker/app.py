@@ -7,15 +7,16 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from nix.environment import NixEnvironment
 from schema.assignment import Seen
-from schema.errors import Conflict, InvalidInput
+from schema.errors import Conflict, InvalidInput, ProcuratorError
 from schema.http import serve_http
 from schema.interfaces import WorkerHello
 from schema.rpc.client import open_gateway, open_worker_session
@@ -30,6 +31,7 @@ from worker.dhcp import DhcpServer
 from worker.http import make_app
 from worker.identity import Door, Wire, own_key
 from worker.image import Images
+from worker.live_settings import LiveSettings
 from worker.netplan import NetworkNames
 from worker.network import Network
 from worker.reconcile import Limits
@@ -43,12 +45,15 @@ from worker.supervise import Supervisor
 from worker.vm_log import LogReader
 from worker.vm_steps import StepSettings, VmSteps
 from worker.vmm.fence import boottime_ns
+from worker.vmm.port import Counters
 from worker.vmm.processes import open_console
 from worker.volumes import Volumes
 
 log = logging.getLogger(__name__)
 
 _STATE_WAIT_SECONDS = 5.0
+LOCAL_SOCKET = "worker.sock"
+"""Below the state directory: the worker's status for who may be there, also while the control plane is away."""
 _SECONDS = 1000
 
 
@@ -101,29 +106,44 @@ def machinery(settings: Settings) -> Machinery:
         network=network,
         records=records,
         runtime_dirs=settings.runtime_dirs,
-        settings=StepSettings(
-            command=settings.hypervisor.command,
-            # A backtrace of a real hypervisor would fill its error bodies (recorded).
-            environment={name: value for name, value in os.environ.items() if name != "RUST_BACKTRACE"},
-            log_bytes=settings.limits.log_bytes,
-            pull_seconds=settings.limits.pull_timeout_ms / _SECONDS,
-            boot_seconds=settings.limits.boot_timeout_ms / _SECONDS,
-            stop_seconds=settings.stop_timeout_ms / _SECONDS,
-        ),
+        settings=_step_settings(settings),
     )
     return Machinery(records, volumes, network, steps, closures, images)
 
 
+def _step_settings(settings: Settings) -> StepSettings:
+    return StepSettings(
+        command=settings.hypervisor.command,
+        # A backtrace of a real hypervisor would fill its error bodies (recorded).
+        environment={name: value for name, value in os.environ.items() if name != "RUST_BACKTRACE"},
+        log_bytes=settings.limits.log_bytes,
+        pull_seconds=settings.limits.pull_timeout_ms / _SECONDS,
+        boot_seconds=settings.limits.boot_timeout_ms / _SECONDS,
+        stop_seconds=settings.stop_timeout_ms / _SECONDS,
+    )
+
+
 def collector(settings: Settings, parts: Machinery, ask: Callable[[], Awaitable[LiveClosures]]) -> Collector:
     """What keeps the store and the images small; `ask` answers what must stay."""
-    due = Due(interval=settings.collection.interval_ms / _SECONDS, min_free_mb=settings.collection.min_free_mb)
     return Collector(
         closures=parts.closures,
         images=parts.images,
         in_use=parts.steps.images_in_use,
         ask=ask,
         state=settings.state,
-        due=due,
+        due=_due(settings),
+    )
+
+
+def _due(settings: Settings) -> Due:
+    return Due(interval=settings.collection.interval_ms / _SECONDS, min_free_mb=settings.collection.min_free_mb)
+
+
+def _limits(settings: Settings, *, memory_mb: int) -> Limits:
+    return Limits(
+        parallel_boots=settings.limits.parallel_boots or 2 * machine.cpu_count(),
+        parallel_pulls=settings.limits.parallel_pulls,
+        memory_mb=memory_mb,
     )
 
 
@@ -139,11 +159,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         supervisor = Supervisor(
             steps=parts.steps,
             records=parts.records,
-            limits=Limits(
-                parallel_boots=settings.limits.parallel_boots or 2 * machine.cpu_count(),
-                parallel_pulls=settings.limits.parallel_pulls,
-                memory_mb=facts.memory_mb,
-            ),
+            limits=_limits(settings, memory_mb=facts.memory_mb),
             min_healthy_ms=settings.min_healthy_ms,
             ask=probe.ask,
             boottime_ns=boottime_ns,
@@ -151,6 +167,12 @@ async def run(settings: Settings, ready: Ready) -> None:
 
         def report() -> WorkerReport:
             return _report(settings, parts, supervisor, agent.seen)
+
+        def apply(changed: Settings) -> None:
+            supervisor.limits = _limits(changed, memory_mb=facts.memory_mb)
+            agent.interval_ms = changed.report_interval_ms
+            keeper.due = _due(changed)
+            parts.steps.settings = _step_settings(changed)
 
         async with trio.open_nursery() as nursery:
             service = WorkerService(
@@ -160,7 +182,7 @@ async def run(settings: Settings, ready: Ready) -> None:
                 guest_of=parts.steps.guest,
                 console_of=lambda instance: open_console(parts.steps.directory(instance)),
                 spawn=nursery.start_soon,
-                config=_shown(settings),
+                settings=LiveSettings(settings, apply),
                 stop_agent=nursery.cancel_scope.cancel,
             )
             door = _door(settings, key, lambda: WorkerHello(settings.name, facts), service)
@@ -178,8 +200,15 @@ async def run(settings: Settings, ready: Ready) -> None:
             keeper = collector(settings, parts, agent.live_closures)
             nursery.start_soon(parts.network.run)
             await nursery.start(supervisor.run)
-            app = make_app(report=report, connected=lambda: agent.connected, door=lambda: _told(door))
-            bound = await nursery.start(_serve, app, host, int(port))
+            pages = partial(
+                make_app,
+                report=report,
+                counters=partial(counters, parts, supervisor),
+                connected=lambda: agent.connected,
+                door=lambda: _told(door),
+            )
+            bound = await nursery.start(_serve, pages(), host, int(port))
+            await nursery.start(_serve_here, pages(whole=True), settings.state / LOCAL_SOCKET)
             nursery.start_soon(agent.run)
             nursery.start_soon(keeper.run)
             ready({"http": bound})
@@ -187,6 +216,24 @@ async def run(settings: Settings, ready: Ready) -> None:
 
 async def _serve(app: object, host: str, port: int, *, task_status: trio.TaskStatus[str]) -> None:
     await serve_http(app, host=host, port=port, task_status=task_status)  # type: ignore[arg-type]
+
+
+async def _serve_here(app: object, path: Path, *, task_status: trio.TaskStatus[str]) -> None:
+    await serve_http(app, unix=path, task_status=task_status)  # type: ignore[arg-type]
+
+
+async def counters(parts: Machinery, supervisor: Supervisor) -> dict[str, Counters]:
+    """What the hypervisors count, of those that answer soon."""
+    found: dict[str, Counters] = {}
+
+    async def one(instance: str) -> None:
+        with suppress(ProcuratorError):
+            found[instance] = await parts.steps.counters(instance)
+
+    async with trio.open_nursery() as nursery:
+        for instance in [name for name, vm in supervisor.vms.items() if vm.is_up]:
+            nursery.start_soon(one, instance)
+    return found
 
 
 def _report(settings: Settings, parts: Machinery, supervisor: Supervisor, seen: Seen | None) -> WorkerReport:
@@ -219,21 +266,6 @@ def _door(settings: Settings, key: SecretKey, hello: Callable[[], WorkerHello], 
 def _told(door: Door) -> dict[str, str]:
     """What `/ping` says of the way in, for an operator to compare."""
     return {"fingerprint": door.fingerprint, "admission": door.admission or "unknown", "reason": door.reason}
-
-
-def _shown(settings: Settings) -> dict[str, str]:
-    """The settings by their full keys; they name no secret."""
-    found: dict[str, str] = {}
-
-    def walk(value: object, key: str) -> None:
-        if isinstance(value, dict):
-            for name, item in value.items():
-                walk(item, f"{key}.{name}" if key else str(name))
-        else:
-            found[key] = str(value)
-
-    walk(settings.model_dump(mode="json"), "")
-    return found
 
 
 @contextmanager

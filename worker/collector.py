@@ -47,7 +47,7 @@ class Collector:
         self._in_use = in_use
         self._ask = ask
         self._state = state
-        self._due = due
+        self.due = due
         self._asked = False
         self._wake = trio.Event()
 
@@ -61,9 +61,9 @@ class Collector:
         last = trio.current_time()
         while True:
             self._wake = trio.Event()
-            with trio.move_on_after(min(LOOK_SECONDS, self._due.interval)):
+            with trio.move_on_after(min(LOOK_SECONDS, self.due.interval)):
                 await self._wake.wait()
-            why = occasion(self._due, now=trio.current_time(), last=last, free_mb=self._free_mb(), asked=self._asked)
+            why = occasion(self.due, now=trio.current_time(), last=last, free_mb=self._free_mb(), asked=self._asked)
             if why is None:
                 continue
             self._asked = False

@@ -1,41 +1,30 @@
-"""The worker's pages for machines: `/ping` and `/metrics`; it serves no person and changes nothing."""
+"""The worker's pages: `/ping`, `/metrics`, and its whole status on its unix socket; it changes nothing."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from schema.status import VmPhase, WorkerReport
-
-
-def metrics_text(report: WorkerReport, *, connected: bool) -> str:
-    """The report in Prometheus' text format (version 0.0.4). Instance names are DNS labels: nothing to escape."""
-    phases = Counter(vm.phase for vm in report.running_vms)
-    lines = [
-        "# TYPE procurator_worker_connected gauge",
-        f"procurator_worker_connected {int(connected)}",
-        "# TYPE procurator_worker_vms gauge",
-        *(f'procurator_worker_vms{{phase="{phase.value}"}} {phases[phase]}' for phase in VmPhase),
-        "# TYPE procurator_worker_vm_restarts_total counter",
-        *(
-            f'procurator_worker_vm_restarts_total{{instance="{vm.instance}"}} {vm.restarts}'
-            for vm in report.running_vms
-        ),
-        "# TYPE procurator_worker_memory_free_bytes gauge",
-        f"procurator_worker_memory_free_bytes {report.metrics.memory_free_mb * 1024 * 1024}",
-        "# TYPE procurator_worker_disk_free_bytes gauge",
-        f"procurator_worker_disk_free_bytes {report.metrics.disk_free_mb * 1024 * 1024}",
-    ]
-    return "\n".join(lines) + "\n"
+from worker.metrics import metrics_text
+from worker.vmm.port import Counters
 
 
 def make_app(
-    *, report: Callable[[], WorkerReport], connected: Callable[[], bool], door: Callable[[], Mapping[str, str]]
+    *,
+    report: Callable[[], WorkerReport],
+    counters: Callable[[], Awaitable[Mapping[str, Counters]]],
+    connected: Callable[[], bool],
+    door: Callable[[], Mapping[str, str]],
+    whole: bool = False,
 ) -> Starlette:
-    """The ASGI app. `door` is what is told of the way into the control plane."""
+    """The ASGI app. `door` is what is told of the way into the control plane.
+
+    `whole`: with `/v1/status`, the report as the control plane gets it; for the unix socket, whose mode says who asks.
+    """
 
     async def ping(_request: Request) -> JSONResponse:
         told = report()
@@ -50,7 +39,12 @@ def make_app(
             }
         )
 
-    async def metrics(_request: Request) -> PlainTextResponse:
-        return PlainTextResponse(metrics_text(report(), connected=connected()), media_type="text/plain; version=0.0.4")
+    async def metrics(_request: Request) -> Response:
+        text = metrics_text(report(), await counters(), connected=connected())
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(routes=[Route("/ping", ping), Route("/metrics", metrics)])
+    async def status(_request: Request) -> Response:
+        return Response(report().model_dump_json(by_alias=True), media_type="application/json")
+
+    routes = [Route("/ping", ping), Route("/metrics", metrics)]
+    return Starlette(routes=[*routes, Route("/v1/status", status)] if whole else routes)

@@ -46,4 +46,17 @@ def metrics(settings: Settings) -> WorkerMetrics:
         disk_free_mb=shutil.disk_usage(settings.state).free // _MIB,
         load1=os.getloadavg()[0],
         uptime_ms=int(float(Path("/proc/uptime").read_text().split()[0]) * 1000),
+        cpu_pressure=_pressure("cpu"),
+        memory_pressure=_pressure("memory"),
+        io_pressure=_pressure("io"),
     )
+
+
+def _pressure(of: str) -> float:
+    """Percent of the last 10 s in which something waited for it; 0 where the kernel keeps no such account."""
+    try:
+        words = Path("/proc/pressure", of).read_text().split()
+    except OSError:
+        return 0.0
+    found = next((word for word in words if word.startswith("avg10=")), "avg10=0")
+    return min(100.0, float(found.removeprefix("avg10=")))

@@ -1,14 +1,15 @@
 """What the control plane may ask of this worker: the interfaces `Worker` and `Vm`; rights are checked on its side."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import trio
 
-from schema.errors import DeadlineExceeded, InvalidInput, NotFound, Unimplemented
+from schema.errors import DeadlineExceeded, NotFound, Unimplemented
 from schema.interfaces import SINK_DEADLINE_SECONDS, Console, ExecResult, LogSink
 from schema.status import ConnectionInfo, RunningVm, WorkerReport
 from worker.console import AttachedConsole, Spawn
 from worker.guest.channel import GuestChannel
+from worker.live_settings import LiveSettings
 from worker.supervise import Supervisor
 from worker.vm_log import PIECE_BYTES, POLL_SECONDS, LogReader, last_lines
 
@@ -87,7 +88,7 @@ class WorkerService:
         guest_of: Callable[[str], GuestChannel],
         console_of: Callable[[str], Awaitable[trio.SocketStream]],
         spawn: Spawn,
-        config: Mapping[str, str],
+        settings: LiveSettings,
         stop_agent: Callable[[], None],
     ) -> None:
         self.supervisor = supervisor
@@ -96,7 +97,7 @@ class WorkerService:
         self.guest_of = guest_of
         self.console_of = console_of
         self.spawn = spawn
-        self._config = config
+        self._settings = settings
         self._stop_agent = stop_agent
 
     async def read(self) -> WorkerReport:
@@ -119,13 +120,11 @@ class WorkerService:
 
     async def get_config(self) -> dict[str, str]:
         """See `Worker.get_config`."""
-        return dict(self._config)
+        return self._settings.shown()
 
     async def update_config(self, key: str, value: str) -> str:
-        """Not yet."""
-        if key not in self._config:
-            raise InvalidInput(f"there is no setting {key!r}")
-        raise Unimplemented("this worker reads its settings at its start only")
+        """See `Worker.update_config`: until the next start. Raises NotFound and InvalidInput."""
+        return self._settings.change(key, value)
 
     async def shutdown(self) -> None:
         """See `Worker.shutdown`."""

@@ -55,7 +55,7 @@ class Supervisor:
     ) -> None:
         self._steps = steps
         self._records = records
-        self._limits = limits
+        self.limits = limits
         self._min_healthy_ms = min_healthy_ms
         self._ask = ask
         self._boottime_ns = boottime_ns
@@ -154,7 +154,7 @@ class Supervisor:
             if instance not in self.vms:
                 self.vms[instance] = VmState(instance, phase_since=now, memory=self._records.memory(instance))
         leased_until = now + self.lease.left_seconds(self._boottime_ns())
-        plan = reconcile(self.desired, self.vms, now=now, leased_until=leased_until, limits=self._limits)
+        plan = reconcile(self.desired, self.vms, now=now, leased_until=leased_until, limits=self.limits)
         for state in plan.vms.values():
             if state != self.vms.get(state.instance):
                 self._set(state)

@@ -30,7 +30,7 @@ from worker.steps import OnProgress
 from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
-from worker.vmm.port import Hypervisor, VmAction
+from worker.vmm.port import Counters, Hypervisor, VmAction
 from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, set_fence, start_shim, wait_ended
 from worker.vmm.runtime_dir import (
     BOOT_RECORD,
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 STORE_SERIAL = "store"
 SHORT_NAME_BYTES = 8
 READY_SECONDS = 10.0
+COUNTERS_SECONDS = 1.0
 START_PATIENCE_SECONDS = 2.0
 KILL_GRACE_SECONDS = 2.0
 LAST_WORDS_BYTES = 4096
@@ -100,7 +101,7 @@ class VmSteps:
         self._network = network
         self._records = records
         self._runtime_dirs = runtime_dirs
-        self._settings = settings
+        self.settings = settings
         self._lives: dict[str, Live] = {}
         self._runs: dict[str, Content] = {}
         self._image_paths: dict[str, Path] = {}
@@ -127,7 +128,7 @@ class VmSteps:
 
     async def pull(self, instance: str, content: Content, *, on_progress: OnProgress) -> None:
         """See `Steps.pull`."""
-        wait = self._settings.pull_seconds
+        wait = self.settings.pull_seconds
         await self._closures.pull(content.spec.closure_paths, deadline=wait, on_progress=on_progress)
 
     async def prepare(self, instance: str, content: Content) -> None:
@@ -200,10 +201,10 @@ class VmSteps:
             try:
                 return await start_shim(
                     directory,
-                    command=self._settings.command,
-                    log_bytes=self._settings.log_bytes,
+                    command=self.settings.command,
+                    log_bytes=self.settings.log_bytes,
                     lease=self._records.lease_file if is_fenced else None,
-                    environment=self._settings.environment,
+                    environment=self.settings.environment,
                 )
             except CommandFailed as error:
                 if error.returncode != ALREADY_HELD or trio.current_time() > patience:
@@ -212,14 +213,14 @@ class VmSteps:
 
     async def _create_and_boot(self, directory: RuntimeDir, config: VmConfig) -> None:
         """Create and boot once. When it fails its hypervisor is ended, and the next try gets a fresh one."""
-        with trio.move_on_after(self._settings.boot_seconds):
+        with trio.move_on_after(self.settings.boot_seconds):
             async with CloudHypervisor(str(directory.api_socket)) as hypervisor:
                 await _until_it_answers(hypervisor)
                 await hypervisor.create(config)
                 await attach_serial(directory)
                 await hypervisor.act(VmAction.BOOT)
             return
-        raise DeadlineExceeded(f"the hypervisor did not boot within {self._settings.boot_seconds:g} s")
+        raise DeadlineExceeded(f"the hypervisor did not boot within {self.settings.boot_seconds:g} s")
 
     async def stop(self, instance: str, process: Process | None, *, for_good: bool) -> None:
         """See `Steps.stop`."""
@@ -237,7 +238,7 @@ class VmSteps:
         async with CloudHypervisor(str(directory.api_socket), quick_seconds=2.0) as hypervisor:
             try:
                 await hypervisor.act(VmAction.POWER_BUTTON)
-                with trio.move_on_after(self._settings.stop_seconds):
+                with trio.move_on_after(self.settings.stop_seconds):
                     await wait_ended(directory, live)
                     return
                 for action in (VmAction.SHUTDOWN, VmAction.DELETE, VmAction.SHUTDOWN_VMM):
@@ -257,6 +258,11 @@ class VmSteps:
     async def fence(self, instance: str, *, fenced: bool) -> None:
         """See `Steps.fence`."""
         await set_fence(self.directory(instance), self._records.lease_file if fenced else None)
+
+    async def counters(self, instance: str) -> Counters:
+        """What the instance's hypervisor counts. Raises what the hypervisor's client raises."""
+        async with CloudHypervisor(str(self.directory(instance).api_socket), quick_seconds=COUNTERS_SECONDS) as asked:
+            return await asked.counters()
 
     def guest(self, instance: str) -> GuestChannel:
         """The guest's agent of an instance, there or not."""

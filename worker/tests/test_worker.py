@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from schema.errors import NotFound, Unimplemented
+from schema.errors import NotFound, Unavailable
 from schema.status import RunningVm, View, VmPhase
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.net_guests import IP, tool
@@ -193,8 +193,15 @@ async def test_a_restart_and_the_log_are_asked_for_over_the_wire(tmp_path: Path)
         sink = Lines()
         await vm.get_logs(follow=False, tail_lines=1, sink=sink)
         assert sink.data.strip() == b"hello"
-        with pytest.raises(Unimplemented):
+        with pytest.raises(Unavailable, match="no guest channel"):
             await vm.exec("ls", ())
+        assert await cp.worker.update_config("limits.parallel_pulls", "3") == "4"
+        assert (await cp.worker.get_config())["limits.parallel_pulls"] == "3"
+        transport = httpx.AsyncHTTPTransport(uds=str(worker.state / "worker.sock"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as local:
+            told = (await local.get("/v1/status")).json()
+            assert [one["instance"] for one in told["runningVms"]] == ["web-0"]
+            assert 'procurator_vm_running_seconds{instance="web-0"}' in (await local.get("/metrics")).text
         with pytest.raises(NotFound):
             await (await cp.worker.get_vm("nobody-0")).read()
         follower = Lines()
