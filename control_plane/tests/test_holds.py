@@ -402,3 +402,26 @@ def test_what_fails_within_the_budget_on_its_own_last_good_generation_stays_ther
     assert set(rollout_of(world).failed) == {"web-0", "web-1"}
     assert world.wanted() == {"web-0": 3, "web-1": 3, "db-0": 3}
     assert world.status().convergence is Convergence.FAILED
+
+
+def test_another_content_that_fails_within_the_budget_leaves_its_vm_held() -> None:
+    world = a_world_at_2()
+    found = hold(world, 1, "web")
+    for_a_while(world)
+    broken = web("3")
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(3, broken, db("3"), rollout=RolloutPolicy(max_failures=2)))
+    assert world.run() is RolloutState.SUCCEEDED
+    for_a_while(world)
+    assert world.snapshot.holds[found.id].vms == ("web",)
+    assert world.wanted() == {"web-0": 1, "web-1": 1, "db-0": 3}
+    assert "web is held at generation 1" in world.status().reason
+
+
+def test_a_hold_does_not_abort_a_rollout_that_had_nothing_to_do_anyway() -> None:
+    world = a_world_at_2()
+    world.publish(a_generation(3, web("2"), db("2")))
+    hold(world, 1, "web")
+    assert world.run() is RolloutState.SUCCEEDED
+    for_a_while(world)
+    assert world.wanted() == {"web-0": 1, "web-1": 1, "db-0": 3}
