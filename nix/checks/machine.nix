@@ -25,6 +25,7 @@ let
       "util-linux"
     ] fake
     // {
+      runCommandCC = name: _environment: _script: fake name;
       runCommand = name: _environment: _script: fake name;
       writeText = name: _text: fake name;
     };

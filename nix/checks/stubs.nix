@@ -115,6 +115,7 @@ in
           };
         }
       )) { };
+      tmpfiles.rules = words;
       targets = with' (types.attrsOf (types.submodule { options = unit; })) { };
     };
     users = {

@@ -207,9 +207,8 @@ in
       }
     )) "Disks that outlive the VM. `mkCluster` sets them from the VM's `volumes`.";
     agent = optional { } (t.record {
-      command = example [ "/run/current-system/sw/bin/my-agent" ] (
-        optional null (t.listOf t.string) "The program that answers the worker over virtio-vsock, and its arguments; without one there is no agent."
-      );
-    }) "The guest's end of the channel for commands, switching and readiness.";
+      enable = optional true t.bool "Whether it runs. Without it there are no commands, no switch in the running guest and no `readiness` and `command` checks.";
+      package = computed "made of `nix/lib/guest/agent.c`" (optional null t.any "The package with `bin/guest-agent`.");
+    }) "The guest's end of the worker's channel for commands, switching and readiness (`/run/procurator/ready` exists).";
   };
 }

@@ -3,19 +3,34 @@
 {
   config,
   lib,
+  pkgs,
   ...
 }:
 let
   t = import ../lib/types.nix;
   serialOf = import ../lib/serial.nix;
   cfg = config.procurator.guest;
+  declared = (import ./declarations.nix).guest;
+  agent = pkgs.runCommandCC "procurator-guest-agent" { } ''
+    mkdir -p "$out/bin"
+    $CC -O2 -Wall -o "$out/bin/guest-agent" ${../lib/guest/agent.c}
+  '';
   disk = serial: "/dev/disk/by-id/virtio-${serial}";
 in
 {
   # Two files may import it by different paths; it is one module all the same.
   key = "procurator/modules/guest.nix";
 
-  options.procurator.guest = t.mkOptions lib (import ./declarations.nix).guest;
+  options.procurator.guest = t.mkOptions lib (builtins.removeAttrs declared [ "agent" ]) // {
+    agent = t.mkOptions lib declared.agent.type.options // {
+      package = lib.mkOption {
+        type = lib.types.package;
+        default = agent;
+        defaultText = lib.literalMD "made of `nix/lib/guest/agent.c`";
+        inherit (declared.agent.type.options.package) description;
+      };
+    };
+  };
 
   config = lib.mkMerge [
     {
@@ -129,8 +144,14 @@ in
       };
     })
 
-    (lib.mkIf (cfg.agent.command != null) {
-      boot.kernelModules = [ "vmw_vsock_virtio_transport" ];
+    (lib.mkIf cfg.agent.enable {
+      # Either is how the worker reaches it; it waits for the drivers.
+      boot.kernelModules = [
+        "virtio_console"
+        "vmw_vsock_virtio_transport"
+      ];
+      # Who makes the file `ready` in it says that the guest does its work.
+      systemd.tmpfiles.rules = [ "d /run/procurator 0755 root root -" ];
       systemd.services.procurator-agent = {
         description = "Procurator's agent in the guest";
         wantedBy = [ "sysinit.target" ];
@@ -140,7 +161,7 @@ in
         restartIfChanged = false;
         stopIfChanged = false;
         serviceConfig = {
-          ExecStart = lib.escapeShellArgs cfg.agent.command;
+          ExecStart = "${cfg.agent.package}/bin/guest-agent";
           Restart = "always";
           RestartSec = 1;
           OOMScoreAdjust = -900;

@@ -69,13 +69,18 @@ async def test_a_guest_takes_address_and_name_from_its_lease(tmp_path: Path, lib
     assert network["dhcpV4Config"] == {"ClientIdentifier": "mac", "UseHostname": True}
     assert config["networking"]["hostName"] == ""
     assert "console=ttyS0" in config["boot"]["kernelParams"]
-    assert config["systemd"]["services"] == {}  # no agent before one is named
+    assert set(config["systemd"]["services"]) == {"procurator-agent"}
 
 
 async def test_a_guests_agent_outlives_the_switch_that_it_carries_out(tmp_path: Path, lib: Path) -> None:
-    config = await evaluate(
-        tmp_path, lib, '(machine [ modules.guest { procurator.guest.agent.command = [ "/bin/agent" "--x" ]; } ]).config'
-    )
-    unit = config["systemd"]["services"]["procurator-agent"]
+    systemd = await evaluate(tmp_path, lib, "(machine [ modules.guest ]).config.systemd")
+    unit = systemd["services"]["procurator-agent"]
     assert (unit["restartIfChanged"], unit["stopIfChanged"]) == (False, False)
-    assert unit["serviceConfig"]["ExecStart"].replace("'", "") == "/bin/agent --x"
+    assert unit["serviceConfig"]["ExecStart"].endswith("-procurator-guest-agent/bin/guest-agent")
+    assert systemd["tmpfiles"]["rules"] == ["d /run/procurator 0755 root root -"]
+
+
+async def test_a_guest_may_go_without_its_agent(tmp_path: Path, lib: Path) -> None:
+    off = "{ procurator.guest.agent.enable = false; }"
+    systemd = await evaluate(tmp_path, lib, f"(machine [ modules.guest {off} ]).config.systemd")
+    assert (systemd["services"], systemd["tmpfiles"]["rules"]) == ({}, [])

@@ -188,7 +188,6 @@ async def test_the_stand_in_and_nixpkgs_come_to_the_same(tmp_path: Path, nixpkgs
         (machine [ modules.default {{ {MACHINES} {WORKER} {SERVICES} }} ]).config [ "assertions" "cluster" ])
       (builtins.removeAttrs (machine [ modules.guest {{
         procurator.guest.volumes.data.mount = "/d";
-        procurator.guest.agent.command = [ "/bin/an agent" "a b" ];
       }} ]).config [ "assertions" ])
     ]"""
     assert await evaluate(tmp_path, STAND_IN_LIB, expression) == await evaluate(tmp_path, nixpkgs_lib, expression)

@@ -62,7 +62,10 @@
         packages;
     in
     {
-      inherit lib;
+      # A blueprint is made without looking into the Systems.
+      lib = lib // {
+        nixosSystem = arguments: { inherit arguments; };
+      };
       legacyPackages = lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] packagesOf;
     };
 }

@@ -288,14 +288,6 @@ let
     cleanSource = source: source;
     concatMapStrings = function: list: concatStringsSep "" (map function list);
     concatStrings = concatStringsSep "";
-    escapeShellArgs =
-      words:
-      concatStringsSep " " (
-        map (
-          word:
-          if builtins.match "[A-Za-z0-9,._+:@%/-]+" word != null then word else "'${replaceStrings [ "'" ] [ "'\\''" ] word}'"
-        ) words
-      );
     genAttrs = names: function: listToAttrs (map (name: { inherit name; value = function name; }) names);
     hasInfix = part: text: length (builtins.split (replaceStrings [ "." ] [ "[.]" ] part) text) > 1;
     last = list: elemAt list (length list - 1);
