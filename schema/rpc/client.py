@@ -47,7 +47,7 @@ from schema.rpc.remote import Remote, ignore
 from schema.rpc.sinks import export_event_sink
 from schema.rpc.transport.connection import Connection
 from schema.rpc.transport.limits import Limits
-from schema.rpc.transport.serve import connect
+from schema.rpc.transport.serve import Dialled, connect
 from schema.rpc.transport.sockets import Address
 from schema.rpc.workers import RemoteVm, RemoteWorker, export_worker
 from schema.status import ClusterStatus, Cursor, LiveClosures, PushReply, WorkerReport
@@ -199,9 +199,15 @@ async def open_session(
     lost later, calls raise Unavailable and `lost` is set; leave the context and open another.
     """
     async with connect(address, interface=wire.Gateway, deadline=deadline, limits=limits) as dialled:
-        gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
-        reply = await gateway.log_in(gateway.login_request(credential or PeerCredential(), role), deadline)
-        yield RemoteMaster(reply.master, dialled.connection)
+        yield await _log_in(dialled, credential or PeerCredential(), role, deadline)
+
+
+async def _log_in(dialled: Dialled, credential: Credential, role: Role, deadline: float) -> RemoteMaster:
+    # A function of its own: what is left of request and answer when it returns costs both sides memory.
+    gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
+    reply = await gateway.log_in(gateway.login_request(credential, role), deadline)
+    dialled.bootstrap = None
+    return RemoteMaster(reply.master, dialled.connection)
 
 
 class _Trusting:
@@ -250,9 +256,16 @@ async def open_worker_session(
     known by its key, whatever its uid. Errors and deadlines as with `open_session`.
     """
     async with connect(address, interface=wire.Gateway, deadline=deadline, limits=limits) as dialled:
-        gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
-        known = await gateway.prove(hello.worker_id, credential, deadline) if callable(credential) else credential
-        request = gateway.login_request(known, Role.WORKER)
-        _write_hello(request, hello).worker = export_worker(dialled.connection, worker, _Trusting())
-        reply = await gateway.log_in(request, deadline)
-        yield RemoteWorkerSession(reply.workerSession, dialled.connection, hello.worker_id)
+        yield await _log_in_worker(dialled, hello, worker, credential, deadline)
+
+
+async def _log_in_worker(
+    dialled: Dialled, hello: WorkerHello, worker: Worker, credential: Credential | Prove, deadline: float
+) -> RemoteWorkerSession:
+    gateway = RemoteGateway(dialled.bootstrap, dialled.connection)
+    known = await gateway.prove(hello.worker_id, credential, deadline) if callable(credential) else credential
+    request = gateway.login_request(known, Role.WORKER)
+    _write_hello(request, hello).worker = export_worker(dialled.connection, worker, _Trusting())
+    reply = await gateway.log_in(request, deadline)
+    dialled.bootstrap = None
+    return RemoteWorkerSession(reply.workerSession, dialled.connection, hello.worker_id)

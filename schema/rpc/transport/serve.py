@@ -118,9 +118,12 @@ class _Place:
         log.debug("%s: %s", connection.peer.address, connection.reason)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dialled:
-    """A connection of ours to a server, and what the server gave it to start with."""
+    """A connection of ours to a server, and what the server gave it to start with.
+
+    Whoever needs `bootstrap` no longer sets it to None: as long as it is here the server keeps its answer for it.
+    """
 
     bootstrap: Any
     connection: Connection
