@@ -43,7 +43,7 @@ let
   };
 
   volume = t.record {
-    sizeMb = example 1024 (needed (megabytes 1) "Size in MiB. A volume that exists keeps the size it was made with.");
+    sizeMb = example 1024 (needed (megabytes 1) "Size in MiB. A volume grows when this does, and never shrinks.");
     mount = example "/var/lib/postgresql" (needed absolute "Where the guest mounts it (ext4).");
     onLoss = optional "keep" (t.oneOf [
       "keep"

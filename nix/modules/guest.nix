@@ -139,6 +139,7 @@ in
         # The worker's leases go by MAC.
         dhcpV4Config = {
           ClientIdentifier = "mac";
+          UseDomains = true;
           UseHostname = true;
         };
       };

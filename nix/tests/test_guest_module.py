@@ -66,7 +66,7 @@ async def test_a_guest_takes_address_and_name_from_its_lease(tmp_path: Path, lib
     config = await evaluate(tmp_path, lib, "(machine [ modules.guest ]).config")
     network = config["systemd"]["network"]["networks"]["10-procurator"]
     assert network["matchConfig"] == {"Name": "eth0"}
-    assert network["dhcpV4Config"] == {"ClientIdentifier": "mac", "UseHostname": True}
+    assert network["dhcpV4Config"] == {"ClientIdentifier": "mac", "UseDomains": True, "UseHostname": True}
     assert config["networking"]["hostName"] == ""
     assert "console=ttyS0" in config["boot"]["kernelParams"]
     assert set(config["systemd"]["services"]) == {"procurator-agent"}
