@@ -63,6 +63,7 @@ in
     fileSystems = with' (types.attrsOf (
       types.submodule {
         options = {
+          autoResize = flag;
           device = of types.str;
           fsType = of types.str;
           neededForBoot = flag;

@@ -56,6 +56,8 @@ in
         value = {
           device = disk (if volume.serial != null then volume.serial else serialOf name);
           fsType = "ext4";
+          # The worker makes the disk larger, and leaves what is on it to the guest.
+          autoResize = true;
           options = [ "x-systemd.device-timeout=10s" ];
         };
       }) cfg.volumes;
