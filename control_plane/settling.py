@@ -1,6 +1,6 @@
 """One change of placements: set targets, place what is nowhere, make room, empty what drains; it applies nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -38,24 +38,36 @@ def settle(
 ) -> tuple[tuple[StateEvent, ...], tuple[Blocked, ...]]:
     """Set `targets`, and place them and all else that is not placed, as one change; and what could not be set."""
     changed: dict[str, Placement] = {}
+    dropped: list[str] = []
     blocked: list[Blocked] = []
+    waiting = dict(index_of(snapshot).unplaced)
     decision = Decision(snapshot, ledger(snapshot, under.overcommit), under.workers, changed=changed)
     for instance, number in targets.items():
         after = _retargeted(decision, instance, number)
         if isinstance(after, Blocked):
             blocked.append(after)
+        elif after.worker_id == NOWHERE and number != NOTHING:
+            waiting[instance] = after
         else:
             changed[instance] = after
-    dropped = tuple(one.instance for one in changed.values() if one.generation == NOTHING and one.worker_id == NOWHERE)
-    waiting = {name: one for name, one in index_of(snapshot).unplaced.items() if name not in changed}
-    waiting |= {name: one for name, one in changed.items() if one.worker_id == NOWHERE and one.generation != NOTHING}
-    placed = {one.instance: one for one in decision.place(waiting.values())} if waiting else {}
-    changed.update(placed)
+            if after.worker_id == NOWHERE:
+                waiting.pop(instance, None)
+                dropped.append(instance)
+    for one in decision.place(waiting.values()) if waiting else ():
+        changed[one.instance] = one
     for one in moves(decision, is_healthy=under.is_healthy, most=under.most_moving):
         changed.setdefault(one.instance, one)
-    news = tuple(one for one in changed.values() if one != snapshot.placements.get(one.instance))
-    events = (PlacementsChanged(news),) if news else ()
-    return (*events, *((PlacementsReleased(dropped),) if dropped else ())), tuple(blocked)
+    return _as_events(snapshot, changed, dropped), tuple(blocked)
+
+
+def _as_events(snapshot: Snapshot, changed: Mapping[str, Placement], dropped: Sequence[str]) -> tuple[StateEvent, ...]:
+    news = []
+    for instance, placement in changed.items():
+        old = snapshot.placements.get(instance)
+        if old is None or placement != old:
+            news.append(placement)
+    events: tuple[StateEvent, ...] = (PlacementsChanged(tuple(news)),) if news else ()
+    return (*events, PlacementsReleased(tuple(dropped))) if dropped else events
 
 
 def _retargeted(decision: Decision, instance: str, number: int) -> Placement | Blocked:

@@ -29,7 +29,7 @@ class _Start:
 class Ledger:
     """What is left on each worker: `free` by row and column, `hosts` the addresses in use as bits.
 
-    `cells` are the same numbers as `free`, for looks at a single one, which a column would make dear. The numbers may
+    `cells` are the same numbers worker by worker, because single ones are dear to get from an array. The numbers may
     be below zero where a worker has shrunk. `version` rises with each change.
     """
 
@@ -38,27 +38,23 @@ class Ledger:
         self.free = start.free.copy()
         self.hosts = list(start.hosts)
         self.version = 0
-        self.cells: list[list[int]] = self.free.tolist()
+        self.cells: list[list[int]] = self.free.T.tolist()
         self._index = index_of(snapshot)
         self._counts: dict[str, dict[int, int]] = {}
         self._expected: dict[str, set[int]] = {}
         self._waiting_disks = start.waiting_disks
 
-    def left(self, position: int) -> list[int]:
-        """What is free on one worker, by row."""
-        return [row[position] for row in self.cells]
-
     def fits(self, position: int, amounts: Sequence[int]) -> bool:
         """Whether `amounts` fit on one worker. What is not asked for does not matter, even where it is overdrawn."""
-        for row, amount in zip(self.cells, amounts, strict=True):  # noqa: SIM110 - asked for each placement
-            if amount and row[position] < amount:
+        for left, amount in zip(self.cells[position], amounts, strict=True):  # noqa: SIM110 - asked for each placement
+            if left < amount and amount:
                 return False
         return True
 
     def missing(self, position: int, amounts: Sequence[int], *, held: Sequence[int]) -> tuple[Missing, ...]:
         """What lacks on one worker for `amounts` in place of what is `held` there; nothing when they fit."""
         name = self.fleet.name(position)
-        rows = zip(self.fleet.kinds, amounts, self.left(position), held, strict=True)
+        rows = zip(self.fleet.kinds, amounts, self.cells[position], held, strict=True)
         return tuple(
             Missing(name, kind, amount, max(free + given, 0))
             for kind, amount, free, given in rows
@@ -68,10 +64,10 @@ class Ledger:
     def take(self, position: int, amounts: Sequence[int]) -> None:
         """Reserve `amounts` (below zero: give them back)."""
         self.version += 1
+        cells = self.cells[position]
         for row, amount in enumerate(amounts):
             if amount:
-                left = self.cells[row][position] - amount
-                self.cells[row][position] = left
+                cells[row] = left = cells[row] - amount
                 self.free[row, position] = left
 
     def take_address(self, position: int, vm: str) -> str:

@@ -148,6 +148,6 @@ def traits_of(snapshot: Snapshot, number: int) -> Traits | None:
     return known[1]
 
 
-def order_of(demand: Demand, *, is_bound: bool, size: float, generation: int) -> tuple[object, ...]:
-    """The order in which VMs get their workers: what is worth more, what has least choice, what is larger."""
-    return (-demand.priority, not is_bound, demand.depth, -size, demand.shape, demand.vm, generation)
+def order_of(demand: Demand, *, is_bound: bool, rank: int, generation: int) -> tuple[object, ...]:
+    """The order in which VMs get their workers: what is worth more, what has least choice, what is larger (`rank`)."""
+    return (-demand.priority, not is_bound, demand.depth, rank, demand.vm, generation)

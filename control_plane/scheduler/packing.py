@@ -11,13 +11,14 @@ that it does not want, then workers that are needed anyway, then packing. Packin
 """
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
 
 from control_plane.scheduler.capacity import Ledger
 from control_plane.scheduler.constraints import labelled, unpreferred
-from control_plane.scheduler.demand import Demand
+from control_plane.scheduler.demand import Demand, Shape
 from control_plane.scheduler.fleet import ADDRESS_ROW, BASIC, CPU_ROW, MEMORY_ROW, Amounts, Mask
 
 Scores = npt.NDArray[np.float64]
@@ -51,9 +52,13 @@ class Packing:
         self._open, self._filling = self._chosen(takes, wanted)
         self._is_open: list[bool] = self._open.tolist()
 
-    def size(self, demand: Demand) -> float:
-        """How large an instance is, as a share of an average worker: larger ones go first."""
-        return demand.amounts[CPU_ROW] * self._per_cpu + demand.amounts[MEMORY_ROW] * self._per_mb
+    def ranks(self, shapes: Collection[Shape]) -> dict[Shape, int]:
+        """The larger before the smaller, by vCPUs and memory as shares of an average worker."""
+        ordered = sorted(shapes, key=lambda shape: (-self._size(shape[0]), shape))
+        return {shape: rank for rank, shape in enumerate(ordered)}
+
+    def _size(self, amounts: tuple[int, ...]) -> float:
+        return amounts[CPU_ROW] * self._per_cpu + amounts[MEMORY_ROW] * self._per_mb
 
     def _chosen(self, takes: Mask, need: Amounts) -> tuple[Mask, bool]:
         """The workers that the decision is to get by with, and whether it fills them.
@@ -125,8 +130,8 @@ class Packing:
 
     def one(self, demand: Demand, position: int) -> float:
         """The same for one worker."""
-        cells = self._ledger.cells
-        cpu, memory = cells[CPU_ROW][position] * self._per_cpu, cells[MEMORY_ROW][position] * self._per_mb
+        cells = self._ledger.cells[position]
+        cpu, memory = cells[CPU_ROW] * self._per_cpu, cells[MEMORY_ROW] * self._per_mb
         own_cpu, own_memory = self._own(demand)
         if self._filling:
             return -(cpu * own_cpu + memory * own_memory) / math.sqrt(cpu * cpu + memory * memory + _TINY)
@@ -158,17 +163,16 @@ class ShapeScores:
         """A worker is in use from now on."""
         self._packing.open(position)
 
-    def update(self, position: int) -> float:
-        """The new score of a worker on which room was taken."""
+    def update(self, position: int) -> None:
+        """Score a worker anew, on which room was taken."""
         if self.scores[position] == math.inf:
-            return math.inf
+            return
         found = math.inf
         if self._ledger.fits(position, self._demand.amounts):
             found = float(self._tiers[position]) + self._packing.one(self._demand, position)
         else:
             self.fitting -= 1
         self.scores[position] = found
-        return found
 
 
 def has_room(ledger: Ledger, demand: Demand) -> Mask:

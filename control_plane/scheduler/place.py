@@ -18,7 +18,7 @@ from control_plane.scheduler.availability import Availabilities
 from control_plane.scheduler.capacity import Ledger
 from control_plane.scheduler.constraints import Rules, Standings
 from control_plane.scheduler.demand import Demand, Demands, Shape, order_of, traits_of, waits_for
-from control_plane.scheduler.fleet import DISK_ROW, Mask
+from control_plane.scheduler.fleet import CPU_ROW, DISK_ROW, MEMORY_ROW, Mask
 from control_plane.scheduler.lacking import lacks, missing
 from control_plane.scheduler.packing import BESIDE, Packing, Scores, ShapeScores, has_room
 from control_plane.scheduler.preempt import Coming
@@ -66,22 +66,26 @@ class Decision:
         for one in wanting:
             groups.setdefault((one.vm, one.generation), []).append(one)
         self._numbers |= {number for _, number in groups}
-        demands = [self.demands.of(group[0]) for group in groups.values()]
-        packing = self.packing(demand for demand, group in zip(demands, groups.values(), strict=True) for _ in group)
+        asked = [(self.demands.of(group[0]), group) for group in groups.values()]
+        packing = self.packing(asked)
+        ranks = packing.ranks({demand.shape for demand, _ in asked})
         rows = []
-        for demand, group in zip(demands, groups.values(), strict=True):
-            group.sort(key=lambda one: natural(one.instance))
+        for demand, group in asked:
+            if len(group) > 1:
+                group.sort(key=lambda one: natural(one.instance))
             is_bound = self.bound(demand, group[0]) is not None  # what has volumes has one instance
-            key = order_of(demand, is_bound=is_bound, size=packing.size(demand), generation=group[0].generation)
-            rows.append((key, demand, group))
+            rank, generation = ranks[demand.shape], group[0].generation
+            rows.append((order_of(demand, is_bound=is_bound, rank=rank, generation=generation), demand, group))
         rows.sort(key=itemgetter(0))
         for _, demand, group in rows:
             self._place_vm(demand, group)
         return tuple(self._news)
 
-    def packing(self, demands: Iterable[Demand]) -> Packing:
-        """The scores for placing one instance of each of `demands`, from now on."""
-        wanted = np.array([demand.amounts[:2] for demand in demands], dtype=np.int64).reshape(-1, 2).sum(axis=0)
+    def packing(self, asked: Sequence[tuple[Demand, Sequence[Placement]]]) -> Packing:
+        """The scores for placing all of `asked`, from now on."""
+        cpu = sum(demand.amounts[CPU_ROW] * len(group) for demand, group in asked)
+        memory_mb = sum(demand.amounts[MEMORY_ROW] * len(group) for demand, group in asked)
+        wanted = np.array([cpu, memory_mb], dtype=np.int64)
         self._packing = Packing(self.ledger, self.standings.takes, wanted=wanted)
         self._shape = None
         return self._packing
@@ -121,11 +125,12 @@ class Decision:
                 self._refuse(one, choice)
             else:
                 self._put(one, choice, position, amounts=demand.amounts, reason=self._why(choice, position))
+        choice.close()
 
     def choice(self, demand: Demand, *, replicas: int = 1) -> "Choice":
         """The scores for `replicas` instances of a VM, as things are now."""
         if self._shape is None or self._shape[0] != demand.shape:
-            packing = self._packing or self.packing([demand])
+            packing = self._packing or self.packing([(demand, ())])
             self._shape = (demand.shape, packing.of(demand))
         return Choice(demand, self.rules(demand), self._shape[1], self.ledger, replicas=replicas)
 
@@ -200,7 +205,7 @@ class Decision:
 
 
 class Choice:
-    """The scores of one VM's instances: its shape's, with what depends on where its other instances are.
+    """The scores of one VM's instances: its shape's, with what depends on where its other instances are, until `close`.
 
     `is_plain`: no constraint but the labels concerns it, so that its shape says all.
     """
@@ -214,7 +219,7 @@ class Choice:
         self._ledger = ledger
         counts = ledger.counts(demand.vm)
         self._is_alone = not counts and replicas == 1
-        self._scores: Scores = shape.scores if self._is_alone else shape.scores.copy()
+        self._scores: Scores = shape.scores
         for position, count in counts.items():
             self._scores[position] += BESIDE * count
 
@@ -244,9 +249,15 @@ class Choice:
 
     def update(self, position: int) -> None:
         """Room was taken on a worker."""
-        score = self._shape.update(position)
+        self._shape.update(position)
         if not self._is_alone:
-            self._scores[position] = score + BESIDE * self._ledger.counts(self.demand.vm).get(position, 0)
+            self._scores[position] += BESIDE * self._ledger.counts(self.demand.vm).get(position, 0)
+
+    def close(self) -> None:
+        """Leave the scores to the next VM of the shape, without what only concerns this one."""
+        if not self._is_alone:
+            for position in self._ledger.counts(self.demand.vm):
+                self._shape.update(position)
 
 
 def _nowhere(one: Placement, reason: PlacementReason) -> Placement:
