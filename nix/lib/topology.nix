@@ -87,7 +87,7 @@ let
       let
         inherit (vm.volumes.${volume}) mount;
       in
-      when (elem mount reserved) "vms.${name}.volumes.${volume}.mount: ${show mount} belongs to the system"
+      when (elem mount reserved || builtins.match "/(dev|proc|sys|nix/store)/.*" mount != null) "vms.${name}.volumes.${volume}.mount: ${show mount} belongs to the system"
       ++ when (
         builtins.match ".*(//|/[.][.]?(/.*)?$|/$).*" mount != null
       ) "vms.${name}.volumes.${volume}.mount: ${show mount} has empty, '.' or '..' parts"
@@ -205,6 +205,23 @@ let
         "prefer"
       ];
 
+  contradictions =
+    name: vm:
+    each (vm.placement.antiAffinity or [ ]) (
+      index: other:
+      when (elem other (vm.placement.affinity or [ ])) "vms.${name}.placement.antiAffinity[${toString index}]: ${show other} is in affinity, too"
+    );
+
+  # Without checks a VM is healthy when it has run for so long.
+  deadlines =
+    name: vm:
+    let
+      deadline = vm.health.startDeadlineMs or 120000;
+      wanted = cluster.rollout.minHealthyMs or 2000;
+    in
+    when (vm.health.checks or [ ] == [ ] && deadline < wanted)
+      "vms.${name}.health.startDeadlineMs: ${toString deadline} is less than rollout.minHealthyMs (${toString wanted}), so the VM could never get healthy";
+
   # One way round, if there is any: what is left after taking away, again and again, all that could start.
   cycles =
     let
@@ -261,6 +278,8 @@ let
     health
     references
     expressions
+    contradictions
+    deadlines
   ];
 in
 concatMap (name: concatMap (check: check name vms.${name}) perVm) names ++ size ++ cycles ++ published ++ waves

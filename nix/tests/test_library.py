@@ -139,6 +139,19 @@ WRONG_TOGETHER: list[tuple[dict[str, Any], str]] = [
         'vms.web.placement.antiAffinity[0]: "x" is no VM of the cluster (the cluster has web)',
     ),
     (
+        a_cluster(web=vm(placement={"affinity": ["web"], "antiAffinity": ["web"]})),
+        'vms.web.placement.antiAffinity[0]: "web" is in affinity, too',
+    ),
+    (
+        a_cluster(web=vm(health={"startDeadlineMs": 1500})),
+        "vms.web.health.startDeadlineMs: 1500 is less than rollout.minHealthyMs (2000),"
+        " so the VM could never get healthy",
+    ),
+    (
+        a_cluster(db=vm(volumes={"a": {"sizeMb": 1, "mount": "/proc/x"}})),
+        'vms.db.volumes.a.mount: "/proc/x" belongs to the system',
+    ),
+    (
         a_cluster(web=vm(placement={"require": [{"key": "zone"}]})),
         'vms.web.placement.require[0].values: operator "in" needs values',
     ),
