@@ -2,11 +2,12 @@
 
 import click
 
+from cli import completing
 from cli.options import OutputFormat, output_option
 
 
 @click.command("explain")
-@click.argument("instance")
+@click.argument("instance", shell_complete=completing.instances)
 @output_option
 @click.pass_context
 def command(context: click.Context, *, instance: str, output: OutputFormat) -> None:

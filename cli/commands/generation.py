@@ -2,6 +2,7 @@
 
 import click
 
+from cli import completing
 from cli.options import OutputFormat, output_option
 
 
@@ -23,3 +24,43 @@ def list_generations(context: click.Context, *, limit: int, before: int | None, 
 
     found = ask(context, Role.VIEWER, lambda master: master.list_generations(limit=limit, before=before or 0))
     show(found, lambda: generation_table(found), output=output)
+
+
+@command.command("show")
+@click.argument("number", shell_complete=completing.generations, type=click.IntRange(1))
+@output_option
+@click.pass_context
+def show_generation(context: click.Context, *, number: int, output: OutputFormat) -> None:
+    """Show generation NUMBER: its VMs as they were published, and how its rollout went."""
+    from cli.calling import ask, show
+    from cli.render.generations import generation_text
+    from schema.interfaces import Role
+
+    found = ask(context, Role.VIEWER, lambda master: master.get_generation(number))
+    show(found, lambda: generation_text(found), output=output)
+
+
+@command.command("diff")
+@click.argument("old", shell_complete=completing.generations, type=click.IntRange(1))
+@click.argument("new", shell_complete=completing.generations, type=click.IntRange(1), required=False)
+@output_option
+@click.pass_context
+def diff(context: click.Context, *, old: int, new: int | None, output: OutputFormat) -> None:
+    """Show what generation NEW (default: the newest) changes against OLD, VM by VM and field by field."""
+    from cli.calling import ask, show
+    from cli.render.generations import diff_text
+    from schema.errors import NotFound
+    from schema.generation_diff import GenerationDiff, generation_diff
+    from schema.interfaces import Master, Role
+
+    async def compare(master: Master) -> GenerationDiff:
+        number = new
+        if number is None:
+            newest = await master.list_generations(limit=1, before=0)
+            if not newest:
+                raise NotFound("nothing is published yet")
+            number = newest[0].number
+        return generation_diff(await master.get_generation(old), await master.get_generation(number))
+
+    found = ask(context, Role.VIEWER, compare)
+    show(found, lambda: diff_text(found), output=output)

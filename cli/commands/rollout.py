@@ -5,6 +5,7 @@ from functools import partial
 
 import click
 
+from cli import completing
 from cli.options import OutputFormat, output_option, target_of
 from schema.errors import DeadlineExceeded, InvalidInput
 
@@ -14,7 +15,9 @@ def command() -> None:
     """Look at rollouts and steer them."""
 
 
-_GENERATION = click.argument("generation", type=click.IntRange(1), required=False)
+_GENERATION = click.argument(
+    "generation", shell_complete=completing.generations, type=click.IntRange(1), required=False
+)
 _REASON = click.option("--reason", default="", metavar="TEXT", help="Kept in the audit and shown.")
 
 

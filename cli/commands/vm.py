@@ -6,6 +6,7 @@ from typing import TextIO
 
 import click
 
+from cli import completing
 from cli.options import OutputFormat, output_option, target_of
 from schema.errors import InvalidInput
 
@@ -33,7 +34,7 @@ def list_vms(context: click.Context, *, output: OutputFormat) -> None:
 
 
 @command.command("logs")
-@click.argument("instance")
+@click.argument("instance", shell_complete=completing.instances)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until the VM ends or Ctrl-C.")
 @click.option(
     "-n",
@@ -75,7 +76,7 @@ def show_logs(context: click.Context, *, instance: str, follow: bool, tail: int,
 
 
 @command.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("instance")
+@click.argument("instance", shell_complete=completing.instances)
 @click.argument("words", nargs=-1, required=True, metavar="[--] COMMAND [ARG]...", type=click.UNPROCESSED)
 @click.option("-i", "--stdin", "with_input", is_flag=True, help="Feed the command with what comes in (1 MiB at most).")
 @click.option("--timeout", type=click.FloatRange(0), default=60, show_default=True, help="Seconds until it is killed.")
@@ -110,7 +111,7 @@ def execute(
 
 
 @command.command("console")
-@click.argument("instance")
+@click.argument("instance", shell_complete=completing.instances)
 @click.pass_context
 def console(context: click.Context, *, instance: str) -> None:
     """Attach to the serial console of INSTANCE (`web-0`). Ctrl-] detaches; the VM goes on.

@@ -2,6 +2,7 @@
 
 import click
 
+from cli import completing
 from cli.options import OutputFormat, output_option
 
 
@@ -11,7 +12,7 @@ def command() -> None:
 
 
 @command.command("release")
-@click.argument("instance")
+@click.argument("instance", shell_complete=completing.instances)
 @click.option("--volume", default="", help="Only this one; default: all of the instance.")
 @click.option("--yes", is_flag=True, help="Do not ask: what is on it is not carried elsewhere.")
 @output_option

@@ -2,6 +2,7 @@
 
 import click
 
+from cli import completing
 from cli.options import OutputFormat, output_option
 
 
@@ -32,7 +33,7 @@ def list_workers(context: click.Context, *, output: OutputFormat) -> None:
 
 
 @command.command("approve")
-@click.argument("worker")
+@click.argument("worker", shell_complete=completing.workers)
 @output_option
 @click.pass_context
 def approve(context: click.Context, *, worker: str, output: OutputFormat) -> None:
@@ -45,7 +46,7 @@ def approve(context: click.Context, *, worker: str, output: OutputFormat) -> Non
 
 
 @command.command("reject")
-@click.argument("worker")
+@click.argument("worker", shell_complete=completing.workers)
 @_REASON
 @output_option
 @click.pass_context
@@ -59,7 +60,7 @@ def reject(context: click.Context, *, worker: str, reason: str, output: OutputFo
 
 
 @command.command("retire")
-@click.argument("worker")
+@click.argument("worker", shell_complete=completing.workers)
 @_REASON
 @output_option
 @click.pass_context
@@ -73,7 +74,7 @@ def retire(context: click.Context, *, worker: str, reason: str, output: OutputFo
 
 
 @command.command("cordon")
-@click.argument("worker")
+@click.argument("worker", shell_complete=completing.workers)
 @_REASON
 @output_option
 @click.pass_context
@@ -87,7 +88,7 @@ def cordon(context: click.Context, *, worker: str, reason: str, output: OutputFo
 
 
 @command.command("uncordon")
-@click.argument("worker")
+@click.argument("worker", shell_complete=completing.workers)
 @output_option
 @click.pass_context
 def uncordon(context: click.Context, *, worker: str, output: OutputFormat) -> None:
@@ -100,7 +101,7 @@ def uncordon(context: click.Context, *, worker: str, output: OutputFormat) -> No
 
 
 @command.command("drain")
-@click.argument("worker")
+@click.argument("worker", shell_complete=completing.workers)
 @click.option("--deadline", type=click.FloatRange(0), default=0, help="Seconds; 0: as long as it needs.")
 @_REASON
 @output_option

@@ -49,6 +49,7 @@ class Cluster:
     builds: list[Build] = field(default_factory=list)
     vms: dict[str, LoggingVm] = field(default_factory=dict)
     roles: list[Role] = field(default_factory=list)
+    did: list[tuple[object, ...]] = field(default_factory=list)
     asked: int = 0
     changed: trio.Condition = field(default_factory=trio.Condition)
     ci_url: str = ""
@@ -101,6 +102,7 @@ class _Backend(MemoryBackend):
     def __init__(self, cluster: Cluster) -> None:
         super().__init__()
         self.cluster = cluster
+        self.did = cluster.did
 
     def master(self, identity: Identity) -> MemoryMaster:
         self.cluster.roles.append(identity.role)

@@ -1,0 +1,159 @@
+"""The verbs that steer a cluster, each through a real session with a control plane in memory."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from cli.commands.token import milliseconds
+from cli.executing import shown_exit_code
+from cli.main import pcr
+from cli.tests.builders import a_status
+from cli.tests.serving import Cluster, LoggingVm, a_cluster
+from schema.errors import InvalidInput, ProcuratorError
+from schema.tests.rpc.operating import ADMISSION, EXPLANATION, GENERATION, HOLD, ROLLOUT
+
+
+class Operated:
+    """A cluster, `pcr` against it in this process, and what the control plane was asked to do."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    @property
+    def did(self) -> list[tuple[object, ...]]:
+        return self.cluster.did
+
+    async def pcr(self, *argv: str, answer: str | None = None) -> Result:
+        env = {"PROCURATOR_STATE": str(self.cluster.root), "HOME": str(self.cluster.root)}
+        call = partial(CliRunner().invoke, pcr, argv, env=env, input=answer)
+        return await trio.to_thread.run_sync(call)
+
+
+@asynccontextmanager
+async def operated(root: Path) -> AsyncIterator[Operated]:
+    async with a_cluster(root, a_status()) as cluster:
+        cluster.vms["web-0"] = LoggingVm("web-0", [])
+        yield Operated(cluster)
+
+
+@pytest.mark.parametrize(
+    ("argv", "did"),
+    [
+        ("worker approve w-1", ("approve_worker", "w-1")),
+        ("worker reject w-1 --reason no", ("reject_worker", "w-1", "no")),
+        ("worker retire w-1 --reason old", ("retire_worker", "w-1", "old")),
+        ("worker cordon w-1 --reason ram", ("cordon_worker", "w-1", True, "ram")),
+        ("worker uncordon w-1", ("cordon_worker", "w-1", False, "")),
+        ("worker drain w-1 --deadline 90 --reason ram", ("drain_worker", "w-1", 90_000, "ram")),
+        ("rollout pause 3 --reason look", ("pause_rollout", 3, "look")),
+        ("rollout pause", ("pause_rollout", ROLLOUT.generation, "")),
+        ("rollout resume 3", ("resume_rollout", 3)),
+        ("rollout abort 3 --reason bad", ("abort_rollout", 3, "bad")),
+        ("hold lift h-1", ("lift_hold", "h-1")),
+        ("rollback --to 2 --vm web --vm db --reason bad", ("hold", ("web", "db"), 2, "bad")),
+        ("volume release db-0 --volume data --yes", ("release_volume", "db-0", "data")),
+        ("token revoke ci", ("revoke_token", "ci")),
+    ],
+)
+async def test_a_verb_asks_for_exactly_its_operation_and_says_what_was_done(
+    tmp_path: Path, argv: str, did: tuple[object, ...]
+) -> None:
+    async with operated(tmp_path) as world:
+        done = await world.pcr(*argv.split())
+        assert done.exit_code == 0, done.output
+        assert done.stdout.strip()
+        assert world.did[-1] == did
+        as_json = await world.pcr(*argv.split(), "-o", "json")
+        assert json.loads(as_json.stdout)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("worker ls", [ADMISSION.worker_id, "WORKER"]),
+        ("rollout ls", [str(ROLLOUT.generation), "STATE"]),
+        ("rollout status", ["generation", ROLLOUT.state.value]),
+        ("generation ls", [str(GENERATION.number), "COMMIT"]),
+        ("generation show 3", ["generation 3", "MEMORY"]),
+        ("generation diff 3 3", ["generation 3 -> 3", "unchanged"]),
+        ("hold ls", [HOLD.id]),
+        ("token ls", ["TOKEN"]),
+        ("audit", ["ACTION"]),
+        ("audit verify", ["audit"]),
+    ],
+)
+async def test_a_list_is_a_table_and_the_same_as_json(tmp_path: Path, argv: str, words: list[str]) -> None:
+    async with operated(tmp_path) as world:
+        shown = await world.pcr(*argv.split())
+        assert not isinstance(shown.exception, ProcuratorError), shown.exception
+        for word in words:
+            assert word in shown.stdout, shown.stdout
+        json.loads((await world.pcr(*argv.split(), "-o", "json")).stdout)
+
+
+async def test_explain_says_why_there_and_why_not_elsewhere(tmp_path: Path) -> None:
+    async with operated(tmp_path) as world:
+        shown = await world.pcr("explain", EXPLANATION.instance)
+        assert EXPLANATION.reasons[0] in shown.stdout
+        assert "LACKS" in shown.stdout
+        unknown = await world.pcr("explain", "nobody-0")
+        assert unknown.exit_code == 1 and "nobody-0" in str(unknown.exception)
+
+
+async def test_a_secret_is_printed_alone_and_once(tmp_path: Path) -> None:
+    async with operated(tmp_path) as world:
+        made = await world.pcr("token", "create", "ci", "--role", "publisher", "--lasts", "12h")
+        assert made.exit_code == 0, made.output
+        assert len(made.stdout.split()) == 1
+        assert world.did[-1][0] == "create_token" and 12 * 3600 * 1000 in world.did[-1]
+        joined = await world.pcr("worker", "token", "--worker", "w-2")
+        assert len(joined.stdout.split()) == 1
+
+
+async def test_giving_up_a_volume_is_asked_about(tmp_path: Path) -> None:
+    async with operated(tmp_path) as world:
+        refused = await world.pcr("volume", "release", "db-0", answer="n\n")
+        assert refused.exit_code == 1
+        assert world.did == []
+
+
+async def test_a_command_in_a_guest_has_its_output_and_its_exit_code(tmp_path: Path) -> None:
+    async with operated(tmp_path) as world:
+        done = await world.pcr("vm", "exec", "-i", "--timeout", "7", "web-0", "--", "ls", "-l", "/", answer="in")
+        assert (done.exit_code, done.stdout_bytes, done.stderr_bytes) == (3, b"ls -l /in", b"\xff\x00")
+        assert world.cluster.vms["web-0"].deadlines == [7000]
+        as_json = json.loads((await world.pcr("vm", "exec", "-o", "json", "web-0", "ls")).stdout)
+        assert (as_json["exitCode"], as_json["stdout"]) == (3, "ls")
+        assert (await world.pcr("vm", "exec", "web-0")).exit_code == 2
+
+
+async def test_what_needs_a_terminal_says_so(tmp_path: Path) -> None:
+    async with operated(tmp_path) as world:
+        for argv in (("vm", "console", "web-0"), ("tui",)):
+            refused = await world.pcr(*argv)
+            assert refused.exit_code == 1 and "needs a terminal" in str(refused.exception)
+
+
+def test_exit_codes_are_a_shells() -> None:
+    assert [shown_exit_code(code) for code in (0, 3, -9, -15)] == [0, 3, 137, 143]
+
+
+@pytest.mark.parametrize("text", ["", "0d", "12", "1w", "-1h", "9999999h", "1.5h"])
+def test_a_wrong_time_is_named_with_the_right_form(text: str) -> None:
+    with pytest.raises(InvalidInput, match="12h"):
+        milliseconds(text)
+
+
+def test_times_are_milliseconds() -> None:
+    assert [milliseconds(text) for text in ("30m", "12h", "90d", "forever")] == [
+        1_800_000,
+        43_200_000,
+        7_776_000_000,
+        0,
+    ]
