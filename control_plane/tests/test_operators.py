@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from control_plane.assign import outlines
+from control_plane.assign import assignment_for, outlines
 from control_plane.events import StateEvent
 from control_plane.holds import decide_hold, decide_lift
 from control_plane.observations import Followed
@@ -21,6 +21,7 @@ from control_plane.rollout.waves import waits_for_approval
 from control_plane.state import Rollout, Snapshot
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
 from control_plane.tests.world import World
+from schema.assignment import Assignment
 from schema.blueprint import CheckType, Gate, Health, HealthCheck, RolloutPolicy, UpdatePolicy, Wave
 from schema.errors import Conflict, NotFound
 from schema.status import Convergence, RolloutState
@@ -101,6 +102,7 @@ class Operators(RuleBasedStateMachine):
         self.world = Checked(a_snapshot(w0=some_facts(32, 16384), w1=some_facts(32, 16384)))
         self.world.bad = {a_spec(name, "bad").content_hash for name in ("web", "db", "app")}
         self.number = 0
+        self.told: dict[tuple[str, int], Assignment] = {}
 
     def attempt(self, decide: Any, *args: Any, **fields: Any) -> None:
         """An operator's change, or its refusal."""
@@ -186,6 +188,12 @@ class Operators(RuleBasedStateMachine):
         assert len(running) == len(set(running))
         entries = [line.instance for outline in outlines(self.world.snapshot).values() for line in outline.lines]
         assert len(entries) == len(set(entries))
+
+    @invariant()
+    def one_revision_always_says_the_same(self) -> None:
+        for worker_id, worker in self.world.snapshot.workers.items():
+            now = assignment_for(self.world.snapshot, worker_id)
+            assert self.told.setdefault((worker_id, worker.revision), now) == now
 
     @invariant()
     def every_generation_that_something_refers_to_is_kept(self) -> None:

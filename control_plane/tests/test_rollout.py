@@ -13,7 +13,16 @@ from control_plane.rollout.table import TRANSITIONS, Signal
 from control_plane.state import ChangeKind, Rollout
 from control_plane.tests.builders import EPOCH, a_generation, a_snapshot, a_spec, some_facts
 from control_plane.tests.world import World
-from schema.blueprint import CheckType, Health, HealthCheck, RolloutPolicy, UpdatePolicy, Volume
+from schema.blueprint import (
+    CheckType,
+    Health,
+    HealthCheck,
+    LabelExpression,
+    PlacementPolicy,
+    RolloutPolicy,
+    UpdatePolicy,
+    Volume,
+)
 from schema.canonical import Sealed
 from schema.status import Convergence, RolloutState, RunningVm, View, VmPhase, WorkerReport
 from schema.vmspec import VmSpec
@@ -453,3 +462,18 @@ def test_a_withdrawn_vm_keeps_its_room_until_its_worker_knows_and_reports_it_gon
     world.workers["w0"].deaf = False
     assert world.run() is RolloutState.SUCCEEDED
     assert world.snapshot.placements == {}
+
+
+def test_a_vm_that_was_not_touched_and_is_not_heard_of_does_not_fail_the_walk_back() -> None:
+    def zone(value: str) -> PlacementPolicy:
+        return PlacementPolicy(require=(LabelExpression(key="zone", values=(value,)),))
+
+    world = World(a_snapshot(w0=some_facts(labels={"zone": "a"}), w1=some_facts(labels={"zone": "b"})))
+    world.publish(a_generation(1, web(placement=zone("a")), db(placement=zone("b"))))
+    assert world.run() is RolloutState.SUCCEEDED
+    world.workers["w1"].silent = True
+    broken = web("2", placement=zone("a"))
+    world.bad = {broken.content_hash}
+    world.publish(a_generation(2, broken, db(placement=zone("b"))))
+    world.now_ms += 60_000
+    assert world.run() is RolloutState.ROLLED_BACK
