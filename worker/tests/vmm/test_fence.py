@@ -33,6 +33,7 @@ class Fenced:
     def __init__(self, folder: Path) -> None:
         self.records = Records(folder)
         self.directory = RuntimeDir(folder / "vm")
+        self.lives: list[Live] = []
 
     def lease(self, seconds: float) -> int:
         deadline = in_ns(seconds)
@@ -40,7 +41,19 @@ class Fenced:
         return deadline
 
     async def start(self) -> Live:
-        return await start_shim(self.directory, command=SLEEPER, log_bytes=1 << 16, lease=self.records.lease_file)
+        lease = self.records.lease_file
+        live = await start_shim(self.directory, command=SLEEPER, log_bytes=1 << 16, lease=lease)
+        self.lives.append(live)
+        return live
+
+    def end(self) -> None:
+        """Nothing of it is left when this returns: a shim writes to its directory until it ends."""
+        for live in self.lives:
+            if state_of(live.pid) not in "ZX":
+                os.killpg(live.pid, signal.SIGKILL)
+            if live.shim_pid is not None and state_of(live.shim_pid) not in "ZX":
+                os.kill(live.shim_pid, signal.SIGCONT)
+                wait_gone(live.shim_pid)
 
     def guards(self, live: Live) -> list[int]:
         """The processes beside the shim that watch the same VM."""
@@ -55,12 +68,7 @@ def a_fenced() -> Iterator[Fenced]:
         try:
             yield fenced
         finally:
-            found = find(fenced.directory)
-            if isinstance(found, Live):
-                os.killpg(found.pid, signal.SIGKILL)
-                if found.shim_pid is not None:
-                    os.kill(found.shim_pid, signal.SIGCONT)
-                    wait_gone(found.shim_pid)
+            fenced.end()
 
 
 def ended_in_time(live: Live, deadline_ns: int) -> None:
@@ -168,6 +176,7 @@ async def test_it_ends_in_time_although_its_guard_is_killed_or_stopped(number: s
 async def test_a_running_vm_can_be_put_under_a_lease_and_taken_out_again() -> None:
     with a_fenced() as fenced:
         live = await start_shim(fenced.directory, command=SLEEPER, log_bytes=1 << 16)
+        fenced.lives.append(live)
         assert not live.is_fenced and fenced.guards(live) == []
         fenced.lease(60)
         await ask(fenced.directory, {"op": "fence", "lease": str(fenced.records.lease_file)})
