@@ -30,6 +30,7 @@ from schema.operations import (
     TokenInfo,
     WorkerAdmission,
 )
+from schema.rpc.handlers import immediate
 from schema.status import ClusterStatus, Cursor, GenerationStatus, LiveClosures, PushReply, WorkerReport
 
 log = logging.getLogger(__name__)
@@ -98,10 +99,12 @@ class MasterOperations:
         """As Master.get_assignment."""
         return await self._control_plane.assignment(worker_id, last_seen)
 
+    @immediate
     async def push_data(self, report: WorkerReport) -> PushReply:
         """As Master.push_data."""
         return self._control_plane.report(report)
 
+    @immediate
     async def get_cluster_status(self) -> ClusterStatus:
         """As Master.get_cluster_status."""
         return self._control_plane.status()
@@ -118,6 +121,7 @@ class MasterOperations:
         """As Master.watch."""
         await self._control_plane.events.feed(sink, cursor)
 
+    @immediate
     async def live_closures(self) -> LiveClosures:
         """As Master.live_closures."""
         return self._control_plane.closures()
@@ -234,6 +238,7 @@ class WorkerOperations:
         self._control_plane.check_session(self._worker_id, self._worker)
         return await self._control_plane.assignment(self._worker_id, last_seen)
 
+    @immediate
     async def push_data(self, report: WorkerReport) -> PushReply:
         """As WorkerSession.push_data."""
         self._control_plane.check_session(self._worker_id, self._worker)
@@ -241,6 +246,7 @@ class WorkerOperations:
             raise PermissionDenied(f"worker {self._worker_id!r} may not report for {report.worker_id!r}")
         return self._control_plane.report(report)
 
+    @immediate
     async def live_closures(self) -> LiveClosures:
         """As WorkerSession.live_closures."""
         self._control_plane.check_session(self._worker_id, self._worker)

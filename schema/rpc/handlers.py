@@ -67,15 +67,29 @@ def method(
 
         return now
 
-    async def wait(context: Any, argument: A) -> None:
-        write(context.results, await call(argument))
-
     def later(context: Any) -> Coroutine[Any, Any, None]:
         argument = read(context.params)
         context.release_params()
-        return wait(context, argument)
+        return _wait(context, write, call, argument)
 
     return later
+
+
+def answered(
+    context: Any, call: Callable[..., Coroutine[Any, Any, R]], *arguments: Any, write: Callable[[Any, R], None]
+) -> Coroutine[Any, Any, None] | None:
+    """Make a call whose arguments were read, now or as a task, and write what it answers."""
+    if getattr(call, "__immediate__", False):
+        write(context.results, at_once(call(*arguments)))
+        return None
+    context.release_params()
+    return _wait(context, write, call, *arguments)
+
+
+async def _wait(
+    context: Any, write: Callable[[Any, R], None], call: Callable[..., Coroutine[Any, Any, R]], *arguments: Any
+) -> None:
+    write(context.results, await call(*arguments))
 
 
 def guarded(name: str, interface: Any, guard: Guard, handlers: Mapping[str, Handler]) -> dict[str, Handler]:

@@ -20,13 +20,13 @@ from schema.errors import PermissionDenied
 from schema.generation import Publish
 from schema.interfaces import Master, Vm, Worker, WorkerSession
 from schema.rpc.guard import Session
-from schema.rpc.handlers import guarded, method, no_results, nothing
+from schema.rpc.handlers import answered, guarded, method, no_results, nothing
 from schema.rpc.operations import operation_handlers
 from schema.rpc.sinks import RemoteEventSink
 from schema.rpc.transport.calls import Handler
 from schema.rpc.transport.connection import Connection
 from schema.rpc.workers import export_vm, export_worker
-from schema.status import Cursor, LiveClosures, WorkerReport
+from schema.status import Cursor, LiveClosures
 
 SPECS_A_STEP = 20
 """VmSpecs decoded before others get their turn: about 2 ms."""
@@ -41,37 +41,51 @@ def _write_assignment(results: Any, assignment: SignedAssignment | None) -> None
         write_assignment(results.init("assignment"), assignment)
 
 
+class _WorkerCalls:
+    """The methods of one worker's session. There are thousands of sessions: each keeps this and no closures."""
+
+    __slots__ = ("_guard", "_session", "_worker_id")
+
+    def __init__(self, session: WorkerSession, guard: Session, worker_id: str) -> None:
+        self._session = session
+        self._guard = guard
+        self._worker_id = worker_id
+
+    def get(self, name: str) -> Handler | None:
+        """The handler of a method, by its wire name."""
+        return {"getAssignment": self._get_assignment, "pushData": self._push_data, "liveClosures": self._closures}.get(
+            name
+        )
+
+    def _own(self, named: str) -> None:
+        if named != self._worker_id:
+            raise PermissionDenied(f"this session is worker {self._worker_id!r}'s, not {named!r}'s")
+
+    def _get_assignment(self, context: Any) -> Coroutine[Any, Any, None]:
+        self._guard.check("WorkerSession.getAssignment")
+        self._own(context.params.workerId)
+        last_seen = read_seen(context.params)
+        context.release_params()
+        return self._poll(context, last_seen)
+
+    async def _poll(self, context: Any, last_seen: Seen | None) -> None:
+        answer = await self._session.get_assignment(last_seen)
+        self._guard.check("WorkerSession.getAssignment")  # it may have waited long
+        _write_assignment(context.results, answer)
+
+    def _push_data(self, context: Any) -> Coroutine[Any, Any, None] | None:
+        self._guard.check("WorkerSession.pushData")
+        self._own(context.params.workerId)
+        return answered(context, self._session.push_data, WORKER_REPORT.read(context.params), write=PUSH_REPLY.write)
+
+    def _closures(self, context: Any) -> Coroutine[Any, Any, None] | None:
+        self._guard.check("WorkerSession.liveClosures")
+        return answered(context, self._session.live_closures, write=_write_closures)
+
+
 def export_worker_session(connection: Connection, session: WorkerSession, guard: Session, worker_id: str) -> Any:
     """`session` for the worker `worker_id`, and for no other."""
-
-    def own(named: str) -> None:
-        if named != worker_id:
-            raise PermissionDenied(f"this session is worker {worker_id!r}'s, not {named!r}'s")
-
-    def read_poll(params: Any) -> Seen | None:
-        own(params.workerId)
-        return read_seen(params)
-
-    def read_report(params: Any) -> WorkerReport:
-        own(params.workerId)
-        return WORKER_REPORT.read(params)
-
-    async def poll(last_seen: Seen | None) -> SignedAssignment | None:
-        answer = await session.get_assignment(last_seen)
-        guard.check("WorkerSession.getAssignment")  # it may have waited long
-        return answer
-
-    handlers: dict[str, Handler] = {
-        "getAssignment": method(read=read_poll, call=poll, write=_write_assignment),
-        "pushData": method(read=read_report, call=session.push_data, write=PUSH_REPLY.write),
-        "liveClosures": method(
-            read=nothing,
-            call=lambda _: session.live_closures(),
-            write=_write_closures,
-            target=session.live_closures,
-        ),
-    }
-    return connection.export(wire.WorkerSession, guarded("WorkerSession", wire.WorkerSession, guard, handlers))
+    return connection.export(wire.WorkerSession, _WorkerCalls(session, guard, worker_id))
 
 
 def export_master(connection: Connection, master: Master, session: Session) -> Any:

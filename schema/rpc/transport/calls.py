@@ -1,6 +1,6 @@
 """One call that came in: run at once, or as a trio task when it has to wait; it decides nothing about rights."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Protocol
 
 import trio
@@ -11,6 +11,13 @@ from schema.rpc.transport.faults import Fault, fault_of
 Handler = Callable[[Any], Coroutine[Any, Any, None] | None]
 """Takes a `CallContext` (`params` to read, `results` to fill). Returns None when it is done, else the
 coroutine that finishes the work in a trio task. A `ProcuratorError` that it raises comes out at the caller."""
+
+
+class Handlers(Protocol):
+    """A server's handlers: a dict of them, or what makes each when it is called."""
+
+    def get(self, name: str, /) -> Handler | None:
+        """The handler of a method, by its wire name; None: it has none."""
 
 
 class Host(Protocol):
@@ -199,9 +206,7 @@ class Call(Coroutine[Any, Any, None]):
 _servants: dict[int, type] = {}
 
 
-def servant(
-    interface: Any, handlers: Mapping[str, Handler], host: Host, *, dropped: Callable[[], None] | None = None
-) -> Any:
+def servant(interface: Any, handlers: Handlers, host: Host, *, dropped: Callable[[], None] | None = None) -> Any:
     """A server of `interface` whose calls, all over one connection, go to `handlers` by the method's wire name.
 
     A method without a handler answers `Unimplemented`. `dropped` is called when nobody refers to it any more.
@@ -230,6 +235,6 @@ def _method(name: str) -> Callable[[Any, Any], Call]:
         raise Unimplemented(f"this server does not have {name}")
 
     def call(self: Any, context: Any) -> Call:
-        return Call(self.host, self.handlers.get(name, refuse), context)
+        return Call(self.host, self.handlers.get(name) or refuse, context)
 
     return call

@@ -2,15 +2,16 @@
 
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import capnp
 import trio
 
 from schema.errors import Unavailable
-from schema.rpc.transport.calls import Call, Handler, servant
+from schema.rpc.transport.calls import Call, Handlers, servant
 from schema.rpc.transport.frames import FrameMeter
 from schema.rpc.transport.limits import Limits
 from schema.rpc.transport.loop import KjLoop
@@ -68,7 +69,7 @@ class Connection:
         if self._nursery is not None and not self.lost.is_set():
             self._nursery.start_soon(task)
 
-    def export(self, interface: Any, handlers: Mapping[str, Handler], dropped: Callable[[], None] | None = None) -> Any:
+    def export(self, interface: Any, handlers: Handlers, dropped: Callable[[], None] | None = None) -> Any:
         """A capability for the peer of this connection: its calls count against its limits and end with it.
 
         `dropped` is called when the peer has let go of it.
@@ -112,7 +113,7 @@ class Connection:
                 stream = await capnp.AsyncIoStream.create_connection(transport=self._stream)
                 system = join(stream)
                 nursery.start_soon(self._stream.read)
-                nursery.start_soon(self._stream.write_when_blocked)
+                self._stream.start_writer = partial(nursery.start_soon, self._stream.write_when_blocked)
                 try:
                     yield system
                 except BaseException as error:  # raised again below, without the nursery's group around it

@@ -6,6 +6,7 @@ call and two changes of its selector, and a peer's half-close while reading is p
 
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -22,6 +23,10 @@ SLICE = 2048
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _received = bytearray(CHUNK)
 """Shared by all connections: it is filled and consumed within one step of one task."""
+
+
+def _nobody() -> None:
+    pass
 
 
 class SocketStream:
@@ -42,7 +47,9 @@ class SocketStream:
         self._queued = 0
         self._left = b""
         self._readable = trio.lowlevel.ParkingLot()
-        self._blocked = trio.lowlevel.ParkingLot()
+        self._writing = False
+        self.start_writer: Callable[[], None] = _nobody
+        """Has `write_when_blocked` run as a task: most connections never need one."""
 
     # What pycapnp's protocol calls.
 
@@ -146,10 +153,7 @@ class SocketStream:
     async def write_when_blocked(self) -> None:
         """Go on sending to a peer that is slower than we are, for as long as it takes something."""
         try:
-            while not self.lost.is_set():
-                if not self._unsent:
-                    await self._blocked.park()
-                    continue
+            while self._unsent and not self.lost.is_set():
                 with trio.move_on_after(self._limits.stall_seconds) as scope:
                     await trio.lowlevel.wait_writable(self._sock)
                 if scope.cancelled_caught:
@@ -159,6 +163,8 @@ class SocketStream:
                 self._loop.drain()
         except OSError as error:
             self.lose(str(error))
+        finally:
+            self._writing = False
 
     # Sending.
 
@@ -187,7 +193,9 @@ class SocketStream:
                     self._unsent = memoryview(b"".join(self._pieces))
                     self._pieces.clear()
         except WOULD_BLOCK:
-            self._blocked.unpark_all()
+            if not self._writing:
+                self._writing = True
+                self.start_writer()
         except OSError as error:
             self.lose(str(error))
             return
@@ -205,6 +213,5 @@ class SocketStream:
         self.reason = reason
         self.lost.set()
         self._readable.unpark_all()
-        self._blocked.unpark_all()
         if self.protocol is not None and self.protocol.transport is not None:
             self.protocol.connection_lost(reason)
