@@ -12,7 +12,7 @@ let
     isString
     ;
 
-  # JSON's strings are TOML's, but that DEL may not stand in them as it is, and that a path means itself.
+  # JSON's strings are TOML's, but that DEL may not stand in them as it is.
   text = value: builtins.replaceStrings [ (builtins.fromJSON ''"\u007f"'') ] [ "\\u007F" ] (builtins.toJSON value);
   key = name: if builtins.match "[A-Za-z0-9_-]+" name != null then name else text name;
   isTable = value: isAttrs value && !(value ? outPath);
@@ -22,9 +22,8 @@ let
     where: value:
     if isString value then
       text value
-    else if isPath value then
-      text (toString value)
-    else if isAttrs value && value ? outPath then
+    # A file beside the configuration goes to the store, as everywhere in NixOS: the machine has no other copy of it.
+    else if isPath value || isAttrs value && value ? outPath then
       text "${value}"
     else if builtins.isInt value || builtins.isBool value then
       builtins.toJSON value

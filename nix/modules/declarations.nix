@@ -188,6 +188,11 @@ in
       socket = computed "the control plane's, where it runs on this machine" (
         optional null (t.matching "an absolute path" "/.+") "The control plane's unix socket; without it, pages show no cluster."
       );
+      master = example "control-plane-1" (
+        optional null t.label "The control plane on another machine, by its name in `cluster.machines`; instead of `socket`."
+      );
+      ca = optional null publicFile "With `master`: the CA (PEM) that signed the control plane's certificate.";
+      tokenFile = optional null secretFile "With `master`: a viewer's token. Root keeps it; the service gets a copy for itself.";
       baseUrl = example "https://hub.example.org" (
         computed "what it listens on" (optional null url "Under which people reach it.")
       );

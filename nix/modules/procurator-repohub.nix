@@ -11,12 +11,15 @@ let
     name = "repohub";
   };
   cfg = config.services.procurator.repohub;
+  inherit (config.cluster) machines;
+  isMaster = name: machines ? ${name} && machines.${name}.role == "control-plane";
+  master = if cfg.master != null && isMaster cfg.master then machines.${cfg.master} else null;
   # Only its module declares it, and that need not be on this machine.
   controlPlane = config.services.procurator.control-plane or { enable = false; };
   socket =
     if cfg.socket != null then
       cfg.socket
-    else if controlPlane.enable then
+    else if cfg.master == null && controlPlane.enable then
       "/run/procurator/control-plane.sock"
     else
       null;
@@ -30,9 +33,23 @@ in
       (service.user {
         description = "Procurator's repohub";
         inherit (cfg) uid;
-        secrets.hook-token = cfg.hookTokenFile;
+        secrets = {
+          hook-token = cfg.hookTokenFile;
+        }
+        // lib.optionalAttrs (cfg.tokenFile != null) { control-plane-token = cfg.tokenFile; };
       })
       {
+        assertions = [
+          {
+            assertion = cfg.master == null || master != null;
+            message = "services.procurator.repohub.master: \"${toString cfg.master}\" is no control plane in cluster.machines (there are ${lib.concatStringsSep ", " (lib.filter isMaster (lib.attrNames machines))})";
+          }
+          {
+            assertion = cfg.master == null || cfg.socket == null && cfg.tokenFile != null;
+            message = "services.procurator.repohub.master: needs tokenFile, and no socket";
+          }
+        ];
+
         services.procurator.peers.${toString cfg.uid} = "viewer";
 
         services.procurator.rendered.repohub = service.render {
@@ -43,7 +60,12 @@ in
             url = cfg.ciUrl;
             hook_token_file = service.handed "hook-token";
           };
-          control_plane = { inherit socket; };
+          control_plane = {
+            inherit socket;
+            address = if master != null then service.hostPort master.address master.port else null;
+            token_file = if cfg.tokenFile != null then service.handed "control-plane-token" else null;
+            inherit (cfg) ca;
+          };
         } cfg.settings;
 
         systemd.services.procurator-repohub = service.unit {

@@ -123,7 +123,7 @@ rec {
         RuntimeDirectoryMode = if sockets == [ ] then "0700" else "0755";
         ExecStartPre = lib.mapAttrsToList (
           secret: file:
-          "+${pkgs.coreutils}/bin/install -m 0400 -o procurator-${name} -g procurator-${name} -- ${toString file} ${handed secret}"
+          "+${pkgs.coreutils}/bin/install -m 0400 -o procurator-${name} -g procurator-${name} -- ${file} ${handed secret}"
         ) secrets;
       };
       users.users."procurator-${name}" = {

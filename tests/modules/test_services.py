@@ -1,5 +1,7 @@
 """What the NixOS modules render is what the services' own loaders read."""
 
+import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -159,13 +161,35 @@ async def test_a_wrong_key_is_refused_by_the_program_that_the_build_runs(tmp_pat
     await run((str(program), "--config", str(file), "--print-config"), deadline=30, env={})
 
 
+async def test_repohub_on_a_machine_of_its_own_shows_a_token(tmp_path: Path) -> None:
+    repohub = """services.procurator.repohub = {
+      enable = true; hookTokenFile = "/etc/hook"; master = "control-plane-1"; ca = "/etc/ca.pem";
+      tokenFile = "/etc/view";
+    };"""
+    wanted = "[ failed config.services.procurator.rendered.repohub ]"
+    failed, text = await a_machine(tmp_path, STAND_IN_LIB, MACHINES + repohub, wanted=wanted)
+    (tmp_path / "repohub.toml").write_text(text)
+    settings = load(RepohubSettings, service="repohub", path=tmp_path / "repohub.toml", environ={}).settings
+    assert (failed, settings.control_plane.address) == ([], "10.0.0.1:7400")
+    assert settings.control_plane.token_file == Path("/run/procurator-repohub/control-plane-token")
+    without = repohub.replace('tokenFile = "/etc/view";', "").replace("control-plane-1", "worker-1")
+    assert await a_machine(tmp_path, STAND_IN_LIB, MACHINES + without, wanted="failed") == [
+        'services.procurator.repohub.master: "worker-1" is no control plane in cluster.machines'
+        " (there are control-plane-1)",
+        "services.procurator.repohub.master: needs tokenFile, and no socket",
+    ]
+
+
+async def test_a_file_beside_the_configuration_goes_to_the_store(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("a certificate")
+    text = await evaluate(tmp_path, STAND_IN_LIB, f"library.toTOML {{ ca = {tmp_path}/ca.pem; }}")
+    assert tomllib.loads(text)["ca"].startswith("/nix/store/")
+
+
 HOSTILE = ["", "a b", '"', "\\", "'''", "\n\t\r\x01\x1f\x7f", "ä ☃ 😀", "${x}", "#", "=", "[a]", "a.b", "\u2028"]
 
 
 async def test_any_text_survives_as_toml(tmp_path: Path) -> None:
-    import json
-    import tomllib
-
     settings = {
         **{"texts": HOSTILE, "table": {key: key for key in HOSTILE}, "deep": {"a": {"b": {"c": [{"d": [1, 2.5]}]}}}},
         **{"number": -3, "yes": True, "no": False, "empty": [], "half": 0.5, "big": 2**40, "none": None},
@@ -182,3 +206,19 @@ async def test_the_firewall_knows_a_workers_taps_by_name(tmp_path: Path, name: s
         tmp_path, STAND_IN_LIB, f'import {NIX}/modules/tap-prefix.nix {{ name = "{name}"; state = "{state}"; }}'
     )
     assert found == NetworkNames(f"{name}\n{state}").tap_prefix
+
+
+@pytest.mark.parametrize("machine", ["hub", "rack-1"])
+async def test_the_machines_of_the_guide_could_work(tmp_path: Path, machine: str) -> None:
+    guide = (NIX.parent / "docs/nixos.md").read_text().partition("```nix\n")[2].partition("```")[0]
+    failed, texts = await evaluate(
+        tmp_path,
+        STAND_IN_LIB,
+        f"""let it = machine [ modules.default ({guide}).{machine} ];
+        in [ it.failed it.config.services.procurator.rendered ]""",
+    )
+    assert failed == []
+    assert set(texts) == ({"worker"} if machine == "rack-1" else set(LOADERS) - {"worker"})
+    for service, text in texts.items():
+        (tmp_path / f"{service}.toml").write_text(text)
+        load(LOADERS[service], service=service, path=tmp_path / f"{service}.toml", environ={})
