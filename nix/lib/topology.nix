@@ -229,7 +229,14 @@ let
       reduce =
         left:
         let
-          stuck = filter (name: builtins.any (other: elem other left) (next name)) left;
+          # By name: a list would be searched from its start for each of ten thousand.
+          among = builtins.listToAttrs (
+            map (name: {
+              inherit name;
+              value = null;
+            }) left
+          );
+          stuck = filter (name: builtins.any (other: among ? ${other}) (next name)) left;
         in
         if builtins.length stuck == builtins.length left then left else reduce stuck;
       stuck = reduce names;
