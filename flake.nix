@@ -63,6 +63,6 @@
         }
       );
 
-      formatter = eachSystem (system: (pkgsOf system).nixfmt-rfc-style);
+      formatter = eachSystem (system: (pkgsOf system).nixfmt);
     };
 }

@@ -21,7 +21,7 @@ in
   toTOML = import ./toml.nix;
 
   # mkCluster for modules: `lib` is nixpkgs', `modules` are modules with `cluster.…` (modules/cluster.nix). Yields what
-  # mkCluster yields, and the evaluated `config`.
+  # mkCluster yields, and the evaluated `config`. It needs the directory above this one, in which `modules` is.
   evalCluster =
     {
       lib,

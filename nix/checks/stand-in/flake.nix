@@ -36,7 +36,7 @@
               "git"
               "iproute2"
               "nftables"
-              "nixfmt-rfc-style"
+              "nixfmt"
               "qemu_kvm"
               "ruff"
               "uv"
