@@ -1,19 +1,17 @@
 """What people ask of a control plane: each operation is one audited change, or one answer; rights are checked before.
 
 It decides nothing: what an operation changes is a pure function of its subject's module (`rollout/`, `identity/`, …),
-which `authority.change` carries out. What no module answers yet is `Unimplemented`.
+which `authority.change` carries out.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
 
 from control_plane.authority import Authority, Decide
 from control_plane.identity.gate import Gate
 from control_plane.liveness import orders
 from control_plane.state import Snapshot
 from control_plane.steering import Steering
-from schema.errors import Unimplemented
 from schema.interfaces import Challenge, Identity, Role, WorkerHello, WorkerProof
 from schema.operations import (
     AuditEntry,
@@ -42,10 +40,19 @@ def page_size(limit: int) -> int:
 class Operations:
     """The operations of `schema.interfaces.Master` beside the path, with the identity that asks for each."""
 
-    def __init__(self, authority: Authority, *, gate: Gate, steering: Steering, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        *,
+        gate: Gate,
+        steering: Steering,
+        explain: Callable[[str], Explanation],
+        wall_ms: Callable[[], int],
+    ) -> None:
         self._authority = authority
         self._gate = gate
         self._steering = steering
+        self._explain = explain
         self._wall_ms = wall_ms
 
     @property
@@ -56,7 +63,7 @@ class Operations:
 
     async def explain(self, vm_id: str) -> Explanation:
         """As Master.explain."""
-        _missing("explain")
+        return self._explain(vm_id)
 
     async def list_generations(self, *, limit: int, before: int) -> tuple[GenerationStatus, ...]:
         """As Master.list_generations."""
@@ -191,7 +198,3 @@ class Operations:
     async def verify_audit(self) -> AuditVerdict:
         """As Master.verify_audit."""
         return await self._authority.verify_audit()
-
-
-def _missing(operation: str) -> NoReturn:
-    raise Unimplemented(f"this control plane does not have {operation} yet")

@@ -18,6 +18,7 @@ from control_plane.connections import Connections, ForwardedVm, ForwardedWorker
 from control_plane.convergence import Moment, cluster_status
 from control_plane.deltas import difference
 from control_plane.events import StateEvent
+from control_plane.explaining import explanation
 from control_plane.identity.gate import Gate, GateRules
 from control_plane.joining import log_in
 from control_plane.liveness.leases import lease_change
@@ -37,6 +38,7 @@ from schema.assignment import Seen, SignedAssignment, sign_assignment
 from schema.errors import NotFound, Unavailable
 from schema.generation import Publish, PublishReceipt
 from schema.interfaces import LONG_POLL_SECONDS, Vm, Worker, WorkerHello
+from schema.operations import Explanation
 from schema.signing import PublicKey, SecretKey
 from schema.status import ClusterStatus, Event, LiveClosures, PushReply, WorkerReport
 
@@ -94,7 +96,9 @@ class ControlPlane:
             self.authority, realm=realm, rules=gate, clock=clock, starts=database.starts, forget=self._forget
         )
         steering = Steering(self.authority, seen=lambda: (self._observations, self._moment()))
-        self.operations = Operations(self.authority, gate=self.gate, steering=steering, wall_ms=clock.wall_ms)
+        self.operations = Operations(
+            self.authority, gate=self.gate, steering=steering, explain=self._explain, wall_ms=clock.wall_ms
+        )
         self.events = EventStream(epoch=database.epoch, starts=database.starts, status=self.status)
 
     @property
@@ -105,6 +109,10 @@ class ControlPlane:
     def status(self) -> ClusterStatus:
         """The whole cluster now."""
         return cluster_status(self.snapshot, self._observations, self._moment())
+
+    def _explain(self, instance: str) -> Explanation:
+        now_ms = self._clock.monotonic_ms()
+        return explanation(self.snapshot, self._observations, instance, now_ms=now_ms, limits=self._limits)
 
     def _moment(self) -> Moment:
         return Moment(
