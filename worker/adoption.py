@@ -20,6 +20,7 @@ class Found:
     started_at: float = 0.0
     remains: str = ""
     is_fenced: bool = False
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Adopt:
     pid: int
     started_at: float
     is_fenced: bool = False
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +54,4 @@ def _decide(one: Found) -> Adopt | Clear:
         return Clear(one.instance, one.remains or "its hypervisor does not run any more")
     if one.content is None or one.attachment is None:
         return Clear(one.instance, "what was booted there is not recorded")
-    return Adopt(one.instance, one.content, one.attachment, one.pid, one.started_at, one.is_fenced)
+    return Adopt(one.instance, one.content, one.attachment, one.pid, one.started_at, one.is_fenced, one.layers)

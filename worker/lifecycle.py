@@ -23,6 +23,7 @@ class VmEvent(StrEnum):
     PREPARE = "prepare"
     BOOT = "boot"
     STEP_FAILED = "step-failed"
+    SWITCHED = "switched"
     BOOTED = "booted"
     ADOPTED = "adopted"
     PASSED = "passed"
@@ -55,12 +56,15 @@ TRANSITIONS: Mapping[tuple[VmPhase, VmEvent], VmPhase] = MappingProxyType(
         (_P, VmEvent.STOP): _S,
         (_B, VmEvent.BOOTED): _R,
         (_B, VmEvent.STEP_FAILED): _W,
+        (_R, VmEvent.SWITCHED): _R,
         (_R, VmEvent.PASSED): _H,
         (_R, VmEvent.EXITED): _W,
         (_R, VmEvent.STOP): _S,
+        (_H, VmEvent.SWITCHED): _R,
         (_H, VmEvent.FAILING): _U,
         (_H, VmEvent.EXITED): _W,
         (_H, VmEvent.STOP): _S,
+        (_U, VmEvent.SWITCHED): _R,
         (_U, VmEvent.PASSED): _H,
         (_U, VmEvent.EXITED): _W,
         (_U, VmEvent.STOP): _S,
@@ -75,7 +79,7 @@ TRANSITIONS: Mapping[tuple[VmPhase, VmEvent], VmPhase] = MappingProxyType(
 )
 """Every move there is. What is not here is a bug of the caller."""
 
-_BEGINS = {step: VmEvent(step.value) for step in Step}
+_BEGINS: Mapping[Step, VmEvent] = {step: VmEvent(step.value) for step in Step if step is not Step.SWITCH}
 
 
 def moved(state: VmState, event: VmEvent, *, now: float, reason: str = "") -> VmState:
@@ -103,7 +107,7 @@ def begun(state: VmState, step: Step, *, content: Content | None, now: float, re
         reason=reason,
         pull=None,
     )
-    if state.is_up and step in (Step.PULL, Step.PREPARE):
+    if state.is_up and step in (Step.PULL, Step.PREPARE, Step.SWITCH):
         return in_flight
     if step is not Step.STOP:
         in_flight = replace(in_flight, content=content)
@@ -141,8 +145,21 @@ def booted(state: VmState, process: Process, *, now: float) -> VmState:
     """The hypervisor has taken the boot; whether the guest gets anywhere is the checks' business."""
     after = moved(replace(state, step=None, step_content=""), VmEvent.BOOTED, now=now)
     trying = _first(state.trying_since, state.step_since)
-    after = replace(after, process=process, is_fenced=process.is_fenced)
+    after = replace(after, process=process, is_fenced=process.is_fenced, no_switch="")
     return replace(after, health=HealthState(), guest=HealthState(), healthy_since=None, trying_since=trying)
+
+
+def switched(state: VmState, content: Content, process: Process, *, now: float) -> VmState:
+    """The process runs another System now; whether that gets anywhere is the checks' business."""
+    after = moved(replace(state, step=None, step_content=""), VmEvent.SWITCHED, now=now)
+    trying = _first(state.trying_since, state.step_since)
+    after = replace(after, content=content, process=process, healthy_since=None, trying_since=trying)
+    return replace(after, health=HealthState(), guest=HealthState())
+
+
+def switch_refused(state: VmState, reason: str) -> VmState:
+    """It cannot be done in place: the next look replaces the VM."""
+    return replace(state, step=None, step_content="", no_switch=state.step_content, reason=reason)
 
 
 def _first(known: float | None, now: float) -> float:
@@ -173,10 +190,11 @@ def step_failed(state: VmState, reason: str, *, now: float) -> VmState:
         failures=state.failures + 1,
         retry_at=now + pause_after(state.failures),
     )
-    if state.step is not Step.BOOT:
+    if state.step not in (Step.BOOT, Step.SWITCH):
         idle = replace(idle, stuck_since=_first(state.stuck_since, state.step_since))
     else:
         idle = replace(idle, trying_since=_first(state.trying_since, state.step_since))
+    if state.step is Step.BOOT:
         # What was ready may have been damaged: closure and image are looked at again, which costs little when fine.
         again = {state.step_content}
         idle = replace(idle, pulled=state.pulled - again, prepared=state.prepared - again)

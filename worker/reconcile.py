@@ -9,8 +9,10 @@ A fenced singleton is booted only under the worker's lease, and ended when that 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from schema.blueprint import UpdateStrategy
 from schema.status import VmPhase
 from worker.lifecycle import fenced, given_up
+from worker.switching import why_not_in_place
 from worker.vm_state import Content, Desired, GivenUp, Step, StopFor, VmState
 
 
@@ -157,7 +159,8 @@ def _without_lease(state: VmState, target: Content, now: float) -> _Choice:
 def _go_on(desired: Desired, state: VmState, *, target: Content, now: float, leased_until: float) -> _Choice:
     """What is due for one that may run."""
     if state.step is not None:
-        if state.step is Step.STOP or state.step_content == target.content_hash:
+        # A switch is not given up half way: what the guest is then, nobody could tell.
+        if state.step in (Step.STOP, Step.SWITCH) or state.step_content == target.content_hash:
             return _Choice(state)
         return _Choice(state, Cancel(state.instance, f"generation {target.generation} is wanted instead"))
     if state.process and state.process.attachment != desired.attachment:
@@ -253,8 +256,21 @@ def _bring_up(state: VmState, target: Content, now: float) -> _Choice:
     if target.content_hash not in state.prepared:
         return _Choice(state, Begin(state.instance, Step.PREPARE, target, f"preparing {wanted}"))
     if state.is_up:
-        return _Choice(state, Stop(state.instance, StopFor.REPLACE, f"making way for {wanted}"))
+        return _Choice(state, _succeed(state, target, wanted))
     return _Choice(state, Begin(state.instance, Step.BOOT, target, f"booting {wanted}"))
+
+
+def _succeed(state: VmState, target: Content, wanted: str) -> Begin | Stop:
+    """In place where that can be done, else by a VM of its own; why not is only told of who would have it."""
+    layers = state.process.layers if state.process else ()
+    why = why_not_in_place(state.content, target, layers=layers)
+    if why is None and state.no_switch == target.content_hash:
+        why = state.reason or "it was tried"
+    if why is None:
+        return Begin(state.instance, Step.SWITCH, target, f"switching to {wanted} in place")
+    is_told = target.spec.update.strategy is UpdateStrategy.SWITCH
+    reason = f"making way for {wanted}" + (f", which cannot be switched to in place: {why}" if is_told else "")
+    return Stop(state.instance, StopFor.REPLACE, reason)
 
 
 def _within(limits: Limits, wanted: list[Action], vms: Mapping[str, VmState]) -> Iterator[Action]:
@@ -262,11 +278,14 @@ def _within(limits: Limits, wanted: list[Action], vms: Mapping[str, VmState]) ->
     ends = [action for action in wanted if not isinstance(action, Begin)]
     yield from ends
     stopping = any(isinstance(end, Stop) for end in ends) or any(vm.step is Step.STOP for vm in vms.values())
-    boots = limits.parallel_boots - sum(vm.step is Step.BOOT for vm in vms.values())
+    boots = limits.parallel_boots - sum(vm.step in (Step.BOOT, Step.SWITCH) for vm in vms.values())
     pulls = limits.parallel_pulls - sum(vm.step is Step.PULL for vm in vms.values())
     used_mb = sum(_memory_mb(vm) for vm in vms.values())
     begins = [action for action in wanted if isinstance(action, Begin)]
     for action in begins:
+        if action.step is Step.SWITCH and boots > 0:
+            boots -= 1
+            yield action
         if action.step is Step.BOOT and boots > 0:
             used_mb += action.content.spec.memory_mb
             # A stop that is under way will make room: a boot that does not fit yet waits for it.

@@ -33,12 +33,18 @@ class _KeptMemory(WireModel):
     given_up_reason: str = ""
 
 
+class _Earlier(WireModel):
+    generation: int
+    spec: str
+
+
 class _Booted(WireModel):
     generation: int
     spec: str
     address: str
     gateway: str
     mac: str
+    earlier: _Earlier | None = None
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -124,27 +130,33 @@ class Records:
             given = GivenUp((kept.given_up_generation, kept.given_up_content), kept.given_up_reason)
         return Memory(kept.proven, given)
 
-    def keep_booted(self, instance: str, content: Content, attachment: Attachment) -> None:
-        """Keep what is about to be booted, before it is."""
+    def keep_booted(
+        self, instance: str, content: Content, attachment: Attachment, *, earlier: Content | None = None
+    ) -> None:
+        """Keep what is about to be booted, before it is; of a switch in place also what it was until then.
+
+        Which of both runs is what the runtime directory's record says.
+        """
         kept = _Booted(
             generation=content.generation,
             spec=content.text,
             address=attachment.address,
             gateway=attachment.gateway,
             mac=attachment.mac,
+            earlier=_Earlier(generation=earlier.generation, spec=earlier.text) if earlier else None,
         )
         write_durably(self._booted / f"{instance}.json", kept.model_dump_json(by_alias=True).encode())
 
-    def booted(self, instance: str) -> tuple[Content, Attachment] | None:
-        """What was booted last for an instance."""
+    def booted(self, instance: str) -> tuple[tuple[Content, ...], Attachment] | None:
+        """What was booted last for an instance, or switched to; with that, what it was until then comes second."""
         kept = _read(_Booted, self._booted / f"{instance}.json")
         if kept is None:
             return None
         try:
-            content = Content.parse(kept.generation, kept.spec)
+            contents = [Content.parse(one.generation, one.spec) for one in (kept, kept.earlier) if one]
         except ProcuratorError:
             return None
-        return content, Attachment(kept.address, kept.gateway, kept.mac)
+        return tuple(contents), Attachment(kept.address, kept.gateway, kept.mac)
 
     def booted_instances(self) -> tuple[str, ...]:
         """All instances that have ever been booted here and were not removed since."""

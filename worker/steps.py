@@ -34,6 +34,15 @@ class Steps(Protocol):
         A fenced singleton's (`content.spec.is_fenced`) ends with the worker's lease, whatever becomes of the worker.
         """
 
+    async def switch(self, instance: str, content: Content, process: Process) -> Process:
+        """Make the running VM's System that of `content`, in place; the process with what it has mounted now.
+
+        Raises CannotSwitch when it is to be replaced instead, SwitchFailed when the guest went back by itself.
+        """
+
+    async def system_of(self, instance: str) -> str | None:
+        """The toplevel that the guest says it runs; None where it does not say."""
+
     async def stop(self, instance: str, process: Process | None, *, for_good: bool) -> None:
         """Ask the guest to end, then end it; clear what is left, with `for_good` its network too. Idempotent."""
 

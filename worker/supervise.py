@@ -13,7 +13,7 @@ from typing import assert_never
 import trio
 
 from schema.assignment import Peer
-from schema.errors import NotFound, ProcuratorError
+from schema.errors import NotFound, ProcuratorError, Unavailable
 from schema.names import printable
 from schema.status import PullProgress, VmPhase
 from schema.vmspec import VmSpec
@@ -24,6 +24,7 @@ from worker.lease import Lease, renewed
 from worker.reconcile import Action, Begin, Cancel, Fence, Forget, Limits, Stop, reconcile
 from worker.records import Records
 from worker.steps import Steps
+from worker.switching import CannotSwitch
 from worker.vm_state import Attachment, Desired, Process, Step, StopFor, VmState
 
 Answers = tuple[CheckResult, ...]
@@ -31,6 +32,8 @@ Ask = Callable[..., Awaitable[Answers]]
 """`worker.probe.ask`."""
 
 FIRST_VERDICTS_SECONDS = 1.0
+SYSTEM_SECONDS = 5.0
+"""How often a guest that was switched in place is asked which System it runs."""
 PROGRESS_SECONDS = 1.0
 """How often a pull's progress is told: each time is a report."""
 
@@ -204,19 +207,26 @@ class Supervisor:
 
     async def _do(self, action: Begin, attachment: Attachment, scope: trio.CancelScope, nursery: trio.Nursery) -> None:
         """One step, from its beginning to what it came to."""
-        instance, process, failure = action.instance, None, ""
+        instance, process, failure, refused = action.instance, None, "", ""
         with scope:
             try:
                 process = await self._perform(action, attachment)
+            except CannotSwitch as error:
+                refused = _reason(error)
             except (ProcuratorError, OSError) as error:
                 failure = _reason(error)
         del self._scopes[instance]
         state, now = self.vms[instance], trio.current_time()
-        if failure:
+        if refused:
+            log.warning("%s cannot be switched in place: %s", instance, refused)
+            self._set(lifecycle.switch_refused(state, refused))
+        elif failure:
             log.warning("%s: %s failed: %s", instance, action.step, failure)
             self._set(lifecycle.step_failed(state, failure, now=now))
         elif scope.cancelled_caught:
             self._set(lifecycle.cancelled(state, now=now))
+        elif process is not None and action.step is Step.SWITCH:
+            self._switched(action, process)
         elif process is not None:
             self._set(lifecycle.booted(state, process, now=now))
             nursery.start_soon(self._attend, instance, process)
@@ -234,11 +244,24 @@ class Supervisor:
                 await self._steps.prepare(action.instance, action.content)
             case Step.BOOT:
                 return await self._steps.boot(action.instance, action.content, attachment)
+            case Step.SWITCH:
+                process = self.vms[action.instance].process
+                if process is None:
+                    raise Unavailable("it ended before it could be switched")
+                return await self._steps.switch(action.instance, action.content, process)
             case Step.STOP:
                 pass  # stops are not begun here
             case _:
                 assert_never(action.step)
         return None
+
+    def _switched(self, action: Begin, process: Process) -> None:
+        """The guest runs the new System. One that has ended meanwhile is brought up anew like any other."""
+        state = self.vms[action.instance]
+        if not state.is_up or state.process is None or state.process.pid != process.pid:
+            self._set(replace(state, step=None, step_content=""))
+            return
+        self._set(lifecycle.switched(state, action.content, process, now=trio.current_time()))
 
     def _pulling(self, instance: str, progress: PullProgress) -> None:
         """Take in how far a pull is, so often that a report can follow."""
@@ -284,10 +307,11 @@ class Supervisor:
         """A process from its boot or adoption to its end: ask its checks, and see why it ends."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ask_checks, instance, process)
+            nursery.start_soon(self._watch_system, instance, process)
             reason = await self._steps.ended(instance, process)
             nursery.cancel_scope.cancel()
         state = self.vms.get(instance)
-        if state is not None and state.process is process and state.is_up:
+        if state is not None and self._attended(instance, process) is state:
             log.warning("%s ended: %s", instance, reason)
             self._set(lifecycle.exited(state, printable(reason), now=trio.current_time()))
 
@@ -332,10 +356,28 @@ class Supervisor:
             nursery.start_soon(inside)
         return found["host"], found["guest"]
 
+    async def _watch_system(self, instance: str, process: Process) -> None:
+        """A guest that was switched in place and reset itself boots what it was created with: it is started anew."""
+        while True:
+            await trio.sleep(SYSTEM_SECONDS)
+            state = self._attended(instance, process)
+            if state is None:
+                return
+            if state.process is None or len(state.process.layers) < 2 or state.step is not None:
+                continue
+            running = await self._steps.system_of(instance)
+            now = self._attended(instance, process)
+            wanted = now.content.spec.toplevel if now and now.content and now.step is None else None
+            if running and now and wanted and running != wanted:
+                log.warning("%s runs %s instead of %s: it is started anew", instance, running, wanted)
+                self._set(replace(now, restart_wanted=True))
+
     def _attended(self, instance: str, process: Process) -> VmState | None:
-        """The VM's state, while `process` is its process and nobody is ending it."""
+        """The VM's state, while `process` is its process and nobody is ending it; switched in place it is the same."""
         state = self.vms.get(instance)
-        return state if state is not None and state.process is process and state.is_up else None
+        if state is None or state.process is None or not state.is_up:
+            return None
+        return state if (state.process.pid, state.process.started_at) == (process.pid, process.started_at) else None
 
     def _set(self, state: VmState) -> None:
         before = self.vms.get(state.instance)

@@ -19,6 +19,7 @@ class Step(StrEnum):
     PULL = "pull"
     PREPARE = "prepare"
     BOOT = "boot"
+    SWITCH = "switch"
     STOP = "stop"
 
 
@@ -121,13 +122,15 @@ def desired_of(assignment: Assignment) -> dict[str, Desired]:
 class Process:
     """A VM's hypervisor. `started_at` is on the worker's clock (seconds), before the worker's own start if adopted.
 
-    `is_fenced`: its shim ends it when the worker's lease is over.
+    `is_fenced`: its shim ends it when the worker's lease is over. `layers` are the contents whose closures it has
+    mounted, the booted one first.
     """
 
     pid: int
     started_at: float
     attachment: Attachment
     is_fenced: bool = False
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,8 @@ class HealthState:
 @dataclass(frozen=True, slots=True)
 class VmState:
     """One VM as it is now. All times are seconds on the worker's clock.
+
+    `no_switch` is the content that it cannot be switched to in place, so that it is replaced.
 
     `health` is what the worker's own checks say, `guest` what the guest's do.
 
@@ -192,6 +197,7 @@ class VmState:
     restart_wanted: bool = False
     memory: Memory = Memory()
     pull: PullProgress | None = None
+    no_switch: str = ""
     phase_ms: Mapping[str, int] = field(default_factory=dict)
     staged_ms: Mapping[str, int] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
@@ -22,11 +22,13 @@ from worker.adoption import Adopt, Found
 from worker.closures import Closures
 from worker.guest.asking import ask_guest
 from worker.guest.channel import GuestChannel
+from worker.guest.switch import NO_DISK, switch_system
 from worker.health import CheckResult
 from worker.image import Images
 from worker.network import Network
 from worker.records import Records
 from worker.steps import OnProgress
+from worker.switching import CannotSwitch, layer_serial
 from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
@@ -51,6 +53,7 @@ STORE_SERIAL = "store"
 SHORT_NAME_BYTES = 8
 READY_SECONDS = 10.0
 COUNTERS_SECONDS = 1.0
+SYSTEM_SECONDS = 2.0
 START_PATIENCE_SECONDS = 2.0
 KILL_GRACE_SECONDS = 2.0
 LAST_WORDS_BYTES = 4096
@@ -162,7 +165,8 @@ class VmSteps:
             self._records.keep_booted(instance, content, attachment)
             live = await self._start(directory, is_fenced=content.spec.is_fenced)
             await self._create_and_boot(directory, config)
-            write_boot_record(directory, BootRecord(booted=content.content_hash, active=content.content_hash))
+            record = BootRecord(content.content_hash, content.content_hash, (content.content_hash,))
+            write_boot_record(directory, record)
         except BaseException:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 30):
                 await self._end(instance, grace_seconds=0.0)
@@ -170,7 +174,51 @@ class VmSteps:
                     await self._network.detach(instance)
             raise
         self._lives[instance], self._runs[instance] = live, content
-        return Process(live.pid, trio.current_time() - _running_seconds(live), attachment, live.is_fenced)
+        started_at = trio.current_time() - _running_seconds(live)
+        return Process(live.pid, started_at, attachment, live.is_fenced, record.layers)
+
+    async def switch(self, instance: str, content: Content, process: Process) -> Process:
+        """See `Steps.switch`. Not cancelled half way: it has deadlines of its own."""
+        with trio.CancelScope(shield=True):
+            await self._closures.verify(content.spec.closure_paths)
+            switched = await self._switch(instance, content, process)
+        return switched
+
+    async def _switch(self, instance: str, content: Content, process: Process) -> Process:
+        directory, running = self.directory(instance), self._runs[instance]
+        is_new = content.content_hash not in process.layers
+        device = await self._add_layer(directory, content) if is_new else ""
+        serial = layer_serial(content) if is_new else NO_DISK
+        try:
+            await switch_system(self.guest(instance), serial=serial, toplevel=content.spec.toplevel)
+        except ProcuratorError:
+            if device:
+                with suppress(ProcuratorError):  # a guest that holds on to it costs a slot, and no more
+                    async with CloudHypervisor(str(directory.api_socket)) as hypervisor:
+                        await hypervisor.remove_device(device)
+            raise
+        layers = (*process.layers, content.content_hash) if is_new else process.layers
+        # First what it may be, then which of both it is: killed in between, the record still names one of them.
+        self._records.keep_booted(instance, content, process.attachment, earlier=running)
+        write_boot_record(directory, BootRecord(layers[0], content.content_hash, layers))
+        self._runs[instance] = content
+        return replace(process, layers=layers)
+
+    async def _add_layer(self, directory: RuntimeDir, content: Content) -> str:
+        """The closure's image as a further disk of the running VM; the device's id."""
+        disk = Disk(str(await self._image(content)), serial=layer_serial(content), readonly=True)
+        try:
+            async with CloudHypervisor(str(directory.api_socket)) as hypervisor:
+                return await hypervisor.add_disk(disk)
+        except ProcuratorError as error:
+            raise CannotSwitch(f"the hypervisor takes no further disk: {error.message}") from error
+
+    async def system_of(self, instance: str) -> str | None:
+        """See `Steps.system_of`."""
+        try:
+            return (await self.guest(instance).facts(deadline=SYSTEM_SECONDS)).current_system or None
+        except ProcuratorError:
+            return None
 
     async def _config(self, instance: str, content: Content, attachment: Attachment) -> VmConfig:
         spec = content.spec
@@ -299,10 +347,10 @@ class VmSteps:
 
     def _found(self, instance: str) -> Found:
         directory, booted = self.directory(instance), self._records.booted(instance)
-        content, attachment = booted if booted else (None, None)
+        contents, attachment = booted if booted else ((), None)
         record = read_boot_record(directory)
-        if content and (record is None or record.active != content.content_hash):
-            content = None
+        active = record.active if record else ""
+        content = next((one for one in contents if one.content_hash == active), None)
         live = find_live(directory)
         if live is None:
             how = find(directory)
@@ -310,7 +358,8 @@ class VmSteps:
                 instance, content, attachment, remains=f"the hypervisor ended: {how}" if isinstance(how, Ended) else ""
             )
         started_at = trio.current_time() - _running_seconds(live)
-        return Found(instance, content, attachment, live.pid, started_at, is_fenced=live.is_fenced)
+        layers = record.layers if record else ()
+        return Found(instance, content, attachment, live.pid, started_at, is_fenced=live.is_fenced, layers=layers)
 
     async def adopt(self, one: Adopt) -> Process:
         """See `Steps.adopt`."""
@@ -318,7 +367,7 @@ class VmSteps:
         if live is None:
             live = Live(pid=one.pid, start_time=-1, started_at=0.0, shim_pid=None)  # it has just ended
         self._lives[one.instance], self._runs[one.instance] = live, one.content
-        return Process(one.pid, one.started_at, one.attachment, one.is_fenced)
+        return Process(one.pid, one.started_at, one.attachment, one.is_fenced, one.layers)
 
 
 async def _until_it_answers(hypervisor: Hypervisor) -> None:

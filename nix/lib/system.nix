@@ -6,13 +6,20 @@ let
   inherit (build) fill shell tree;
   serialOf = import ./serial.nix;
 
-  sw = shell "guest-sw" { mountVolumes = builtins.readFile ./guest/mount-volumes.sh; } ''
-    mkdir -p "$out/bin"
-    cp -a "$PATH"/. "$out/bin/"
-    chmod 0755 "$out/bin"
-    printf %s "$mountVolumes" | sed "s,@sh@,$out/bin/sh," >"$out/bin/mount-volumes"
-    chmod 0555 "$out/bin/mount-volumes"
-  '';
+  sw =
+    shell "guest-sw"
+      {
+        mountVolumes = builtins.readFile ./guest/mount-volumes.sh;
+        switchSystem = builtins.readFile ./guest/procurator-switch.sh;
+      }
+      ''
+        mkdir -p "$out/bin"
+        cp -a "$PATH"/. "$out/bin/"
+        chmod 0755 "$out/bin"
+        printf %s "$mountVolumes" | sed "s,@sh@,$out/bin/sh," >"$out/bin/mount-volumes"
+        printf %s "$switchSystem" | sed "s,@sh@,$out/bin/sh,;s,@path@,$out/bin," >"$out/bin/procurator-switch"
+        chmod 0555 "$out/bin/mount-volumes" "$out/bin/procurator-switch"
+      '';
 
   kernel = shell "guest-kernel" { } ''
     mkdir -p "$out"

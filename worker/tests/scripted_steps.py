@@ -1,7 +1,7 @@
 """A machine in memory: the port `Steps` whose steps take as long and come out as a test says."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
@@ -11,6 +11,7 @@ from schema.errors import Unavailable
 from worker.adoption import Adopt, Found
 from worker.health import CheckResult
 from worker.steps import OnProgress
+from worker.switching import CannotSwitch
 from worker.vm_state import Attachment, Content, Desired, Process
 
 
@@ -27,6 +28,8 @@ class ScriptedSteps:
     most_at_once: dict[str, int] = field(default_factory=dict)
     running: dict[str, trio.Event] = field(default_factory=dict)
     guest_says: CheckResult = field(default_factory=lambda: CheckResult(True, ""))
+    refuses_switch: str = ""
+    systems: dict[str, str] = field(default_factory=dict)
     pids: int = 100
 
     async def _step(self, kind: str, instance: str) -> None:
@@ -67,7 +70,19 @@ class ScriptedSteps:
         await self._step("boot", instance)
         self.pids += 1
         self.running[instance] = trio.Event()
-        return Process(self.pids, trio.current_time(), attachment, content.spec.is_fenced)
+        layers = (content.content_hash,)
+        return Process(self.pids, trio.current_time(), attachment, content.spec.is_fenced, layers)
+
+    async def switch(self, instance: str, content: Content, process: Process) -> Process:
+        await self._step("switch", instance)
+        if self.refuses_switch:
+            raise CannotSwitch(self.refuses_switch)
+        self.systems[instance] = content.spec.toplevel
+        layers = process.layers if content.content_hash in process.layers else (*process.layers, content.content_hash)
+        return replace(process, layers=layers)
+
+    async def system_of(self, instance: str) -> str | None:
+        return self.systems.get(instance)
 
     async def stop(self, instance: str, process: Process | None, *, for_good: bool) -> None:
         await self._step("stop", instance)

@@ -20,7 +20,7 @@ def test_memory_and_what_was_booted_come_back(tmp_path: Path) -> None:
     records.keep_memory("web-0", memory)
     records.keep_booted("web-0", a_content(3), an_attachment())
     assert Records(tmp_path).memory("web-0") == memory
-    assert Records(tmp_path).booted("web-0") == (a_content(3), an_attachment())
+    assert Records(tmp_path).booted("web-0") == ((a_content(3),), an_attachment())
     records.forget("web-0")
     assert records.memory("web-0") == Memory()
     assert records.booted("web-0") is None

@@ -1,22 +1,24 @@
 """The loop on a machine in memory, with time that jumps."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
-from schema.blueprint import CheckType, HealthCheck
+from schema.blueprint import CheckType, HealthCheck, UpdatePolicy, UpdateStrategy
 from schema.status import View, VmPhase
 from worker.adoption import Found
 from worker.health import CheckResult
 from worker.records import Records
 from worker.supervise import Supervisor
-from worker.tests.builders import a_content, a_desired, a_spec, an_attachment, some_limits
+from worker.tests.builders import a_content, a_desired, a_spec, an_attachment, some_limits, store_path
 from worker.tests.scripted_steps import ScriptedSteps
-from worker.vm_state import Desired
+from worker.vm_state import Content, Desired
 
 PASS, FAIL = CheckResult(True, ""), CheckResult(False, "tcp 80: connection refused")
 
@@ -192,3 +194,98 @@ async def test_a_vm_is_healthy_when_the_host_and_the_guest_agree(tmp_path: Path,
         steps.guest_says = CheckResult(True, "")
         await trio.sleep(3)
         assert fleet.phase() is VmPhase.HEALTHY
+
+
+def a_switching(text: str, **more: object) -> Content:
+    return a_content(spec=a_spec(text=text, update=UpdatePolicy(strategy=UpdateStrategy.SWITCH), **more))  # type: ignore[arg-type]
+
+
+def switchable(text: str, **more: object) -> Content:
+    """Differs from others in its System alone."""
+    made = a_switching(text, **more).spec
+    kernel = {"kernel": f"{store_path('kernel')}/bzImage", "initrd": f"{store_path('initrd')}/initrd"}
+    return a_content(spec=made.model_copy(update={**kernel, "cmdline": f"console=ttyS0 init={made.toplevel}/init"}))
+
+
+async def test_a_vm_becomes_its_next_system_in_place_and_keeps_its_process(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    steps = ScriptedSteps(seconds=0.1)
+    async with a_fleet(tmp_path, steps) as fleet:
+        fleet.assign(a_desired(content=switchable("one")))
+        await trio.sleep(3)
+        before = fleet.supervisor.vms["web-0"].process
+        assert before is not None and fleet.phase() is VmPhase.HEALTHY
+        fleet.assign(a_desired(content=switchable("two")))
+        await trio.sleep(3)
+        state = fleet.supervisor.vms["web-0"]
+        assert state.process is not None and state.content is not None
+        assert (state.process.pid, len(state.process.layers)) == (before.pid, 2)
+        assert state.content.spec.toplevel == switchable("two").spec.toplevel
+        assert fleet.phase() is VmPhase.HEALTHY
+        assert steps.kinds().count("boot") == 1 and "stop" not in steps.kinds()
+
+
+async def test_what_cannot_be_switched_in_place_is_replaced_and_says_why(
+    tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    steps = ScriptedSteps(seconds=0.1)
+    async with a_fleet(tmp_path, steps) as fleet:
+        fleet.assign(a_desired(content=switchable("one")))
+        await trio.sleep(3)
+        fleet.assign(a_desired(content=switchable("two", memory_mb=128)))
+        await trio.sleep(3)
+        assert "cannot be switched to in place: another memory size" in caplog.text
+        steps.refuses_switch = "the guest cannot be asked"
+        fleet.assign(a_desired(content=switchable("three", memory_mb=128)))
+        await trio.sleep(3)
+        assert "cannot be switched to in place: the guest cannot be asked" in caplog.text
+        assert steps.kinds().count("boot") == 3
+        assert fleet.phase() is VmPhase.HEALTHY
+
+
+async def test_a_system_that_does_not_get_healthy_is_switched_back(tmp_path: Path, autojump_clock: MockClock) -> None:
+    steps = ScriptedSteps(seconds=0.1)
+    async with a_fleet(tmp_path, steps) as fleet:
+        good, bad = switchable("good"), switchable("bad", start_deadline_ms=5000)
+        fleet.assign(a_desired(content=good))
+        await trio.sleep(3)
+        fleet.answers.bad.add("10.77.0.2")
+        fleet.assign(a_desired(content=bad, fallback=good))
+        await trio.sleep(2)
+        assert steps.systems["web-0"] == bad.spec.toplevel
+        await trio.sleep(5)
+        fleet.answers.bad.clear()
+        await trio.sleep(3)
+        state = fleet.supervisor.vms["web-0"]
+        assert state.content == good and fleet.phase() is VmPhase.HEALTHY
+        assert state.memory.given_up is not None and state.memory.given_up.key == bad.key
+        assert steps.kinds().count("boot") == 1, "back in place, too"
+
+
+async def test_after_six_closures_a_vm_is_replaced(tmp_path: Path, autojump_clock: MockClock) -> None:
+    steps = ScriptedSteps(seconds=0.0)
+    async with a_fleet(tmp_path, steps) as fleet:
+        for number in range(10):
+            fleet.assign(a_desired(content=switchable(f"text-{number}")))
+            await trio.sleep(3)
+        assert fleet.phase() is VmPhase.HEALTHY
+        assert (steps.kinds().count("switch"), steps.kinds().count("boot")) == (8, 2)
+
+
+async def test_a_guest_that_resets_itself_into_an_older_system_is_started_anew(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    steps = ScriptedSteps(seconds=0.0)
+    async with a_fleet(tmp_path, steps) as fleet:
+        fleet.assign(a_desired(content=switchable("one")))
+        await trio.sleep(3)
+        fleet.assign(a_desired(content=switchable("two")))
+        await trio.sleep(3)
+        steps.systems["web-0"] = switchable("one").spec.toplevel
+        await trio.sleep(10)
+        state = fleet.supervisor.vms["web-0"]
+        assert steps.kinds().count("boot") == 2
+        assert state.process is not None and len(state.process.layers) == 1
+        assert state.content == switchable("two")

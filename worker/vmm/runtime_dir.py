@@ -67,17 +67,21 @@ class RuntimeDir:
 
 @dataclass(frozen=True, slots=True)
 class BootRecord:
-    """What a VM was booted with, and what is active in it (another one after a switch in place); content hashes."""
+    """What a VM was booted with, and what is active in it (another one after a switch in place); content hashes.
+
+    `layers`: all whose closures it has mounted, the booted one first.
+    """
 
     booted: str
     active: str
+    layers: tuple[str, ...] = ()
 
 
 def write_boot_record(directory: RuntimeDir, record: BootRecord) -> None:
     """Replace the record; on disk when this returns, and never half there."""
     fresh = directory.path / f".{BOOT_RECORD}.new"
     with fresh.open("w", encoding="utf-8") as opened:
-        json.dump({"booted": record.booted, "active": record.active}, opened)
+        json.dump({"booted": record.booted, "active": record.active, "layers": record.layers}, opened)
         opened.flush()
         os.fsync(opened.fileno())
     fresh.replace(directory.path / BOOT_RECORD)
@@ -96,7 +100,9 @@ def read_boot_record(directory: RuntimeDir) -> BootRecord | None:
         return None
     match found:
         case {"booted": str(booted), "active": str(active)}:
-            return BootRecord(booted=booted, active=active)
+            layers = found.get("layers")
+            known = tuple(map(str, layers)) if isinstance(layers, list) and layers else (booted,)
+            return BootRecord(booted=booted, active=active, layers=known)
     return None
 
 
