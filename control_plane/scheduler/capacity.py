@@ -42,6 +42,7 @@ class Ledger:
         self._index = index_of(snapshot)
         self._counts: dict[str, dict[int, int]] = {}
         self._expected: dict[str, set[int]] = {}
+        self._dismissed: dict[str, list[Placement]] = {}
         self._waiting_disks = start.waiting_disks
 
     def fits(self, position: int, amounts: Sequence[int]) -> bool:
@@ -95,6 +96,10 @@ class Ledger:
         """An instance of `vm` waits for room on a worker: what must not be beside it shall not go there meanwhile."""
         self._expected.setdefault(vm, set()).add(position)
 
+    def dismiss(self, placement: Placement) -> None:
+        """An instance is told to leave: nothing may count on being beside it."""
+        self._dismissed.setdefault(placement.vm, []).append(placement)
+
     def claimed(self, vm: str) -> set[int]:
         """The workers that have an instance of `vm`, or will."""
         return {*self.counts(vm), *self._expected.get(vm, ())}
@@ -102,7 +107,7 @@ class Ledger:
     def staying(self, vm: str) -> dict[int, int]:
         """The same without those that leave."""
         there = self._index.of_vm.get(vm, {})
-        leaving = self._counted(one for one in there.values() if one.leaving)
+        leaving = self._counted([*(one for one in there.values() if one.leaving), *self._dismissed.get(vm, ())])
         counts = self.counts(vm)
         return {at: count - leaving.get(at, 0) for at, count in counts.items() if count > leaving.get(at, 0)}
 

@@ -194,6 +194,8 @@ class Decision:
         if found is None:
             return False
         self._news += found.leaving
+        for victim in found.leaving:
+            self.ledger.dismiss(victim)
         choice.update(found.position)
         choice.rules.placed(found.position)
         self.ledger.expect(found.position, demand.vm)

@@ -506,3 +506,12 @@ def test_replicas_that_wait_for_room_keep_apart_as_if_they_were_there() -> None:
     assert len(leaving) == 2 and "w2" in leaving
     cluster.rest()
     assert cluster.zone_counts("high") == {"a": 1, "b": 1}
+
+
+def test_nobody_is_put_beside_what_has_just_been_told_to_leave() -> None:
+    near = PlacementPolicy(affinity=("low",), priority=10)
+    cluster = Cluster(zones("a", memory_mb=1024), low(memory_mb=512), high(), a_spec("near", placement=near))
+    cluster.want("low-0")
+    cluster.want("high-0", "near-0")
+    assert cluster.where("near-0") == [""]
+    assert "low is not there, which it goes beside" in str(named(cluster, "near-0").reason)
