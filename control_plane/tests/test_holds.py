@@ -228,10 +228,17 @@ def test_lifting_after_an_abort_by_an_operator_moves_nothing() -> None:
     for event in decide_abort(world.snapshot, 3, actor="uid:0", reason="", wall_ms=world.now_ms):
         world.change(event)
     wanted = world.wanted()
+    home = world.snapshot.placements["web-0"].worker_id
+    before = assignment_for(world.snapshot, home)
     lift(world, found)
     for_a_while(world)
     assert world.wanted() == wanted
     assert rollout_of(world).state is RolloutState.ABORTED
+    after = assignment_for(world.snapshot, home)
+    fallbacks = {entry.instance: entry.fallback for entry in after.entries}
+    assert fallbacks["web-0"] is not None
+    assert fallbacks["web-0"].generation == 2
+    assert after.revision == before.revision + 1
 
 
 # A hold while a rollout goes on.

@@ -199,6 +199,7 @@ class Teller:
         self.kept.write(was, now)
         self.written += 1
         if self.writes == self.cut:
+            assert self.kept.load() == now
             raise Killed
         return now
 
