@@ -214,7 +214,7 @@ class RolloutPolicy(StrictModel):
     """How a generation replaces the one before it. Times are milliseconds.
 
     `max_failures` VMs may fail and go back by themselves; `max_parallel` changed ones are not healthy at a time;
-    `jitter_ms` is the most that one waits by chance; `allow_shrink` lets it empty the cluster or remove over half of it.
+    `jitter_ms` is the most that one waits by chance; `allow_shrink` lets it empty the cluster or lose over half of it.
     """
 
     waves: tuple[Wave, ...] = ()
