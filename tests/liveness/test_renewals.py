@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -128,8 +129,10 @@ class Fleet:
             live = find(self.directory(name))
             if isinstance(live, Live):
                 os.killpg(live.pid, signal.SIGKILL)
-            if isinstance(live, Live) and live.shim_pid:
-                os.kill(live.shim_pid, signal.SIGCONT)
+        deadline = time.monotonic() + 5  # a shim writes to its directory until it ends, and there is nothing to wait on
+        while any(directory.control_socket.exists() for directory in map(self.directory, WORKERS)):
+            assert time.monotonic() < deadline, "a shim does not end"
+            time.sleep(0.01)
 
 
 def solo(status: ClusterStatus) -> VmStatus:

@@ -32,6 +32,7 @@ from worker.records import Records
 from worker.report import worker_report
 from worker.steps import OnProgress
 from worker.supervise import Supervisor
+from worker.tests.scripted_steps import ScriptedSteps
 from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.fence import boottime_ns
 from worker.vmm.processes import Ended, Live, end, find, set_fence, start_shim, wait_ended
@@ -50,10 +51,11 @@ class Nobody:
         return refuse
 
 
-class SleepingSteps:
-    """The port `Steps`: a boot starts a shim whose hypervisor sleeps."""
+class SleepingSteps(ScriptedSteps):
+    """The port `Steps`: a boot starts a shim whose hypervisor sleeps. What is not below is made up as elsewhere."""
 
     def __init__(self, below: Path, records: Records) -> None:
+        super().__init__()
         self._below = below
         self._records = records
         self._lives: dict[str, Live] = {}
@@ -92,7 +94,8 @@ class SleepingSteps:
         return {instance: self._found(instance) for instance in self._records.booted_instances()}
 
     def _found(self, instance: str) -> Found:
-        content, attachment = self._records.booted(instance) or (None, None)
+        contents, attachment = self._records.booted(instance) or ((), None)
+        content = contents[0] if contents else None
         live = find(self.directory(instance))
         if not isinstance(live, Live):
             return Found(instance, content, attachment, remains=str(live) if isinstance(live, Ended) else "")
