@@ -56,6 +56,7 @@ class _Request:
     decide: Decide | None
     audit: AuditDraft | AuditOf | None = None
     refusal: ProcuratorError | None = None
+    result: str = OK
     done: trio.Event = field(default_factory=trio.Event)
     error: ProcuratorError | None = None
 
@@ -104,12 +105,19 @@ class Authority:
         """
         return await self._ask(_Request(decide, audit))
 
-    async def record(self, audit: AuditDraft, *, refusal: ProcuratorError | None = None) -> None:
+    async def record(self, audit: AuditDraft, *, refusal: ProcuratorError | None = None, result: str = OK) -> None:
         """Write `audit` alone: of what changes no state, or of what was refused before it came here (bounded).
 
         Returns when it is on disk. Raises Unavailable when it could not be written; not for a refusal.
         """
-        await self._ask(_Request(None, audit, refusal))
+        await self._ask(_Request(None, audit, refusal, result))
+
+    def note(self, audit: AuditDraft, *, refusal: ProcuratorError) -> None:
+        """As `record` of a refusal, without waiting. When too much else waits, it is in the log alone."""
+        try:
+            self._send.send_nowait(_Request(None, audit, refusal))
+        except trio.WouldBlock:
+            log.warning("a refusal is not in the audit: %s of %s: %s", audit.action, audit.actor, refusal.message)
 
     async def _ask(self, request: _Request) -> Snapshot:
         await self._send.send(request)
@@ -182,7 +190,7 @@ class Authority:
 
     def _entry(self, request: _Request, before: Snapshot, after: Snapshot, *, head: Head) -> AuditEntry | None:
         now_ms = self._wall_ms()
-        result: str | None = UNCHANGED if request.decide and after is before else OK
+        result: str | None = UNCHANGED if request.decide and after is before else request.result
         if refused := request.error or request.refusal:
             result = self._refusals.admit(refused, now_ms=now_ms) if request.audit else None
         draft = request.draft(before, after)

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable
 
+from control_plane.audit import AuditDraft
+from control_plane.audited import AuditedVm, AuditedWorker, Recorder
 from control_plane.service import ControlPlane
 from schema.assignment import Seen, SignedAssignment
-from schema.errors import PermissionDenied
+from schema.errors import PermissionDenied, ProcuratorError
 from schema.generation import Publish, PublishReceipt
 from schema.interfaces import (
     Challenge,
@@ -81,6 +83,11 @@ class ControlPlaneBackend:
         self._on_call(identity)
         return self._control_plane.gate.is_valid(identity)
 
+    def refused(self, identity: Identity, method: str, error: ProcuratorError) -> None:
+        """As Backend.refused: it is in the audit, as far as there is room for refusals."""
+        log.info("%s of %s from %s was refused: %s", method, identity.subject, identity.peer, error.message)
+        self._control_plane.authority.note(AuditDraft.by(identity, method), refusal=error)
+
 
 class MasterOperations:
     """`schema.interfaces.Master` on behalf of one identity; its rights are checked by the server in front of it."""
@@ -88,10 +95,11 @@ class MasterOperations:
     def __init__(self, control_plane: ControlPlane, identity: Identity) -> None:
         self._control_plane = control_plane
         self._identity = identity
+        self._record = Recorder(identity, control_plane.authority)
 
     async def publish_state(self, publish: Publish) -> PublishReceipt:
         """As Master.publish_state."""
-        answer = await self._control_plane.publish(publish)
+        answer = await self._control_plane.publish(publish, by=self._identity)
         log.info("generation %s is published by %s", answer.number, self._identity.subject)
         return answer
 
@@ -111,11 +119,12 @@ class MasterOperations:
 
     async def get_worker(self, worker_id: str) -> Worker:
         """As Master.get_worker."""
-        return self._control_plane.worker(worker_id)
+        worker = self._control_plane.worker(worker_id)
+        return AuditedWorker(worker, self._record, worker_id=worker_id)
 
     async def get_vm(self, vm_id: str) -> Vm:
         """As Master.get_vm."""
-        return self._control_plane.vm(vm_id)
+        return AuditedVm(self._control_plane.vm(vm_id), self._record, instance=vm_id)
 
     async def watch(self, sink: EventSink, cursor: Cursor | None) -> None:
         """As Master.watch."""

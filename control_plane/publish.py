@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from control_plane.audit import AuditDraft
 from control_plane.events import GenerationPublished
 from control_plane.state import NOTHING, Generation, Snapshot, Spec
 from schema.errors import Conflict, InvalidInput, NotFound, Stale, WrongOrigin
-from schema.generation import Publish, PublishReceipt
+from schema.generation import Publish, PublishHeader, PublishReceipt
+from schema.interfaces import Identity
 from schema.signing import PublicKey, check_signature
 from schema.status import RolloutState
 
@@ -86,3 +88,11 @@ def _went_back(snapshot: Snapshot) -> bool:
 def receipt(generation: Generation, *, created: bool) -> PublishReceipt:
     """The answer to an accepted publish."""
     return PublishReceipt(generation.number, generation.header.intent_hash, created)
+
+
+def publish_audit(before: Snapshot, _after: Snapshot, *, header: PublishHeader, identity: Identity) -> AuditDraft:
+    """What the audit says of a publish: what was newest before it, and what it brings."""
+    newest = before.newest
+    old = f"generation {newest.number} of {newest.header.commit}" if newest else ""
+    new = f"commit {header.commit} of {header.origin}, intentHash {header.intent_hash}"
+    return AuditDraft.by(identity, "publishState", subject=f"generation {header.number}", old=old, new=new)

@@ -35,9 +35,9 @@ from control_plane.steering import Steering
 from control_plane.store.database import Database
 from control_plane.watch import EventStream
 from schema.assignment import Seen, SignedAssignment, sign_assignment
-from schema.errors import NotFound, Unavailable
+from schema.errors import NotFound, ProcuratorError, Unavailable
 from schema.generation import Publish, PublishReceipt
-from schema.interfaces import LONG_POLL_SECONDS, Vm, Worker, WorkerHello
+from schema.interfaces import LONG_POLL_SECONDS, Identity, Vm, Worker, WorkerHello
 from schema.operations import Explanation
 from schema.signing import PublicKey, SecretKey
 from schema.status import ClusterStatus, Event, LiveClosures, PushReply, WorkerReport

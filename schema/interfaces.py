@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from schema.assignment import Seen, SignedAssignment
+from schema.errors import ProcuratorError
 from schema.generation import Publish, PublishReceipt
 from schema.operations import (
     AuditEntry,
@@ -346,3 +347,6 @@ class Backend(Protocol):
 
     def is_valid(self, identity: Identity) -> bool:
         """Whether a session of `identity` may go on; asked before every call."""
+
+    def refused(self, identity: Identity, method: str, error: ProcuratorError) -> None:
+        """A login or call of `identity` (as far as it is known) was refused; noted without waiting."""

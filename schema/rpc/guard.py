@@ -28,9 +28,15 @@ class Session:
     def check(self, method: str) -> None:
         """Raises Unauthenticated once the session is over, and PermissionDenied for what its role may not."""
         if not self._backend.is_valid(self.identity):
-            raise Unauthenticated("the session is over: its credential was revoked or has expired")
+            raise self._refused(
+                method, Unauthenticated("the session is over: its credential was revoked or has expired")
+            )
         if not allows(self.identity.role, method):
-            raise PermissionDenied(f"role {self.identity.role} may not call {method}")
+            raise self._refused(method, PermissionDenied(f"role {self.identity.role} may not call {method}"))
+
+    def _refused(self, method: str, error: ProcuratorError) -> ProcuratorError:
+        self._backend.refused(self.identity, method, error)
+        return error
 
     def hold(self, method: str, end: Callable[[], None]) -> Release:
         """Have `end` called once `method` may not be called any more. Call what is returned when it is over anyway."""

@@ -33,6 +33,8 @@ from schema.rpc.transport.serve import MakeBootstrap, serve
 from schema.rpc.transport.sockets import Address
 from schema.rpc.workers import RemoteWorker
 
+STRANGER = "stranger"
+"""The subject of who has not logged in."""
 LOGIN_ATTEMPTS = 5
 STRANGERS_QUESTIONS = 20
 """Calls of a connection that has not logged in, failed or not."""
@@ -87,7 +89,9 @@ class _Door:
         self._ask()
         try:
             await self._log_in(context)
-        except ProcuratorError:
+        except ProcuratorError as error:
+            stranger = Identity(STRANGER, Role.VIEWER, self._connection.peer.address)
+            self._backend.refused(stranger, "Gateway.login", error)
             self._fail()
             raise
 

@@ -19,7 +19,7 @@ from schema.assignment import (
 )
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
-from schema.errors import Unauthenticated, Unimplemented
+from schema.errors import ProcuratorError, Unauthenticated, Unimplemented
 from schema.generation import sign_publish
 from schema.interfaces import Challenge, Identity, Master, Role, Worker, WorkerHello, WorkerProof
 from schema.operations import Admission, JoinAnswer
@@ -189,6 +189,9 @@ class FakeControlPlane:
 
     def is_valid(self, identity: Identity) -> bool:
         return True
+
+    def refused(self, identity: Identity, method: str, error: ProcuratorError) -> None:
+        """As Backend.refused."""
 
     # WorkerSession
 

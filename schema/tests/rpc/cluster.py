@@ -9,7 +9,15 @@ from typing import Any
 import trio
 
 from schema.assignment import Seen, SignedAssignment
-from schema.errors import NotFound, PermissionDenied, Stale, Unauthenticated, Unavailable, Unimplemented
+from schema.errors import (
+    NotFound,
+    PermissionDenied,
+    ProcuratorError,
+    Stale,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
 from schema.generation import Publish, PublishReceipt
 from schema.interfaces import (
     Challenge,
@@ -251,6 +259,7 @@ class MemoryBackend:
             f"{role}-token": Identity(subject=f"token:{role}", role=role) for role in Role if role is not Role.WORKER
         }
         self.revoked: set[str] = set()
+        self.refusals: list[tuple[str, str, str]] = []
         self.joined: list[tuple[WorkerHello, WorkerProof, str]] = []
         self.attached: list[Identity] = []
         self.hold_polls: trio.Event | None = None
@@ -292,6 +301,9 @@ class MemoryBackend:
 
     def is_valid(self, identity: Identity) -> bool:
         return identity.subject not in self.revoked
+
+    def refused(self, identity: Identity, method: str, error: ProcuratorError) -> None:
+        self.refusals.append((identity.subject, method, error.code))
 
 
 @asynccontextmanager
