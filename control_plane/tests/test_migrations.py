@@ -14,6 +14,7 @@ from control_plane.store import tables
 from control_plane.store.migrate import BEFORE_MIGRATIONS, revisions, stamp, upgrade
 from control_plane.store.places import place_of
 from control_plane.tests.postgres import Home
+from control_plane.tests.world import World
 from schema.errors import Conflict
 from schema.status import RolloutState
 
@@ -155,3 +156,14 @@ def test_a_stamp_is_what_alembic_itself_would_write(home: Home) -> None:
         assert MigrationContext.configure(connection).get_current_revision() == BEFORE_MIGRATIONS
     connection.close()
     place.close()
+
+
+def test_a_rollout_that_was_half_way_when_the_program_was_updated_comes_to_its_end(home: Home) -> None:
+    recorded(home)
+    database = home.open()
+    world = World(database.load("default"))
+    broken = next(spec for spec in world.snapshot.generations[2].vms.values() if spec.value.name == "web")
+    world.bad = {broken.content_hash}
+    assert world.run() is RolloutState.ROLLED_BACK
+    assert set(world.wanted().values()) == {1}
+    database.close()
