@@ -16,6 +16,7 @@ from schema.errors import ProcuratorError
 COMMANDS = {
     "audit": ("cli.commands.audit:command", "Show who did what, and whether that record is whole."),
     "completion": ("cli.commands.completion:command", "Print the completion script of a shell."),
+    "doctor": ("cli.commands.doctor:command", "Try what this machine's workers need, and say what to do."),
     "down": ("cli.commands.down:command", "Stop the services that `pcr up` runs, and the VMs."),
     "events": ("cli.commands.events:command", "Show what happens in the cluster."),
     "explain": ("cli.commands.explain:command", "Say why an instance is where it is."),

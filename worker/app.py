@@ -1,6 +1,7 @@
 """`procurator-worker`: wires the worker together and runs it; with `--stop-vms` it ends what an agent left running."""
 
 import fcntl
+import json
 import logging
 import os
 import random
@@ -8,7 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import trio
 
 from nix.environment import NixEnvironment
 from schema.assignment import Seen
-from schema.errors import Conflict, InvalidInput, ProcuratorError
+from schema.errors import Conflict, InvalidInput, ProcuratorError, Unavailable
 from schema.http import serve_http
 from schema.interfaces import WorkerHello
 from schema.rpc.client import open_gateway, open_worker_session
@@ -28,6 +29,7 @@ from worker.agent import Agent, Pins
 from worker.closures import Closures
 from worker.collector import Collector
 from worker.dhcp import DhcpServer
+from worker.doctor import all_probes, try_one
 from worker.http import make_app
 from worker.identity import Door, Wire, own_key
 from worker.image import Images
@@ -309,9 +311,31 @@ async def _stop_one(parts: Machinery, instance: str) -> None:
     parts.records.forget_booted(instance)
 
 
+async def doctor(settings: Settings) -> None:
+    """Print what was tried, a JSON object a line; the exit code says whether all of it worked.
+
+    Raises Unavailable with how many probes failed.
+    """
+    for directory in (settings.state, settings.runtime_dirs):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    probes = all_probes(
+        wall_ms=lambda: time.time_ns() // 1_000_000, keys_of=lambda texts: [str(key) for key in keys_of(tuple(texts))]
+    )
+    failed = 0
+    for one in probes:
+        found = await try_one(one, settings)
+        failed += not found.passed
+        print(json.dumps(asdict(found)), flush=True)
+    if failed:
+        raise Unavailable(f"{failed} of {len(probes)} probes failed")
+
+
 main = service_main(
     "worker",
     Settings,
     run,
-    instead=[Instead("--stop-vms", "End this worker's VMs and its network; its agent must not run.", stop_vms)],
+    instead=[
+        Instead("--stop-vms", "End this worker's VMs and its network; its agent must not run.", stop_vms),
+        Instead("--doctor", "Try all that this worker needs of its machine, and print what was found.", doctor),
+    ],
 )
