@@ -14,16 +14,20 @@ from sqlalchemy.exc import DBAPIError
 from control_plane.audit import Head, genesis, head_after
 from control_plane.state import Snapshot
 from control_plane.store import tables
+from control_plane.store.digest import digest_after, digest_of, first_digest, text_of
 from control_plane.store.migrate import migrated
 from control_plane.store.places import place_of
 from control_plane.store.rows import TableChange, changes, snapshot_of
-from control_plane.store.writer import Opened, Writer
+from control_plane.store.writer import Doubtful, Opened, Writer
 from schema.errors import InvalidInput
 from schema.operations import AuditEntry
 
 MOST_AUDIT_ROWS = 1000
 """Rows of the audit that one question is answered with at most."""
 USUAL_AUDIT_ROWS = 100
+DAMAGED = (DBAPIError, UnicodeDecodeError)
+"""What reading a damaged file ends in; the second comes from an error's own text."""
+RESTORE = "restore a copy of it, or begin with a new one and publish again"
 
 
 class Database:
@@ -33,18 +37,20 @@ class Database:
         self._writer = writer
         self.epoch = writer.opened.epoch
         self.starts = writer.opened.starts
+        self._digests: dict[str, int] = {}
+        self._doubtful: tuple[str, int] | None = None
 
     def load(self, realm: str) -> Snapshot:
         """All durable state of `realm`. Raises InvalidInput or HashMismatch when it is damaged."""
-
-        def rows(connection: Connection) -> dict[str, list[dict[str, Any]]]:
-            return {
-                name: [dict(row) for row in connection.execute(select(table).where(table.c.realm == realm)).mappings()]
-                for name, table in tables.metadata.tables.items()
-                if "realm" in table.c and not table.info.get("apart")
-            }
-
-        return snapshot_of(epoch=self.epoch, realm=realm, rows=self._writer.read(rows))
+        try:
+            rows, kept = self._writer.read(partial(_state, realm=realm))
+        except DAMAGED as error:
+            raise InvalidInput(f"the database cannot be read: {_words(error)}; {RESTORE}") from error
+        found = digest_of(rows, epoch=self.epoch)
+        if kept is not None and kept != text_of(found):
+            raise InvalidInput(f"the database is not what was written to it: a row was changed or lost; {RESTORE}")
+        self._digests[realm] = found
+        return snapshot_of(epoch=self.epoch, realm=realm, rows=rows)
 
     def write(self, before: Snapshot | None, after: Snapshot, *, audit: Sequence[AuditEntry] = ()) -> None:
         """Put `after` in the place of `before`, and `audit` behind its chain; it is on disk when this returns.
@@ -53,18 +59,31 @@ class Database:
         and Superseded (this process must end).
         """
         found = changes(before, after)
+        digest = digest_after(self._digests.get(after.realm, first_digest(self.epoch)), found)
 
         def body(connection: Connection) -> None:
             for change in found:
                 _write(connection, change)
+            if found:
+                _put_digest(connection, after.realm, digest)
             if audit:
                 _append(connection, after.realm, audit)
 
-        self._writer.write(body)
+        try:
+            self._writer.write(body)
+        except Doubtful:
+            self._doubtful = (after.realm, digest)
+            raise
+        self._digests[after.realm] = digest
 
     def settle(self) -> bool:
         """Whether the commit in doubt was written. Raises Unavailable while that cannot be told."""
-        return self._writer.settle()
+        written = self._writer.settle()
+        if written and self._doubtful:
+            realm, digest = self._doubtful
+            self._digests[realm] = digest
+        self._doubtful = None
+        return written
 
     def audit_start(self, realm: str) -> Head:
         """The head of the realm's empty chain."""
@@ -108,12 +127,16 @@ def open_database(url: str, *, new_epoch: Callable[[], str], password: str = "")
     place = place_of(url, password=password)
     try:
         return Database(Writer(place, prepare=partial(_prepare, new_epoch=new_epoch)))
-    except DBAPIError as error:
+    except DAMAGED as error:
         place.close()
-        raise InvalidInput(f"the database {place.name} cannot be used: {error.orig}") from error
+        raise InvalidInput(f"the database {place.name} cannot be used: {_words(error)}") from error
     except BaseException:
         place.close()
         raise
+
+
+def _words(error: DBAPIError | UnicodeDecodeError) -> str:
+    return str(error.orig) if isinstance(error, DBAPIError) else "what it says of itself is no text"
 
 
 def _prepare(connection: Connection, *, new_epoch: Callable[[], str]) -> Opened:
@@ -126,6 +149,22 @@ def _prepare(connection: Connection, *, new_epoch: Callable[[], str]) -> Opened:
         return opened
     connection.execute(database.update().values(starts=row["starts"] + 1))
     return Opened(row["epoch"], row["starts"] + 1, row["commits"])
+
+
+def _state(connection: Connection, *, realm: str) -> tuple[dict[str, list[dict[str, Any]]], str | None]:
+    """All rows of the snapshot by table, and the digest that is kept beside them."""
+    rows = {
+        name: [dict(row) for row in connection.execute(select(table).where(table.c.realm == realm)).mappings()]
+        for name, table in tables.metadata.tables.items()
+        if "realm" in table.c and not table.info.get("apart")
+    }
+    digests = tables.digests
+    return rows, connection.scalar(select(digests.c.digest).where(digests.c.realm == realm))
+
+
+def _put_digest(connection: Connection, realm: str, digest: int) -> None:
+    connection.execute(_delete("digests", ("realm",)), {"key_realm": realm})
+    connection.execute(_insert("digests"), {"realm": realm, "digest": text_of(digest)})
 
 
 def _write(connection: Connection, change: TableChange) -> None:

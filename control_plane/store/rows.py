@@ -46,11 +46,15 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class TableChange:
-    """Rows of one table to take away (by the columns that they are known by) and rows to put in their place."""
+    """Rows of one table to take away (by the columns that they are known by) and rows to put in their place.
+
+    `lost` are those that are taken away, whole.
+    """
 
     table: str
     gone: tuple[Row, ...]
     rows: tuple[Row, ...]
+    lost: tuple[Row, ...] = ()
 
 
 def changes(before: Snapshot | None, after: Snapshot) -> tuple[TableChange, ...]:
@@ -82,7 +86,8 @@ def _changed(
     put = {name: new[name] for name in others if name in new and old.get(name) != new[name]}
     gone = [name for name in others if name in old and (name in put or name not in new)]
     rows = tuple({key: name, **row(name, value)} for name, value in put.items())
-    return TableChange(table, tuple({key: name} for name in gone), rows)
+    lost = tuple({key: name, **row(name, old[name])} for name in gone)
+    return TableChange(table, tuple({key: name} for name in gone), rows, lost)
 
 
 def _identity_changes(old: IdentityState, new: IdentityState) -> Iterable[TableChange]:
@@ -100,21 +105,30 @@ def _liveness_changes(old: LivenessState, new: LivenessState, *, realm: str) -> 
 
 def _spec_changes(old: Snapshot, new: Snapshot) -> TableChange:
     gone = tuple({"number": number} for number in old.generations if number not in new.generations)
-    rows = tuple(
+    return TableChange("vm_specs", gone, _spec_rows(new, beside=old), _spec_rows(old, beside=new))
+
+
+def _spec_rows(snapshot: Snapshot, *, beside: Snapshot) -> tuple[Row, ...]:
+    """Those of the generations that the other one has not."""
+    return tuple(
         {"number": number, "position": position, "spec": spec.sealed.data}
-        for number, generation in new.generations.items()
-        if number not in old.generations
+        for number, generation in snapshot.generations.items()
+        if number not in beside.generations
         for position, spec in enumerate(generation.vms.values())
     )
-    return TableChange("vm_specs", gone, rows)
 
 
 def _in_realm(realm: str, change: TableChange) -> TableChange:
     return TableChange(
         change.table,
         tuple({"realm": realm, **row} for row in change.gone),
-        tuple({"realm": realm, **{name: _clean(value) for name, value in row.items()}} for row in change.rows),
+        tuple(_whole(realm, row) for row in change.rows),
+        tuple(_whole(realm, row) for row in change.lost),
     )
+
+
+def _whole(realm: str, row: Row) -> Row:
+    return {"realm": realm, **{name: _clean(value) for name, value in row.items()}}
 
 
 def _clean(value: Any) -> Any:

@@ -185,6 +185,13 @@ leases = Table(
     Column("realm", String(63), primary_key=True),
     Column("lease_ms", BigInteger, nullable=False),
 )
+digests = Table(
+    "digests",
+    metadata,
+    Column("realm", String(63), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    info=APART,
+)
 audit = Table(
     "audit",
     metadata,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -109,17 +110,69 @@ def test_a_server_that_is_not_there_is_told_with_its_address() -> None:
         open_database("postgresql://me@/y?host=/nonexistent", new_epoch=lambda: EPOCH, password="swordfish")
 
 
-def test_a_spec_that_was_changed_on_disk_is_not_served(tmp_path: Path) -> None:
-    home = of_sqlite(tmp_path / "state")
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE placements SET worker_id = 'w1' WHERE instance = 'web-0'",
+        "UPDATE placements SET leaving = true WHERE instance = 'web-0'",
+        "UPDATE workers SET revision = revision + 1",
+        "DELETE FROM last_good WHERE instance = 'web-0'",
+        "INSERT INTO volume_bindings VALUES ('default', 'web-0', 'w0')",
+        "UPDATE vm_specs SET position = position + 10",
+        "UPDATE generations SET published_at_ms = 7",
+    ],
+)
+def test_rows_that_something_else_has_changed_are_not_served(home: Home, harm: str) -> None:
+    a_story(home)
+    home.execute(harm)
     database = home.open()
-    before = database.load("default")
-    database.write(before, apply(before, GenerationPublished(a_generation(1, a_spec()))))
-    database.close()
-    home.execute("update vm_specs set spec = cast(replace(spec, '256', '512') as blob)")
-    database = home.open()
-    with pytest.raises(ProcuratorError, match="does not match its content"):
+    with pytest.raises(ProcuratorError, match="not what was written"):
         database.load("default")
     database.close()
+
+
+def a_story(home: Home) -> Snapshot:
+    """A cluster with everything in it; what was written last."""
+    database = home.open()
+    world = World()
+    database.write(None, world.snapshot)
+
+    def commit(before: Snapshot, after: Snapshot) -> Snapshot:
+        database.write(before, after)
+        return after
+
+    world.commit = commit
+    world.publish(a_generation(1, a_spec("web", replicas=2, health=CHECKED), a_spec("db", health=CHECKED)))
+    assert world.run() is RolloutState.SUCCEEDED
+    database.close()
+    return world.snapshot
+
+
+def test_flipped_bits_anywhere_in_the_file_are_refused_or_mean_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    written = a_story(of_sqlite(path))
+    sound = path.read_bytes()
+    random = Random(7)  # noqa: S311 where to flip, the same in every run
+    refused = 0
+    used = [offset for offset, byte in enumerate(sound) if byte]
+    for offset in random.sample(used, 120):
+        harmed = bytearray(sound)
+        harmed[offset] ^= 1 << random.randrange(8)
+        path.write_bytes(harmed)
+        for rest in ("-wal", "-shm"):
+            path.with_name(path.name + rest).unlink(missing_ok=True)
+        try:
+            database = of_sqlite(path).open()
+        except ProcuratorError:
+            refused += 1
+            continue
+        try:
+            assert database.load("default") == written
+        except ProcuratorError:
+            refused += 1
+        finally:
+            database.close()
+    assert refused > 60
 
 
 def test_sqlite_is_asked_for_wal_and_full_synchronisation(tmp_path: Path) -> None:
