@@ -8,10 +8,11 @@ import httpx
 import trio
 
 from schema.errors import DeadlineExceeded, Internal, TooLarge, Unavailable
-from worker.vmm.config import MAX_BODY_BYTES, VmConfig, create_request
+from worker.vmm.config import MAX_BODY_BYTES, Disk, VmConfig, create_request, disk_request
 from worker.vmm.port import (
     Counters,
     HypervisorRefused,
+    PciDevice,
     VmAction,
     VmInfo,
     VmmIdentity,
@@ -61,7 +62,7 @@ class CloudHypervisor:
 
     async def create(self, config: VmConfig) -> None:
         """See `Hypervisor.create`; raises TooLarge for a configuration over v53's body limit."""
-        body = json.dumps(create_request(config), separators=(",", ":")).encode()
+        body = _body(create_request(config))
         if len(body) > MAX_BODY_BYTES:
             raise TooLarge(f"vm.create: {len(body)} bytes of configuration, the hypervisor takes {MAX_BODY_BYTES}")
         await self._call("PUT", "vm.create", body=body)
@@ -77,6 +78,14 @@ class CloudHypervisor:
     async def act(self, action: VmAction) -> None:
         """See `Hypervisor.act`."""
         await self._call("PUT", action.value, seconds=self._boot_seconds if action is VmAction.BOOT else None)
+
+    async def add_disk(self, disk: Disk) -> PciDevice | None:
+        """See `Hypervisor.add_disk`."""
+        return PciDevice.from_json(await self._call("PUT", "vm.add-disk", body=_body(disk_request(disk))))
+
+    async def remove_device(self, device: str) -> None:
+        """See `Hypervisor.remove_device`."""
+        await self._call("PUT", "vm.remove-device", body=_body({"id": device}))
 
     async def _call(
         self, method: str, request: str, *, body: bytes | None = None, seconds: float | None = None
@@ -101,6 +110,10 @@ class CloudHypervisor:
                 raise TooLarge(f"{request}: an answer of {length} bytes, more than {MAX_ANSWER_BYTES}")
             has_end = length != "0" or response.status_code == httpx.codes.NO_CONTENT
             return response.status_code, await response.aread() if has_end else b""
+
+
+def _body(value: dict[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def causes_of(body: bytes) -> tuple[str, ...]:

@@ -33,6 +33,22 @@ class Disk:
     readonly: bool
 
 
+def disk_problems(disk: Disk) -> list[str]:
+    """What a hypervisor would misread of a disk."""
+    checks = (
+        (_is_absolute(disk.path), f"path: {disk.path!r} is not absolute"),
+        (
+            len(disk.serial) <= MAX_DISK_SERIAL_BYTES and _DISK_SERIAL.fullmatch(disk.serial) is not None,
+            f"disk serial: {disk.serial!r} is not 1..{MAX_DISK_SERIAL_BYTES} letters, digits, '.', '_' or '-'",
+        ),
+    )
+    return [problem for fine, problem in checks if not fine]
+
+
+def _is_absolute(path: str) -> bool:
+    return path.startswith("/") and "\0" not in path
+
+
 @dataclass(frozen=True, slots=True)
 class Nic:
     """A network card on a tap that exists and is up; `mac` is the guest's, lower case with colons."""
@@ -66,7 +82,7 @@ class VmConfig:
 
 def _problems(config: VmConfig) -> list[str]:
     """Everything that a hypervisor would accept silently, misread, or die of."""
-    paths = [config.kernel, config.serial_socket, *(disk.path for disk in config.disks)]
+    paths = [config.kernel, config.serial_socket]
     paths += [path for path in (config.initrd, config.vsock_socket) if path is not None]
     serials = [disk.serial for disk in config.disks]
     checks = [
@@ -85,14 +101,8 @@ def _problems(config: VmConfig) -> list[str]:
         ),
         (len(set(serials)) == len(serials), f"disks: two have the same serial: {', '.join(serials)}"),
     ]
-    checks += [(path.startswith("/") and "\0" not in path, f"path: {path!r} is not absolute") for path in paths]
-    checks += [
-        (
-            len(serial) <= MAX_DISK_SERIAL_BYTES and _DISK_SERIAL.fullmatch(serial) is not None,
-            f"disk serial: {serial!r} is not 1..{MAX_DISK_SERIAL_BYTES} letters, digits, '.', '_' or '-'",
-        )
-        for serial in serials
-    ]
+    checks += [(_is_absolute(path), f"path: {path!r} is not absolute") for path in paths]
+    checks += [(False, problem) for disk in config.disks for problem in disk_problems(disk)]
     for nic in config.nics:
         checks += [
             (
@@ -107,8 +117,7 @@ def _problems(config: VmConfig) -> list[str]:
 def create_request(config: VmConfig) -> dict[str, object]:
     """The body of `vm.create` (cloud-hypervisor v53 OpenAPI, schema VmConfig).
 
-    `image_type` is always given: an autodetected raw disk has a read-only sector 0. `console` is `Off`, since its
-    default `Tty` belongs to a person at a terminal.
+    `console` is `Off`, since its default `Tty` belongs to a person at a terminal.
     """
     payload: dict[str, object] = {"kernel": config.kernel, "cmdline": config.cmdline}
     if config.initrd is not None:
@@ -122,13 +131,20 @@ def create_request(config: VmConfig) -> dict[str, object]:
         "console": {"mode": "Off"},
     }
     if config.disks:
-        request["disks"] = [
-            {"path": disk.path, "serial": disk.serial, "readonly": disk.readonly, "image_type": "Raw"}
-            for disk in config.disks
-        ]
+        request["disks"] = [disk_request(disk) for disk in config.disks]
     if config.nics:
         request["net"] = [{"tap": nic.tap, "mac": nic.mac} for nic in config.nics]
     if config.vsock_socket is not None:
         # The cid is the guest's name for itself: hybrid vsock knows no other machine, so it need not be unique.
         request["vsock"] = {"cid": GUEST_CID, "socket": config.vsock_socket}
     return request
+
+
+def disk_request(disk: Disk) -> dict[str, object]:
+    """A disk in `vm.create`, and the body of `vm.add-disk` (DiskConfig).
+
+    `image_type` is always given: an autodetected raw disk has a read-only sector 0. Raises InvalidInput.
+    """
+    for problem in disk_problems(disk):
+        raise InvalidInput(problem)
+    return {"path": disk.path, "serial": disk.serial, "readonly": disk.readonly, "image_type": "Raw"}

@@ -7,6 +7,7 @@ API, so that shim, worker and fleet run without QEMU. Script a guest through its
 - `fake.dies-after=SECONDS`, `fake.powers-off-after=SECONDS`: it ends by itself, counted from boot.
 - `fake.says=WORD`: one line on the serial console at boot (else `fake guest booted`).
 - `fake.listens=ADDRESS:PORT`: while it runs, that address answers every connection with an HTTP 200.
+- `fake.eject=ignored`: it never lets a device go.
 """
 
 import contextlib
@@ -19,18 +20,24 @@ import threading
 from collections.abc import Callable
 
 from schema.errors import Unavailable
-from worker.vmm.config import VmConfig, create_request
-from worker.vmm.dev.answers import GuestEnd, Json, Refused
+from worker.vmm.config import Disk, VmConfig, create_request, disk_request
+from worker.vmm.dev import snapshot_files
+from worker.vmm.dev.answers import GuestEnd, GuestEvent, Json, Refused, Unplugged
 from worker.vmm.dev.api import VERSION
 from worker.vmm.dev.command_line import Options
 from worker.vmm.dev.counters import disk_counters
 from worker.vmm.dev.files import check_disks, check_initramfs, check_kernel, check_locks, listen, truncated
-from worker.vmm.dev.machine import Machine, Request
+from worker.vmm.dev.guest_port import Steering
+from worker.vmm.dev.machine import Machine
+from worker.vmm.dev.phases import Request
 from worker.vmm.dev.process import random_mac, run
+from worker.vmm.dev.slots import Slots
+from worker.vmm.dev.snapshot import Snapshot
 from worker.vmm.dev.vm_config import devices, section
 from worker.vmm.port import (
     Counters,
     HypervisorRefused,
+    PciDevice,
     VmAction,
     VmInfo,
     VmmIdentity,
@@ -65,6 +72,8 @@ class ScriptedGuest:
         self._clients: list[socket.socket] = []
         self._timer: threading.Timer | None = None
         self._script: dict[str, str] = {}
+        self._unplugged: list[Unplugged] = []
+        self._is_paused = False
         self.running = False
 
     def open_serial(self, config: Json) -> None:
@@ -87,19 +96,20 @@ class ScriptedGuest:
             with contextlib.suppress(OSError):
                 os.unlink(self._serial_path)  # noqa: PTH108 - pathlib is not loaded for one call
 
-    def start(self, config: Json) -> None:
+    def start(self, config: Json, slots: Slots, *, saved: str | None = None) -> None:
         """See `Guest.start`."""
         if self._on_host:
             for check in (check_initramfs, check_disks, check_kernel, check_locks):
                 check(config)
         self._script = script_of(config)
-        self.running = True
+        self.running, self._is_paused = True, saved is not None
         if self._on_host:
             self._start_on_host()
 
     def stop(self) -> None:
         """See `Guest.stop`."""
         self.running = False
+        self._unplugged.clear()
         if self._timer is not None:
             self._timer.cancel()
         if self._serial is not None:
@@ -113,31 +123,69 @@ class ScriptedGuest:
         with contextlib.suppress(BlockingIOError):
             os.read(self._ends, 64)
 
-    def press_power_button(self) -> None:
-        """See `Guest.press_power_button`."""
-        if self._script.get("power-button") != "ignored":
-            self.power_off()
+    def steer(self, steering: Steering) -> None:
+        """See `Guest.steer`; a reset changes nothing here."""
+        match steering:
+            case Steering.PAUSE:
+                self._is_paused = True
+            case Steering.RESUME:
+                self._is_paused = False
+            case Steering.POWER_BUTTON if self._script.get("power-button") != "ignored":
+                self.power_off()
 
-    def counters(self, config: Json) -> Json:
+    def plug(self, kind: str, device: Json, slot: int) -> None:
+        """See `Devices.plug`."""
+        if self._on_host and kind == "disks":
+            check_disks({"disks": [device]})
+
+    def unplug(self, slot: int) -> None:
+        """See `Devices.unplug`."""
+        if self._script.get("eject") != "ignored":
+            self._unplugged.append(Unplugged(slot))
+
+    def resize_disk(self, slot: int, size: int) -> None:
+        """See `Devices.resize_disk`."""
+
+    def resize_balloon(self, size: int) -> None:
+        """See `Devices.resize_balloon`."""
+
+    def save(self, folder: str, snapshot: Snapshot) -> None:
+        """See `Guest.save`: there is no memory."""
+        memory = snapshot_files.begin(folder)
+        try:
+            snapshot_files.finish(folder, snapshot, memory)
+        finally:
+            os.close(memory)
+
+    def load(self, folder: str) -> Snapshot:
+        """See `Guest.load`."""
+        return snapshot_files.load(folder)
+
+    def counters(self, config: Json, slots: Slots) -> Json:
         """See `Guest.counters`."""
-        answer: Json = {str(disk["id"]): disk_counters({}) for disk in devices(config, "disks")}
+        answer: Json = {str(disk["id"]): disk_counters({}) for disk in devices(config, "disks") if "id" in disk}
         names = ("tx_bytes", "tx_frames", "rx_frames", "rx_bytes")
-        return answer | {str(net["id"]): dict.fromkeys(names, 0) for net in devices(config, "net")}
+        return answer | {str(net["id"]): dict.fromkeys(names, 0) for net in devices(config, "net") if "id" in net}
 
     def fileno(self) -> int | None:
         """See `LivingGuest.fileno`."""
-        return self._ready.fileno() if self.running else None
+        return self._ready.fileno() if self.running and not self._is_paused else None
 
-    def take_end(self, on_reset: Callable[[], None]) -> GuestEnd | None:
-        """See `LivingGuest.take_end`; serves the guest's sockets on the way."""
+    def take_events(self) -> list[GuestEvent]:
+        """See `LivingGuest.take_events`; serves the guest's sockets on the way."""
+        if self._is_paused:
+            return []
+        told: list[GuestEvent] = [*self._unplugged]
+        self._unplugged.clear()
         for descriptor, _ in self._ready.poll(0):
             if self._serial is not None and descriptor == self._serial.fileno():
                 self._greet(self._serial)
             elif self._health is not None and descriptor == self._health.fileno():
                 self._answer(self._health)
             elif descriptor == self._ends:
-                return GuestEnd.CRASHED if b"c" in os.read(self._ends, 64) else GuestEnd.POWERED_OFF
-        return None
+                ended = GuestEnd.CRASHED if b"c" in os.read(self._ends, 64) else GuestEnd.POWERED_OFF
+                told.append(ended)
+        return told
 
     def power_off(self) -> None:
         """The guest powers off by itself."""
@@ -230,8 +278,14 @@ class FakeHypervisor:
             self._end()
         else:
             self._handle(Request(action.value))
-        if self._guest.running and self._guest.take_end(lambda: None) is not None:
-            self._end()
+
+    async def add_disk(self, disk: Disk) -> PciDevice | None:
+        """See `Hypervisor.add_disk`."""
+        return PciDevice.from_json(self._handle(Request.ADD_DISK, json.dumps(disk_request(disk)).encode()))
+
+    async def remove_device(self, device: str) -> None:
+        """See `Hypervisor.remove_device`."""
+        self._handle(Request.REMOVE_DEVICE, json.dumps({"id": device}).encode())
 
     def power_off(self) -> None:
         """The guest powers off by itself: the process ends, as a real one does."""
@@ -250,6 +304,16 @@ class FakeHypervisor:
             return self._machine.handle(request, body)
         except Refused as refused:
             raise HypervisorRefused(request=request.value, status=refused.status, causes=refused.causes) from refused
+        finally:
+            self._hear()
+
+    def _hear(self) -> None:
+        """What the guest did by itself."""
+        for event in self._guest.take_events() if self._guest.running else ():
+            if isinstance(event, GuestEnd):
+                self._end()
+                return
+            self._machine.guest_told(event)
 
     def _end(self) -> None:
         if not self.has_ended:

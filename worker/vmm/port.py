@@ -7,7 +7,7 @@ from enum import Enum
 from typing import ClassVar, Protocol
 
 from schema.errors import Internal, ProcuratorError
-from worker.vmm.config import VmConfig
+from worker.vmm.config import Disk, VmConfig
 
 LARGEST_COUNTER = 2**63 - 1
 """Idle disks report u64 sentinels as latencies (recorded: 18446744073709551615); what is above is no measurement."""
@@ -32,6 +32,10 @@ class VmAction(Enum):
     """The requests that carry nothing and answer nothing; the value is the endpoint's name."""
 
     BOOT = "vm.boot"
+    PAUSE = "vm.pause"
+    RESUME = "vm.resume"
+    REBOOT = "vm.reboot"
+    NMI = "vm.nmi"
     POWER_BUTTON = "vm.power-button"
     SHUTDOWN = "vm.shutdown"
     DELETE = "vm.delete"
@@ -109,6 +113,24 @@ class VmInfo:
         raise Internal(f"vm.info answered without a known state and a config: {body!r:.200}")
 
 
+@dataclass(frozen=True, slots=True)
+class PciDevice:
+    """A device that was added to a booted VM: its id, and its address in the guest (`0000:00:02.0`)."""
+
+    device: str
+    bdf: str
+
+    @classmethod
+    def from_json(cls, body: object) -> "PciDevice | None":
+        """Read the answer to an addition, None when the VM is not booted; raises Internal when it is neither."""
+        match body:
+            case None:
+                return None
+            case {"id": str(device), "bdf": str(bdf)}:
+                return cls(device=device, bdf=bdf)
+        raise Internal(f"an added device has no id and bdf: {body!r:.200}")
+
+
 Counters = Mapping[str, Mapping[str, int]]
 """Device id → counter → value, e.g. `_disk0` → `read_bytes` (bytes), `_net1` → `rx_frames`."""
 
@@ -148,6 +170,17 @@ class Hypervisor(Protocol):
 
     async def act(self, action: VmAction) -> None:
         """Carry one action out; the answer to `POWER_BUTTON` says nothing about the guest obeying."""
+        ...
+
+    async def add_disk(self, disk: Disk) -> PciDevice | None:
+        """Hot-add a disk to a booted VM; None where there is only a configuration, which then has it.
+
+        The guest sees it some time later, as `/sys/block/vd*` with the disk's serial.
+        """
+        ...
+
+    async def remove_device(self, device: str) -> None:
+        """Ask the guest to let the device with that id go: it may take its time, or never do."""
         ...
 
 

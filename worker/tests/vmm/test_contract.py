@@ -1,5 +1,6 @@
 """The contract of the `Hypervisor` port as recorded on cloud-hypervisor v53, held to every implementation of it."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,4 +266,85 @@ async def test_create_and_boot_leaves_no_vm_behind_when_it_fails(case: Case) -> 
         assert (await refusal(case, "info")).refusal is Refusal.NO_VM
         assert not Path(config.serial_socket).exists()
     await create_and_boot(case.hypervisor, a_config(case.folder))
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+# Devices that come and go.
+
+
+def the_disk(case: Case, name: str, *, readonly: bool = False) -> Disk:
+    return Disk(str(a_disk(case.folder, name)), name.partition(".")[0], readonly=readonly)
+
+
+async def disks_of(case: Case) -> list[dict[str, object]]:
+    found = (await case.hypervisor.info()).config.get("disks", [])
+    assert isinstance(found, list)
+    return found
+
+
+async def test_a_disk_is_added_to_a_running_vm_with_an_id_and_an_address(case: Case) -> None:
+    await create_and_boot(case.hypervisor, a_config(case.folder, disks=(the_disk(case, "one.raw"),)))
+    added = await case.hypervisor.add_disk(the_disk(case, "two.raw", readonly=True))
+    assert added is not None
+    assert added.device == "_disk1"
+    assert re.fullmatch(r"0000:[0-9a-f]{2}:[0-9a-f]{2}\.0", added.bdf)
+    one, two = await disks_of(case)
+    assert (one["id"], two["id"], two["serial"], two["readonly"]) == ("_disk0", "_disk1", "two", True)
+    assert {"_disk0", "_disk1"} <= (await case.hypervisor.counters()).keys()
+
+
+async def test_a_disk_added_before_boot_is_in_the_configuration_only(case: Case) -> None:
+    await case.hypervisor.create(a_config(case.folder))
+    assert await case.hypervisor.add_disk(the_disk(case, "one.raw")) is None
+    (disk,) = await disks_of(case)
+    assert "id" not in disk
+    await case.hypervisor.act(VmAction.BOOT)
+    (disk,) = await disks_of(case)
+    assert disk["id"] == "_disk0"
+
+
+async def test_a_disk_that_is_missing_is_not_added_and_the_vm_runs_on(case: Case) -> None:
+    missing = str(case.folder / "missing")
+    await create_and_boot(case.hypervisor, a_config(case.folder, disks=(the_disk(case, "one.raw"),)))
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.add_disk(Disk(missing, "two", readonly=True))
+    assert failed.value.causes[0] == "The disk could not be added to the VM"
+    assert failed.value.causes[-2:] == (
+        f"I/O error (path={missing} op=open)",
+        "No such file or directory (os error 2)",
+    )
+    assert len(await disks_of(case)) == 1
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+async def test_without_a_vm_nothing_is_added_or_removed(case: Case) -> None:
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.add_disk(the_disk(case, "one.raw"))
+    assert (failed.value.status, failed.value.causes) == (
+        404,
+        ("The disk could not be added to the VM", "VM is not created"),
+    )
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.remove_device("_disk0")
+    assert (failed.value.status, failed.value.causes) == (
+        404,
+        ("The device could not be removed from the VM", "VM is not created"),
+    )
+
+
+async def test_a_device_that_is_not_there_cannot_be_removed(case: Case) -> None:
+    await case.hypervisor.create(a_config(case.folder))
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.remove_device("nope")
+    assert failed.value.causes[-1] == 'No device with id "nope" to remove'
+    await case.hypervisor.act(VmAction.BOOT)
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.remove_device("nope")
+    assert failed.value.causes[-1] == "Failed to find device corresponding to the given identifier: nope"
+
+
+async def test_a_removed_device_leaves_the_configuration_at_once(case: Case) -> None:
+    await create_and_boot(case.hypervisor, a_config(case.folder, disks=(the_disk(case, "one.raw"),)))
+    await case.hypervisor.remove_device("_disk0")
+    assert await disks_of(case) == []
     assert (await case.hypervisor.info()).state is VmState.RUNNING

@@ -7,12 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.tests.vmm.subjects import request
-from worker.vmm.dev.answers import BootFailed, BootFailure, Json, Refused
+from worker.vmm.dev.answers import BootFailed, BootFailure, GuestEnd, GuestFailed, Json, Refused
 from worker.vmm.dev.command_line import Options, Place, UsageProblem, parse
 from worker.vmm.dev.counters import disk_counters
-from worker.vmm.dev.machine import AFTER, REFUSALS, Machine, Phase, Request
+from worker.vmm.dev.guest_port import Steering
+from worker.vmm.dev.machine import Machine
+from worker.vmm.dev.phases import AFTER, CANNOT, REFUSALS, Phase, Request, after
 from worker.vmm.dev.qemu_arguments import Descriptors, arguments
+from worker.vmm.dev.slots import Slots, at_boot
+from worker.vmm.dev.snapshot import Snapshot
 from worker.vmm.dev.vm_config import parse as parse_config
+from worker.vmm.dev.vm_config import with_boot_names
 from worker.vmm.dev.wire import Event, HttpRequest, Malformed, NeedsContinue, RequestReader, Silenced
 from worker.vmm.fake import ScriptedGuest, script_of
 
@@ -135,11 +140,12 @@ def test_version_and_help_need_no_socket(flag: str) -> None:
 
 
 class _Guest:
-    """A guest that starts or fails as told."""
+    """A guest that starts or fails as told, and remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.fails: BootFailed | None = None
+        self.fails: GuestFailed | None = None
         self.runs = False
+        self.saved: Snapshot | None = None
 
     def open_serial(self, config: Json) -> None:
         """Nothing to open."""
@@ -147,7 +153,7 @@ class _Guest:
     def close_serial(self) -> None:
         """Nothing to close."""
 
-    def start(self, config: Json) -> None:
+    def start(self, config: Json, slots: Slots, *, saved: str | None = None) -> None:
         assert not self.runs, "started twice"
         if self.fails is not None:
             raise self.fails
@@ -156,38 +162,87 @@ class _Guest:
     def stop(self) -> None:
         self.runs = False
 
-    def press_power_button(self) -> None:
+    def steer(self, steering: Steering) -> None:
         assert self.runs
 
-    def counters(self, config: Json) -> Json:
+    def plug(self, kind: str, device: Json, slot: int) -> None:
+        assert self.runs
+
+    unplug = resize_balloon = lambda self, _: None
+
+    def resize_disk(self, slot: int, size: int) -> None:
+        assert self.runs
+
+    def counters(self, config: Json, slots: Slots) -> Json:
         return {}
+
+    def save(self, folder: str, snapshot: Snapshot) -> None:
+        self.saved = snapshot
+
+    def load(self, folder: str) -> Snapshot:
+        if self.saved is None:
+            raise FileNotFoundError(2, "No such file or directory")
+        return self.saved
 
 
 BODY = b'{"payload":{"kernel":"/k"},"disks":[{"path":"/d"}],"console":{"mode":"Off"}}'
+BODIES = {
+    Request.CREATE: BODY,
+    Request.ADD_DISK: b'{"path":"/e"}',
+    Request.ADD_NET: b'{"tap":"t"}',
+    Request.ADD_VSOCK: b'{"cid":3,"socket":"/s"}',
+    Request.RESIZE: b"{}",
+    Request.RESIZE_DISK: b'{"id":"_disk0","desired_size":4096}',
+    Request.REMOVE_DEVICE: b'{"id":"_disk0"}',
+    Request.SNAPSHOT: b'{"destination_url":"file:///snapshot"}',
+    Request.RESTORE: b'{"source_url":"file:///snapshot"}',
+    **dict.fromkeys(CANNOT, b"{}"),
+}
 failures = st.sampled_from([None, *BootFailure])
+OWN_FAILURES = {
+    Request.ADD_VSOCK: {"Too many virtio-vsock devices"},
+    Request.REMOVE_DEVICE: {"Error from device manager", 'No device with id "_disk0" to remove'},
+    Request.RESIZE_DISK: {"Error from device manager"},
+    Request.RESTORE: {"No such file or directory (os error 2)", "why"},
+    Request.BOOT: {"why"},
+    Request.REBOOT: {"why"},
+    Request.ADD_DISK: {"Error from device manager"},
+    Request.ADD_NET: {"Error from device manager"},
+    Request.SNAPSHOT: {"Cannot snapshot VM"},
+}
 
 
-@given(st.lists(st.tuples(st.sampled_from(Request), failures), max_size=12))
+def machine_over(guest: _Guest) -> Machine:
+    return Machine(guest, random_mac=lambda: "2e:00:00:00:00:01")
+
+
+@given(st.lists(st.tuples(st.sampled_from(Request), failures), max_size=16))
 def test_any_order_of_requests_follows_the_table(asked: list[tuple[Request, BootFailure | None]]) -> None:
     guest = _Guest()
-    machine = Machine(guest, random_mac=lambda: "2e:00:00:00:00:01")
+    machine = machine_over(guest)
     for request_, failure in asked:
         before = machine.phase
         guest.fails = None if failure is None else BootFailed(failure, "why", kind_of_device="disks")
         try:
-            machine.handle(request_, BODY)
+            machine.handle(request_, BODIES.get(request_, b""))
         except Refused as refused:
             told = REFUSALS[request_].get(before)
+            assert refused.causes[0] == request_.failure
             if told is not None:
-                assert (refused.status, *refused.causes) == told
+                assert (refused.status, refused.causes[1:]) == told
                 assert machine.phase is before
+            elif request_ in CANNOT:
+                assert refused.causes[1:] == (f"The dev hypervisor has no {CANNOT[request_]}",)
             else:
-                assert (request_, refused.causes) == (Request.BOOT, ("The VM could not boot", "why"))
-                assert machine.phase is (Phase.WRECKED if failure is BootFailure.LATE else Phase.CREATED)
+                assert refused.causes[1] in OWN_FAILURES[request_]
+                wrecks = refused.causes[1] == "why" and failure is BootFailure.LATE and request_ is not Request.RESTORE
+                ends = Phase.CREATED if request_ in (Request.BOOT, Request.REBOOT) else before
+                assert machine.phase is (Phase.WRECKED if wrecks else ends)
         else:
             assert before not in REFUSALS[request_]
-            assert machine.phase is AFTER.get(request_, before)
-        assert guest.runs is (machine.phase is Phase.RUNNING)
+            assert request_ not in CANNOT
+            assert machine.phase is after(request_, before)
+        assert guest.runs is machine.phase.has_guest
     machine.end()
     assert not guest.runs
 
@@ -195,7 +250,7 @@ def test_any_order_of_requests_follows_the_table(asked: list[tuple[Request, Boot
 def test_a_device_failure_drops_all_devices_of_that_kind() -> None:
     guest = _Guest()
     guest.fails = BootFailed(BootFailure.DEVICE, "why", kind_of_device="disks")
-    machine = Machine(guest, random_mac=lambda: "2e:00:00:00:00:01")
+    machine = machine_over(guest)
     machine.handle(Request.CREATE, BODY)
     with pytest.raises(Refused):
         machine.handle(Request.BOOT, b"")
@@ -207,12 +262,13 @@ def test_a_device_failure_drops_all_devices_of_that_kind() -> None:
 
 def diagram() -> str:
     """The phases as a mermaid diagram, from the tables."""
-    name = {Phase.NO_VM: "no_vm", Phase.CREATED: "created", Phase.WRECKED: "wrecked", Phase.RUNNING: "running"}
+    name = {phase: phase.name.lower() for phase in Phase}
     lines = ["stateDiagram-v2", "    [*] --> no_vm"]
     for phase in Phase:
-        for request_, after in AFTER.items():
-            if phase not in REFUSALS[request_] and after is not phase:
-                lines.append(f"    {name[phase]} --> {name[after]}: {request_.value}")
+        for request_ in AFTER:
+            then = after(request_, phase)
+            if phase not in REFUSALS[request_] and then is not phase:
+                lines.append(f"    {name[phase]} --> {name[then]}: {request_.value}")
     lines.append("    created --> wrecked: vm.boot fails late")
     return "\n".join(lines)
 
@@ -230,8 +286,9 @@ def test_qemu_gets_exactly_this() -> None:
         b'"serial":{"mode":"Socket","socket":"/s"},"disks":[{"path":"/d,x","serial":"store","readonly":true}],'
         b'"net":[{"tap":"t0","mac":"02:00:00:00:00:01"}],"cpus":{"boot_vcpus":2,"max_vcpus":2}}'
     )
+    named, _ = with_boot_names(config, random_mac=str)
     descriptors = Descriptors(control=5, serial_listener=6, taps=(7,))
-    assert arguments(config, descriptors=descriptors, accelerator="tcg", sandbox=False) == [
+    assert arguments(named, at_boot(named), descriptors=descriptors, accelerator="tcg", sandbox=False) == [
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,smm=off,vmport=off,sata=off,smbus=off,i8042=off,usb=off,hpet=on"),
         *("-accel", "tcg,thread=multi,tb-size=32"),
@@ -239,16 +296,17 @@ def test_qemu_gets_exactly_this() -> None:
         *("-smp", "2", "-m", "size=131072k", "-kernel", "/k", "-initrd", "/i", "-append", "a b"),
         *("-chardev", "socket,id=control,fd=5", "-mon", "chardev=control,mode=control"),
         *("-chardev", "socket,id=serial,fd=6,server=on,wait=off", "-serial", "chardev:serial"),
-        *("-device", '{"driver":"virtio-rng-pci","bus":"pcie.0","addr":"1"}'),
+        *("-device", '{"driver":"pcie-pci-bridge","id":"slots","bus":"pcie.0","addr":"1"}'),
+        *("-device", '{"driver":"virtio-rng-pci","bus":"slots","addr":"1"}'),
         "-blockdev",
         '{"driver":"raw","file":{"driver":"file","filename":"/d,x","discard":"unmap"},"discard":"unmap",'
-        '"node-name":"disk0","read-only":true}',
+        '"node-name":"disk2","read-only":true}',
         "-device",
-        '{"driver":"virtio-blk-pci","id":"blk0","drive":"disk0","bus":"pcie.0","addr":"2","disable-legacy":"on",'
+        '{"driver":"virtio-blk-pci","id":"blk2","drive":"disk2","bus":"slots","addr":"2","disable-legacy":"on",'
         '"serial":"store"}',
-        *("-netdev", "tap,id=net0,fd=7"),
+        *("-netdev", "tap,id=net3,fd=7"),
         "-device",
-        '{"driver":"virtio-net-pci","id":"nic0","netdev":"net0","mac":"02:00:00:00:00:01","bus":"pcie.0",'
+        '{"driver":"virtio-net-pci","id":"nic3","netdev":"net3","mac":"02:00:00:00:00:01","bus":"slots",'
         '"addr":"3","disable-legacy":"on","romfile":""}',
     ]
 
@@ -267,7 +325,7 @@ def test_qemu_gets_exactly_this() -> None:
 )
 def test_every_serial_mode_has_its_chardev(serial: bytes, expected: list[str]) -> None:
     config = parse_config(b'{"payload":{"kernel":"/k"},"serial":' + serial + b"}")
-    argv = arguments(config, descriptors=Descriptors(5, None, ()), accelerator="kvm", sandbox=True)
+    argv = arguments(config, at_boot(config), descriptors=Descriptors(5, None, ()), accelerator="kvm", sandbox=True)
     at = argv.index("chardev=control,mode=control") + 1
     assert argv[at : at + len(expected)] == expected
     assert argv[at + len(expected)] == "-device"
@@ -295,12 +353,12 @@ async def test_the_fakes_script_is_in_the_kernel_command_line() -> None:
 def test_a_scripted_guest_may_ignore_its_power_button() -> None:
     guest = ScriptedGuest(on_host=False)
     try:
-        guest.start({"payload": {"cmdline": "fake.power-button=ignored"}})
-        guest.press_power_button()
-        assert guest.take_end(lambda: None) is None
+        guest.start({"payload": {"cmdline": "fake.power-button=ignored"}}, Slots({}))
+        guest.steer(Steering.POWER_BUTTON)
+        assert guest.take_events() == []
         guest.stop()
-        guest.start({"payload": {}})
-        guest.press_power_button()
-        assert guest.take_end(lambda: None) is not None
+        guest.start({"payload": {}}, Slots({}))
+        guest.steer(Steering.POWER_BUTTON)
+        assert guest.take_events() == [GuestEnd.POWERED_OFF]
     finally:
         guest.close()

@@ -27,6 +27,7 @@ from worker.tests.vmm.subjects import (
 )
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk
+from worker.vmm.dev.phases import CANNOT, Request
 from worker.vmm.port import HypervisorRefused, VmAction, VmState, create_and_boot
 
 DROPPED = "All previous unanswered requests will be dropped."
@@ -81,12 +82,15 @@ async def test_unknown_paths_are_not_found(started: Running, target: str) -> Non
     assert (status, json.loads(body)) == (404, ["Not Found"])
 
 
-async def test_endpoints_that_the_dev_hypervisor_lacks_are_not_found() -> None:
+@pytest.mark.parametrize("request_", CANNOT, ids=lambda request_: request_.value)
+async def test_what_the_dev_hypervisor_has_not_it_refuses_in_words(request_: Request) -> None:
     with a_folder() as folder:
         async with running("dev", folder) as started:
-            for endpoint in ("vm.pause", "vm.resume", "vm.add-disk", "vm.snapshot", "vm.resize", "vm.reboot"):
-                status, _, body = ask(started, request("PUT", endpoint))
-                assert (status, json.loads(body)) == (404, ["Not Found"])
+            if request_ not in (Request.RECEIVE_MIGRATION,):
+                await create_and_boot(started.client, a_config(folder))
+            status, told = causes(started, request_.value, b"{}")
+            expected = ["Error from API", request_.failure, f"The dev hypervisor has no {CANNOT[request_]}"]
+            assert (status, told) == (500, expected)
 
 
 async def test_wrong_methods_are_bad_requests(started: Running) -> None:
@@ -101,6 +105,8 @@ async def test_wrong_methods_are_bad_requests(started: Running) -> None:
 async def test_actions_take_no_body_and_create_needs_one(started: Running) -> None:
     assert ask(started, request("PUT", "vm.boot", b"{}"))[::2] == (400, b'["Bad Request"]')
     assert ask(started, request("PUT", "vm.create"))[::2] == (400, b"")
+    for endpoint in ("vm.add-disk", "vm.remove-device", "vm.resize", "vm.snapshot", "vm.restore", "vm.add-fs"):
+        assert ask(started, request("PUT", endpoint))[::2] == (400, b'["Bad Request"]')
     assert ask(started, request("PUT", "vm.delete", b""))[0] == 204
 
 

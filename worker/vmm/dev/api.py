@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from worker.vmm.dev.answers import Json, Refused
-from worker.vmm.dev.machine import Machine, Request
+from worker.vmm.dev.machine import Machine
+from worker.vmm.dev.phases import Request
 from worker.vmm.dev.wire import HttpRequest, response
 
 VERSION = "53.0.0"
@@ -24,16 +25,11 @@ class Answer(NamedTuple):
     ends_process: bool = False
 
 
+_READ = (Request.INFO, Request.COUNTERS)
 ROUTES: dict[str, tuple[str, Request | None]] = {
     "vmm.ping": ("GET", None),
     "vmm.shutdown": ("PUT", None),
-    "vm.info": ("GET", Request.INFO),
-    "vm.counters": ("GET", Request.COUNTERS),
-    "vm.create": ("PUT", Request.CREATE),
-    "vm.boot": ("PUT", Request.BOOT),
-    "vm.shutdown": ("PUT", Request.SHUTDOWN),
-    "vm.power-button": ("PUT", Request.POWER_BUTTON),
-    "vm.delete": ("PUT", Request.DELETE),
+    **{request.value: ("GET" if request in _READ else "PUT", request) for request in Request},
 }
 """What is offered. Everything else is answered as by a real one that was built without it (`vm.coredump`): 404."""
 
@@ -50,7 +46,7 @@ def respond(machine: Machine, identity: Identity, request: HttpRequest) -> Answe
         return Answer(response(400, ["Bad Request"]))
     if verb is Request.CREATE and not request.body:
         return Answer(response(400))
-    if verb is not Request.CREATE and request.body:
+    if bool(request.body) is not (verb is not None and verb.takes_body):
         return Answer(response(400, ["Bad Request"]))
     if request.endpoint == "vmm.shutdown":
         return Answer(response(200), ends_process=True)

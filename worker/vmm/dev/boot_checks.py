@@ -10,13 +10,17 @@ Problems = Iterator[tuple[str, ...]]
 
 def check_bootable(config: Json) -> None:
     """The checks of `vm.boot` that need no file, in the real one's words; raises BootFailed (early)."""
-    for problem in _boot_problems(config):
+    for problem in (*config_problems(config), *_memory_problems(config)):
         raise BootFailed(BootFailure.EARLY, *problem)
 
 
-def _boot_problems(config: Json) -> Problems:
+def config_problems(config: Json) -> Problems:
+    """What is wrong with a configuration at boot, and when a device is added to it."""
     for check in _BOOT_CHECKS:
         yield from (("Failed to validate config", *problem) for problem in check(config))
+
+
+def _memory_problems(config: Json) -> Problems:
     size = number(section(config, "memory").get("size"))
     if size == 0:
         yield "Memory manager error", "No memory zones found"
@@ -50,6 +54,8 @@ def _identifier_problems(config: Json) -> Problems:
             if identifier is not None and identifier in seen:
                 yield (f"Identifier {identifier} is not unique",)
             seen.add(identifier)
+    if section(config, "vsock").get("id") in seen - {None}:
+        yield (f"Identifier {section(config, 'vsock')['id']} is not unique",)
 
 
 def _device_problems(config: Json) -> Problems:

@@ -28,7 +28,10 @@ def check_initramfs(config: Json) -> None:
 def check_disks(config: Json) -> None:
     """Raises BootFailed (device) when a disk cannot be opened or is shorter than a sector."""
     for disk in devices(config, "disks"):
-        path = str(disk.get("path", ""))
+        if "path" not in disk:
+            missing = "No disk path was specified when one was expected"
+            raise BootFailed(BootFailure.DEVICE, "Error from device manager", missing, kind_of_device="disks")
+        path = str(disk["path"])
         try:
             with Path(path).open("rb" if disk.get("readonly") else "r+b") as opened:
                 size = opened.seek(0, os.SEEK_END)

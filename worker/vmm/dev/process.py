@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Protocol, TextIO
 
-from worker.vmm.dev.answers import GuestEnd, VmmPanicked
+from worker.vmm.dev.answers import GuestEnd, GuestEvent, VmmPanicked
 from worker.vmm.dev.api import VERSION, Answer, Identity, respond
 from worker.vmm.dev.command_line import DEV_USAGE, USAGE, Options, Place, UsageProblem, parse
-from worker.vmm.dev.machine import Guest, Machine
+from worker.vmm.dev.guest_port import Guest
+from worker.vmm.dev.machine import Machine
 from worker.vmm.dev.server import ApiServer
 from worker.vmm.dev.wire import HttpRequest
 
@@ -34,11 +35,11 @@ class LivingGuest(Guest, Protocol):
     """A guest that may end by itself."""
 
     def fileno(self) -> int | None:
-        """Readable when `take_end` has something to read; None while nothing runs."""
+        """Readable when `take_events` has something to read; None while nothing runs."""
         ...
 
-    def take_end(self, on_reset: Callable[[], None]) -> GuestEnd | None:
-        """How the guest ended, or None when it runs on."""
+    def take_events(self) -> list[GuestEvent]:
+        """What the guest did by itself since the last time, its end last."""
         ...
 
 
@@ -175,6 +176,7 @@ class _Process:
     def _respond(self, identity: Identity, request: HttpRequest) -> Answer:
         self._log(f"{request.method} {request.endpoint}", level=1)
         answer = respond(self._machine, identity, request)
+        self._take_guest_events()  # some may have come with the answers to our commands
         self._watch_guest()  # at once: a guest that a later request starts may get the same descriptor
         return answer
 
@@ -190,21 +192,21 @@ class _Process:
         self._watched = now
 
     def _guest_told(self, _mask: int) -> None:
-        end = self._guest.take_end(self._guest_reset)
-        if end is None:
-            return
-        self._log(f"the guest {end.value}")
-        if end is GuestEnd.CRASHED:
-            say("VCPU generated error: the guest's process ended")
-        if end is GuestEnd.POWERED_OFF and self._options.no_shutdown:
-            self._machine.guest_powered_off()
-            self._watch_guest()
-        else:
-            self._end()
+        self._take_guest_events()
+        self._watch_guest()
 
-    def _guest_reset(self) -> None:
-        self._tell("vm", "rebooting")
-        self._tell("vm", "rebooted")
+    def _take_guest_events(self) -> None:
+        for event in self._guest.take_events():
+            if not isinstance(event, GuestEnd):
+                self._machine.guest_told(event)
+                continue
+            self._log(f"the guest {event.value}")
+            if event is GuestEnd.CRASHED:
+                say("VCPU generated error: the guest's process ended")
+            if event is GuestEnd.POWERED_OFF and self._options.no_shutdown:
+                self._machine.guest_powered_off()
+            else:
+                self._end()
 
     def _end(self) -> None:
         self._ending = True

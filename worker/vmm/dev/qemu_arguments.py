@@ -1,15 +1,16 @@
 """QEMU's command line for a configuration; it opens and starts nothing.
 
 q35 by measurement (QEMU 7.2, TCG, Debian's 6.1 kernel): microvm boots 0.3 s sooner, but its PIT is the only reference
-for the time-stamp counter, and one boot in ten hung there on a busy host; q35 also has the hot-plug ports of later.
-The processor `qemu64` with x86-64-v2's features boots 0.5 s sooner than `max`. A translation buffer of 32 MiB costs no
-time against 128 and saves 6 MiB and more; with 8 MiB a boot takes twice as long.
+for the time-stamp counter, and one boot in ten hung there on a busy host; q35 also takes a bridge for hot-plug (see
+`slots.py`). The processor `qemu64` with x86-64-v2's features boots 0.5 s sooner than `max`. A translation buffer of 32
+MiB costs no time against 128 and saves 6 MiB and more; with 8 MiB a boot takes twice as long.
 """
 
 import json
 from typing import NamedTuple
 
 from worker.vmm.dev.answers import Json
+from worker.vmm.dev.slots import BALLOON, RNG, Slots
 from worker.vmm.dev.vm_config import devices, number, section
 
 PROGRAM = "qemu-system-x86_64"
@@ -19,28 +20,33 @@ ACCELERATORS = {"tcg": "tcg,thread=multi,tb-size=32", "kvm": "kvm"}
 PORT_NAME = "procurator.vsock"
 """By which the guest's agent finds the port."""
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-FIRST_DEVICE_SLOT = 2
-"""Slot 1 is the random number generator's; `device_tree` counts the same way."""
+BUS = "slots"
+BRIDGE = '{"driver":"pcie-pci-bridge","id":"slots","bus":"pcie.0","addr":"1"}'
 
 
 class Descriptors(NamedTuple):
-    """What QEMU inherits, open: its control socket, the serial socket's listener, a tap for each card, the vsock."""
+    """What QEMU inherits, open: its control socket, the serial socket's listener, a tap for each card, the vsock, and
+    the file with a saved guest's memory.
+    """
 
     control: int
     serial_listener: int | None
     taps: tuple[int, ...]
     vsock: int | None = None
+    saved: int | None = None
 
     @property
     def all(self) -> tuple[int, ...]:
         """Every descriptor to hand down."""
-        listener = () if self.serial_listener is None else (self.serial_listener,)
-        vsock = () if self.vsock is None else (self.vsock,)
-        return (self.control, *listener, *self.taps, *vsock)
+        single = (self.control, self.serial_listener, self.vsock, self.saved)
+        return (*(each for each in single if each is not None), *self.taps)
 
 
-def arguments(config: Json, *, descriptors: Descriptors, accelerator: str, sandbox: bool) -> list[str]:
-    """The whole argv. Ids are ours (`disk0`, `net0`): QEMU takes none that starts with an underscore."""
+def arguments(config: Json, slots: Slots, *, descriptors: Descriptors, accelerator: str, sandbox: bool) -> list[str]:
+    """The whole argv. Ids are ours, by slot (`blk3`, `nic4`): QEMU takes none that starts with an underscore.
+
+    With `descriptors.saved` the guest is read from there and stays paused.
+    """
     payload, cpus = section(config, "payload"), section(config, "cpus")
     argv = [PROGRAM, "-nodefaults", "-no-user-config", "-display", "none"]
     argv += ["-machine", MACHINE, "-accel", ACCELERATORS[accelerator], "-cpu", PROCESSOR]
@@ -51,17 +57,28 @@ def arguments(config: Json, *, descriptors: Descriptors, accelerator: str, sandb
     argv += ["-append", str(payload["cmdline"])] if "cmdline" in payload else []
     argv += ["-chardev", f"socket,id=control,fd={descriptors.control}", "-mon", "chardev=control,mode=control"]
     argv += _serial(section(config, "serial"), descriptors.serial_listener)
-    argv += ["-device", _json(driver="virtio-rng-pci", bus="pcie.0", addr="1")]
-    slot = FIRST_DEVICE_SLOT
-    for index, disk in enumerate(devices(config, "disks")):
-        argv += _disk(disk, index=index, slot=slot + index)
-    slot += len(devices(config, "disks"))
-    for index, (net, tap) in enumerate(zip(devices(config, "net"), descriptors.taps, strict=True)):
-        argv += _net(net, index=index, slot=slot + index, tap=tap)
-    slot += len(devices(config, "net"))
-    if descriptors.vsock is not None:
-        argv += _vsock(slot=slot, descriptor=descriptors.vsock)
+    argv += ["-device", BRIDGE, "-device", _json(driver="virtio-rng-pci", **_at(slots.taken[RNG]))]
+    argv += _devices(config, slots, descriptors)
+    argv += ["-incoming", f"fd:{descriptors.saved}", "-S"] if descriptors.saved is not None else []
     return argv + (["-sandbox", SANDBOX] if sandbox else [])
+
+
+def _devices(config: Json, slots: Slots, descriptors: Descriptors) -> list[str]:
+    argv: list[str] = []
+    for disk in devices(config, "disks"):
+        slot = slots.taken[str(disk["id"])]
+        argv += ["-blockdev", _json(**disk_node(disk, slot)), "-device", _json(**disk_device(disk, slot))]
+    for net, tap in zip(devices(config, "net"), descriptors.taps, strict=True):
+        slot = slots.taken[str(net["id"])]
+        argv += ["-netdev", f"tap,id=net{slot},fd={tap}", "-device", _json(**net_device(net, slot))]
+    if descriptors.vsock is not None:
+        slot = slots.taken[str(section(config, "vsock")["id"])]
+        argv += ["-chardev", f"socket,id=vsock{slot},fd={descriptors.vsock}"]
+        for device in vsock_devices(slot):
+            argv += ["-device", _json(**device)]
+    if BALLOON in slots.taken:
+        argv += ["-device", _json(**balloon_device(section(config, "balloon"), slots.taken[BALLOON]))]
+    return argv
 
 
 def _serial(serial: Json, listener: int | None) -> list[str]:
@@ -78,33 +95,48 @@ def _serial(serial: Json, listener: int | None) -> list[str]:
     return []
 
 
-def _disk(disk: Json, *, index: int, slot: int) -> list[str]:
-    readonly = bool(disk.get("readonly"))
+def disk_node(disk: Json, slot: int) -> Json:
+    """A disk's block node, for the command line and for `blockdev-add`."""
     discard = "unmap" if disk.get("sparse") else "ignore"
     file = {"driver": "file", "filename": disk.get("path"), "discard": discard}
-    name = f"disk{index}"
-    node = _json(driver="raw", file=file, discard=discard, **{"node-name": name, "read-only": readonly})
-    device = {"driver": "virtio-blk-pci", "id": f"blk{index}", "drive": name, **_modern(slot)}
-    if "serial" in disk:
-        device["serial"] = disk["serial"]
-    return ["-blockdev", node, "-device", _json(**device)]
+    readonly = bool(disk.get("readonly"))
+    return {"driver": "raw", "file": file, "discard": discard, "node-name": f"disk{slot}", "read-only": readonly}
 
 
-def _net(net: Json, *, index: int, slot: int, tap: int) -> list[str]:
-    device = {"driver": "virtio-net-pci", "id": f"nic{index}", "netdev": f"net{index}", "mac": net.get("mac")}
-    # Without a boot ROM the firmware does not try to boot from the network.
-    return ["-netdev", f"tap,id=net{index},fd={tap}", "-device", _json(**device, **_modern(slot), romfile="")]
+def disk_device(disk: Json, slot: int) -> Json:
+    """The device over `disk_node`, for the command line and for `device_add`."""
+    device: Json = {"driver": "virtio-blk-pci", "id": f"blk{slot}", "drive": f"disk{slot}", **_modern(slot)}
+    return device | ({"serial": disk["serial"]} if "serial" in disk else {})
 
 
-def _vsock(*, slot: int, descriptor: int) -> list[str]:
+def net_device(net: Json, slot: int) -> Json:
+    """A network card over the backend `net<slot>`. Without a boot ROM the firmware does not boot from the network."""
+    card = {"driver": "virtio-net-pci", "id": f"nic{slot}", "netdev": f"net{slot}", "mac": net.get("mac")}
+    return {**card, **_modern(slot), "romfile": ""}
+
+
+def vsock_devices(slot: int) -> tuple[Json, Json]:
     """QEMU has no vsock of its own without the host kernel's: a serial port carries the connections."""
-    bus = _json(driver="virtio-serial-pci", id="ports", max_ports=2, **_modern(slot))
-    port = _json(driver="virtserialport", bus="ports.0", chardev="vsock", name=PORT_NAME)
-    return ["-chardev", f"socket,id=vsock,fd={descriptor}", "-device", bus, "-device", port]
+    bus: Json = {"driver": "virtio-serial-pci", "id": f"ports{slot}", "max_ports": 2, **_modern(slot)}
+    port: Json = {"driver": "virtserialport", "bus": f"ports{slot}.0", "chardev": f"vsock{slot}", "name": PORT_NAME}
+    return bus, port
+
+
+def balloon_device(balloon: Json, slot: int) -> Json:
+    """The balloon, which is empty at first."""
+    options = {name: bool(balloon.get(key)) for name, key in _BALLOON_OPTIONS.items()}
+    return {"driver": "virtio-balloon-pci", "id": f"balloon{slot}", **_modern(slot), **options}
+
+
+_BALLOON_OPTIONS = {"deflate-on-oom": "deflate_on_oom", "free-page-reporting": "free_page_reporting"}
 
 
 def _modern(slot: int) -> Json:
-    return {"bus": "pcie.0", "addr": f"{slot:x}", "disable-legacy": "on"}
+    return {**_at(slot), "disable-legacy": "on"}
+
+
+def _at(slot: int) -> Json:
+    return {"bus": BUS, "addr": f"{slot:x}"}
 
 
 def _json(**values: object) -> str:

@@ -9,7 +9,17 @@ import subprocess  # noqa: TID251 - the VMM process owner
 from collections.abc import Callable
 from typing import NamedTuple
 
-from worker.vmm.dev.answers import BootFailed, BootFailure, GuestEnd, Json
+from worker.vmm.dev import snapshot_files
+from worker.vmm.dev.answers import (
+    BalloonChanged,
+    BootFailed,
+    BootFailure,
+    GuestEnd,
+    GuestEvent,
+    GuestFailed,
+    GuestReset,
+    Json,
+)
 from worker.vmm.dev.counters import TAP_COUNTERS, disk_counters
 from worker.vmm.dev.files import (
     check_disks,
@@ -23,10 +33,23 @@ from worker.vmm.dev.files import (
     tap_statistic,
     truncated,
 )
+from worker.vmm.dev.guest_port import Steering
 from worker.vmm.dev.machine import os_error_text
 from worker.vmm.dev.qemu_arguments import PROGRAM, Descriptors, arguments
+from worker.vmm.dev.qemu_devices import (
+    after_unplug,
+    open_relay,
+    plug_disk,
+    plug_net,
+    plug_vsock,
+    resize_disk,
+    unplug,
+)
+from worker.vmm.dev.qemu_memory import await_memory, write_memory
 from worker.vmm.dev.qmp import Qmp, QmpGone
-from worker.vmm.dev.vm_config import devices, section
+from worker.vmm.dev.slots import Slots
+from worker.vmm.dev.snapshot import Snapshot
+from worker.vmm.dev.vm_config import devices, number, section
 from worker.vmm.dev.vsock import VsockRelay
 
 GREETING_SECONDS = 30.0
@@ -34,14 +57,24 @@ STOP_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 
 
+_STEERING = {
+    Steering.PAUSE: "stop",
+    Steering.RESUME: "cont",
+    Steering.RESET: "system_reset",
+    Steering.POWER_BUTTON: "system_powerdown",
+    Steering.NMI: "inject-nmi",
+}
+
+
 class _Running(NamedTuple):
-    """One running QEMU."""
+    """One running QEMU; the taps' counters as they were when their cards were made."""
 
     process: "subprocess.Popen[bytes]"
     qmp: Qmp
-    taps_at_boot: dict[str, int]
+    taps_before: dict[str, int]
     words: int
-    relay: VsockRelay | None
+    relays: dict[int, VsockRelay]
+    memory_bytes: int
 
 
 class QemuGuest:
@@ -80,7 +113,7 @@ class QemuGuest:
                 os.unlink(self._serial_socket)  # noqa: PTH108 - pathlib is not loaded for one call
         self._serial_file = ""
 
-    def start(self, config: Json) -> None:
+    def start(self, config: Json, slots: Slots, *, saved: str | None = None) -> None:
         """See `Guest.start`."""
         check_initramfs(config)
         check_disks(config)
@@ -89,17 +122,21 @@ class QemuGuest:
             check_kernel(config)
             check_locks(config)
             self._forget_serial_file()
-            self._running = self._spawn(config, taps)
+            self._running = self._spawn(config, slots, taps, saved=saved)
         finally:
             close_all(taps)
         self._boots += 1
         self._powered_off = False
+        balloon = number(section(config, "balloon").get("size"))
+        if balloon and saved is None:
+            self.resize_balloon(balloon)
 
     def stop(self) -> None:
         """See `Guest.stop`."""
         if self._running is None:
             return
-        process, qmp, _, words, relay = self._running
+        process, qmp, relays = self._running.process, self._running.qmp, self._running.relays
+        words = self._running.words
         self._running = None
         with contextlib.suppress(QmpGone):
             qmp.execute("quit", seconds=STOP_SECONDS)
@@ -109,68 +146,147 @@ class QemuGuest:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if relay is not None:
+        for relay in relays.values():
             relay.stop()
         self._repeat(words)
 
-    def press_power_button(self) -> None:
-        """See `Guest.press_power_button`."""
-        if self._running is not None:
-            with contextlib.suppress(QmpGone):
-                self._running.qmp.execute("system_powerdown")
+    def steer(self, steering: Steering) -> None:
+        """See `Guest.steer`."""
+        self._execute(_STEERING[steering])
+        if steering is Steering.RESET:
+            self._was_reset()
 
-    def counters(self, config: Json) -> Json:
+    def plug(self, kind: str, device: Json, slot: int) -> None:
+        """See `Devices.plug`."""
+        running = self._now_running()
+        match kind:
+            case "disks":
+                plug_disk(running.qmp, device, slot)
+            case "net":
+                plug_net(running.qmp, device, slot)
+                running.taps_before.update(_tap_counters_of([device]))
+            case _:
+                running.relays[slot] = plug_vsock(running.qmp, device, slot)
+
+    def unplug(self, slot: int) -> None:
+        """See `Devices.unplug`."""
+        unplug(self._now_running().qmp, slot)
+
+    def resize_disk(self, slot: int, size: int) -> None:
+        """See `Devices.resize_disk`."""
+        resize_disk(self._now_running().qmp, slot, size)
+
+    def resize_balloon(self, size: int) -> None:
+        """See `Devices.resize_balloon`: QEMU counts what the guest keeps."""
+        self._execute("balloon", {"value": self._now_running().memory_bytes - size})
+
+    def counters(self, config: Json, slots: Slots) -> Json:
         """See `Guest.counters`."""
         blocks = self._block_statistics()
-        disks = zip(devices(config, "disks"), blocks, strict=False)
-        answer: Json = {str(disk["id"]): disk_counters(statistics) for disk, statistics in disks}
-        base = self._running.taps_at_boot if self._running else {}
+        answer: Json = {
+            str(disk["id"]): disk_counters(blocks.get(f"disk{slots.taken[str(disk['id'])]}", {}))
+            for disk in devices(config, "disks")
+            if str(disk["id"]) in slots.taken
+        }
+        base = self._running.taps_before if self._running else {}
         for net in devices(config, "net"):
             now = tap_counters(str(net.get("tap", "")))
             key = str(net["id"])
             answer[key] = {name: now[name] - base.get(f"{net.get('tap')}/{name}", 0) for name in now}
         return answer
 
+    def save(self, folder: str, snapshot: Snapshot) -> None:
+        """See `Guest.save`."""
+        memory = snapshot_files.begin(folder)
+        try:
+            write_memory(self._now_running().qmp, memory)
+            snapshot_files.finish(folder, snapshot, memory)
+        finally:
+            os.close(memory)
+
+    def load(self, folder: str) -> Snapshot:
+        """See `Guest.load`."""
+        return snapshot_files.load(folder)
+
     def fileno(self) -> int | None:
         """What to wait on for `take_end`: readable when QEMU tells something. None while no guest runs."""
         return None if self._running is None else self._running.qmp.fileno()
 
-    def take_end(self, on_reset: Callable[[], None]) -> GuestEnd | None:
-        """Read what QEMU told; how the guest ended, or None when it runs on. A reset is told to `on_reset`."""
-        if self._running is None:
-            return None
-        for event in self._running.qmp.events():
-            match event:
-                case {"event": "RESET", "data": {"guest": True}}:
-                    self._forget_serial_file()
-                    self._lose_guest_side()
-                    on_reset()
-                case {"event": "VSERPORT_CHANGE", "data": {"open": False}}:
-                    self._lose_guest_side()
-                case {"event": "SHUTDOWN", "data": {"reason": "guest-shutdown"}}:
-                    self._powered_off = True
-                case {"event": "EOF"}:
-                    return GuestEnd.POWERED_OFF if self._powered_off else GuestEnd.CRASHED
+    def take_events(self) -> list[GuestEvent]:
+        """See `LivingGuest.take_events`."""
+        told: list[GuestEvent] = []
+        while self._running is not None and (events := self._running.qmp.events()):
+            for event in events:
+                meant = self._meant(event)
+                if meant is not None:
+                    told.append(meant)
+                if isinstance(meant, GuestEnd):
+                    return told
+        return told
+
+    def _meant(self, event: Json) -> GuestEvent | None:
+        match event:
+            case {"event": "RESET", "data": {"guest": True}}:
+                self._was_reset()
+                return GuestReset()
+            case {"event": "VSERPORT_CHANGE", "data": {"open": False}}:
+                self._lose_guest_side()
+            case {"event": "SHUTDOWN", "data": {"reason": "guest-shutdown"}}:
+                self._powered_off = True
+            case {"event": "BALLOON_CHANGE", "data": {"actual": int(actual)}}:
+                return BalloonChanged(actual)
+            case {"event": "DEVICE_DELETED"} if self._running is not None:
+                gone = after_unplug(self._running.qmp, event)
+                relay = None if gone is None else self._running.relays.pop(gone.slot, None)
+                if relay is not None:
+                    relay.stop()
+                return gone
+            case {"event": "EOF"}:
+                return GuestEnd.POWERED_OFF if self._powered_off else GuestEnd.CRASHED
         return None
+
+    def _now_running(self) -> _Running:
+        if self._running is None:
+            raise GuestFailed("QEMU does not run")
+        return self._running
+
+    def _execute(self, command: str, arguments: Json | None = None) -> object:
+        try:
+            return self._now_running().qmp.execute(command, arguments)
+        except QmpGone as gone:
+            raise GuestFailed(f"QEMU: {gone}") from gone
+
+    def _was_reset(self) -> None:
+        self._forget_serial_file()
+        self._lose_guest_side()
 
     def _lose_guest_side(self) -> None:
         """Whoever listened to the vsock in the guest does no more."""
-        if self._running is not None and self._running.relay is not None:
-            self._running.relay.guest_was_reset()
+        if self._running is not None:
+            for relay in self._running.relays.values():
+                relay.guest_was_reset()
 
-    def _spawn(self, config: Json, taps: list[int]) -> _Running:
+    def _spawn(self, config: Json, slots: Slots, taps: list[int], *, saved: str | None) -> _Running:
         relay = open_relay(config)
+        memory = None
         try:
-            running = self._spawn_with(config, taps, relay)
+            memory = None if saved is None else snapshot_files.open_memory(saved)
+            running = self._spawn_with(config, slots, taps, relay=relay, memory=memory)
         except BaseException:
             if relay is not None:
                 relay.stop()
             raise
+        finally:
+            if memory is not None:
+                os.close(memory)
         if relay is not None:
+            running.relays[slots.taken[str(section(config, "vsock")["id"])]] = relay
             relay.start()
         return running
 
-    def _spawn_with(self, config: Json, taps: list[int], relay: VsockRelay | None) -> _Running:
+    def _spawn_with(
+        self, config: Json, slots: Slots, taps: list[int], *, relay: VsockRelay | None, memory: int | None
+    ) -> _Running:
         ours, theirs = socket.socketpair()
         listener = None if self._listener is None else self._listener.fileno()
         descriptors = Descriptors(
@@ -178,8 +294,9 @@ class QemuGuest:
             serial_listener=listener,
             taps=tuple(taps),
             vsock=None if relay is None else relay.guest_side.fileno(),
+            saved=memory,
         )
-        argv = arguments(config, descriptors=descriptors, accelerator=self._accelerator, sandbox=self._sandbox)
+        argv = arguments(config, slots, descriptors=descriptors, accelerator=self._accelerator, sandbox=self._sandbox)
         self._log(f"starting {' '.join(argv)}")
         words = os.memfd_create("qemu-stderr")
         try:
@@ -187,6 +304,8 @@ class QemuGuest:
                 process = self._popen(argv, pass_fds=descriptors.all, stderr=words)
             qmp = Qmp(ours)
             qmp.greet(seconds=GREETING_SECONDS)
+            if memory is not None:
+                await_memory(qmp)
         except OSError as error:
             ours.close()
             os.close(words)
@@ -196,7 +315,9 @@ class QemuGuest:
             process.kill()
             process.wait()
             raise boot_failure(self._repeat(words)) from gone
-        return _Running(process=process, qmp=qmp, taps_at_boot=_all_tap_counters(config), words=words, relay=relay)
+        before = _tap_counters_of(devices(config, "net"))
+        size = number(section(config, "memory").get("size"))
+        return _Running(process=process, qmp=qmp, taps_before=before, words=words, relays={}, memory_bytes=size)
 
     def _popen(self, argv: list[str], *, pass_fds: tuple[int, ...], stderr: int) -> "subprocess.Popen[bytes]":
         parent, prctl = os.getpid(), self._libc.prctl
@@ -227,31 +348,16 @@ class QemuGuest:
         if self._serial_file and (self._boots or self._running):
             truncated(self._serial_file)
 
-    def _block_statistics(self) -> list[Json]:
+    def _block_statistics(self) -> dict[str, Json]:
+        """By node name."""
         if self._running is None:
-            return []
+            return {}
         try:
             answer = self._running.qmp.execute("query-blockstats")
         except QmpGone:
-            return []
+            return {}
         listed = answer if isinstance(answer, list) else []
-        return [section(block, "stats") for block in listed if block.get("qdev")]
-
-
-def open_relay(config: Json) -> VsockRelay | None:
-    """The vsock's socket on the host, where the configuration has one. Raises BootFailed (device)."""
-    path = section(config, "vsock").get("socket")
-    if path is None:
-        return None
-    try:
-        return VsockRelay(str(path))
-    except OSError as error:
-        causes = (
-            "Cannot create virtio-vsock backend",
-            "Error binding to the host-side Unix socket",
-            os_error_text(error),
-        )
-        raise BootFailed(BootFailure.DEVICE, "Error from device manager", *causes, kind_of_device="vsock") from error
+        return {str(block.get("node-name")): section(block, "stats") for block in listed if block.get("qdev")}
 
 
 def boot_failure(words: str) -> BootFailed:
@@ -268,6 +374,6 @@ def tap_counters(tap: str) -> dict[str, int]:
     return {name: tap_statistic(tap, host_name) for name, host_name in TAP_COUNTERS.items()}
 
 
-def _all_tap_counters(config: Json) -> dict[str, int]:
-    taps = [str(net.get("tap", "")) for net in devices(config, "net")]
+def _tap_counters_of(nets: list[Json]) -> dict[str, int]:
+    taps = [str(net.get("tap", "")) for net in nets]
     return {f"{tap}/{name}": value for tap in taps for name, value in tap_counters(tap).items()}

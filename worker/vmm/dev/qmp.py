@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from collections.abc import Mapping
 
 from worker.vmm.dev.answers import Json
 
@@ -11,7 +12,11 @@ COMMAND_SECONDS = 10.0
 
 
 class QmpGone(Exception):
-    """QEMU closed the socket (it ended), or said no."""
+    """QEMU closed the socket (it ended), or did not do it."""
+
+
+class QmpRefused(QmpGone):
+    """QEMU would not: its own words."""
 
 
 class QmpSilent(QmpGone):
@@ -25,6 +30,7 @@ class Qmp:
         self._socket = connected
         self._buffer = b""
         self._events: list[Json] = []
+        self._asked = 0
 
     def fileno(self) -> int:
         """For a selector."""
@@ -37,21 +43,41 @@ class Qmp:
             pass
         self.execute("qmp_capabilities")
 
-    def execute(self, command: str, *, seconds: float = COMMAND_SECONDS) -> object:
-        """Carry out one command without arguments and return its `return`; raises QmpGone."""
+    def execute(
+        self,
+        command: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        descriptor: int | None = None,
+        seconds: float = COMMAND_SECONDS,
+    ) -> object:
+        """Carry one command out and return its `return`; a `descriptor` goes along. Raises QmpGone, QmpRefused.
+
+        An answer that comes after its deadline is thrown away.
+        """
         deadline = time.monotonic() + seconds
+        self._asked += 1
+        asked = {"execute": command, "id": self._asked} | ({"arguments": arguments} if arguments else {})
+        line = json.dumps(asked).encode() + b"\n"
         try:
             self._socket.settimeout(seconds)
-            self._socket.sendall(json.dumps({"execute": command}).encode() + b"\n")
+            if descriptor is not None:
+                sent = socket.send_fds(self._socket, [line], [descriptor])
+                line = line[sent:]
+            self._socket.sendall(line)
         except OSError as error:
             raise QmpGone(f"{command}: {error}") from error
         while True:
             message = self._message(deadline)
-            if "return" in message:
+            if "event" in message:
+                self._events.append(message)
+            elif message.get("id") != self._asked:
+                continue
+            elif "return" in message:
                 return message["return"]
-            if "error" in message:
-                raise QmpGone(f"{command}: {message['error']}")
-            self._events.append(message)
+            else:
+                problem = message.get("error")
+                raise QmpRefused(str(problem.get("desc")) if isinstance(problem, dict) else f"{command}: {problem}")
 
     def events(self) -> list[Json]:
         """All events so far, without waiting; an event `EOF` of ours comes last when QEMU has gone."""

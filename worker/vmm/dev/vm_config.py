@@ -16,6 +16,7 @@ _PCI: Json = {"pci_segment": (0, U16), "id": (None, str), "pci_device_id": (None
 _CONSOLE_MODES = ("Off", "Pty", "Tty", "File", "Socket", "Null")
 _IMAGE_TYPES = ("FixedVhd", "Qcow2", "Raw", "Vhdx", "Unknown")
 REQUIRED = object()
+_PREFIXES = {"disks": "_disk", "net": "_net", "vsock": "_vsock"}
 
 
 def _disk() -> Json:
@@ -38,6 +39,10 @@ def _disk() -> Json:
         "image_type": ("Unknown", _IMAGE_TYPES),
         "lock_granularity": ("ByteRange", ("ByteRange", "Full")),
     }
+
+
+def _vsock() -> Json:
+    return {**_PCI, "cid": (REQUIRED, U32), "socket": (REQUIRED, str), "iommu": (False, bool)}
 
 
 def _net() -> Json:
@@ -116,7 +121,16 @@ VM_CONFIG: Json = {
         {"mode": "Off"},
         {"mode": (REQUIRED, _CONSOLE_MODES), "file": (None, str), "iobase": (233, U16)},
     ),
-    "vsock": (None, {**_PCI, "cid": (REQUIRED, U32), "socket": (REQUIRED, str), "iommu": (False, bool)}),
+    "balloon": (
+        None,
+        {
+            **_PCI,
+            "size": (REQUIRED, U64),
+            "deflate_on_oom": (False, bool),
+            "free_page_reporting": (False, bool),
+        },
+    ),
+    "vsock": (None, _vsock()),
     "fs": (None, [{**_PCI, "tag": (REQUIRED, str), "socket": (REQUIRED, str), "num_queues": (1, U32)}]),
     "pvpanic": (False, bool),
     "iommu": (False, bool),
@@ -127,9 +141,12 @@ VM_CONFIG: Json = {
 """Key → (default, shape). A shape: bits of an unsigned integer, `str`/`bool`/`dict`/`list` as is, a tuple of enum
 values, a pattern (a MAC), a dict (a struct), a list of one dict (a list of structs). None: left out when unset."""
 
+DEVICES: dict[str, Json] = {"disks": _disk(), "net": _net(), "vsock": _vsock()}
+"""The devices that can be added to a VM, by the configuration's key."""
 
-def parse(body: bytes) -> Json:
-    """The configuration in a `vm.create` body with every default filled in.
+
+def parse(body: bytes, name: str = "VmConfig", fields: Json = VM_CONFIG) -> Json:
+    """The configuration in a `vm.create` body with every default filled in, or another request's struct.
 
     Raises Refused (400) with the recorded text; the column that it ends with is the body's last one, where the real one
     names the value's.
@@ -140,9 +157,9 @@ def parse(body: bytes) -> Json:
     except (ValueError, RecursionError) as error:
         raise Refused(400, "Failed to deserialize JSON", _syntax_problem(body, error)) from error
     try:
-        if isinstance(parsed, list):
+        if isinstance(parsed, list) and fields is VM_CONFIG:
             raise TypeError("invalid length 2, expected struct VmConfig with 28 elements")
-        return _struct("VmConfig", VM_CONFIG, parsed)
+        return _struct(name, fields, parsed)
     except TypeError as problem:
         raise Refused(400, "Failed to deserialize JSON", f"{problem}{place}") from problem
 
@@ -234,18 +251,43 @@ def number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def with_boot_names(config: Json, *, random_mac: Callable[[], str]) -> Json:
-    """The configuration as the real one writes it back at boot: ids from one counter for all kinds, and MACs."""
-    named = copy.deepcopy(config)
-    count = 0
-    for kind, prefix in (("disks", "_disk"), ("net", "_net")):
-        for device in devices(named, kind):
-            if "id" not in device:
-                device["id"] = f"{prefix}{count}"
-                count += 1
-            if kind == "net":
-                device.setdefault("mac", random_mac())
-    vsock = section(named, "vsock")
-    if vsock:
-        vsock.setdefault("id", f"_vsock{count}")
-    return named
+def with_boot_names(config: Json, *, random_mac: Callable[[], str]) -> tuple[Json, int]:
+    """The configuration as the real one writes it back at boot, ids from one counter for all kinds, and MACs.
+
+    Also the counter's next value.
+    """
+    named, count = copy.deepcopy(config), 0
+    for kind in ("disks", "net"):
+        listed = devices(named, kind)
+        for index, device in enumerate(listed):
+            listed[index], count = with_name(kind, device, count=count, random_mac=random_mac)
+    if section(named, "vsock"):
+        named["vsock"], count = with_name("vsock", section(named, "vsock"), count=count, random_mac=random_mac)
+    return named, count
+
+
+def with_name(kind: str, device: Json, *, count: int, random_mac: Callable[[], str]) -> tuple[Json, int]:
+    """One device as it is written back, and the counter's next value."""
+    named = dict(device)
+    if "id" not in named:
+        named["id"], count = f"{_PREFIXES[kind]}{count}", count + 1
+    if kind == "net":
+        named.setdefault("mac", random_mac())
+    return named, count
+
+
+def with_device(config: Json, kind: str, device: Json) -> Json:
+    """The configuration with a device more. There is one vsock at most, which the caller sees to."""
+    return {**config, kind: device if kind == "vsock" else [*devices(config, kind), device]}
+
+
+def without_device(config: Json, identifier: str) -> Json:
+    """The configuration without the device of that id; a kind of which none is left goes too."""
+    left = {**config}
+    for kind in ("disks", "net"):
+        kept = [device for device in devices(config, kind) if device.get("id") != identifier]
+        left.pop(kind, None)
+        left |= {kind: kept} if kept else {}
+    if section(config, "vsock").get("id") == identifier:
+        del left["vsock"]
+    return left
