@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 
 import trio
 from starlette.applications import Starlette
@@ -89,7 +90,6 @@ def _endpoint(served: Served, route: Route, status: Glance) -> Callable[[Request
 
 def _open(served: Served, route: Route) -> Callable[[Request], Awaitable[Response]]:
     """What anybody may read."""
-    openapi = json.dumps(document(served.version)).encode()
 
     async def endpoint(request: Request) -> Response:
         request.scope[ROUTE] = route.name
@@ -101,9 +101,15 @@ def _open(served: Served, route: Route) -> Callable[[Request], Awaitable[Respons
                 return PlainTextResponse("ready\n")
             case "readyz":
                 return PlainTextResponse("starting\n", status_code=503)
-        return tagged(request, openapi)
+        return tagged(request, _openapi(served.version))
 
     return endpoint
+
+
+@cache
+def _openapi(version: str) -> bytes:
+    """Made when it is first asked for: a start of the program does not wait for it."""
+    return json.dumps(document(version)).encode()
 
 
 def _reads(route: Route) -> Reply:
