@@ -288,6 +288,14 @@ class Flake:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """How many bytes of the tracked files are in a language, as GitHub counts them (`autonix/languages`)."""
+
+    language: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A file that would have counted and could not be read or parsed, and why."""
 
@@ -297,7 +305,10 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """All that is known of one tree. `tasks` are commands of no single project; `env` variables of the whole tree."""
+    """All that is known of one tree. `tasks` are commands of no single project; `env` variables of the whole tree.
+
+    `languages`: most bytes first; only a git repository has any, as only what it tracks counts.
+    """
 
     root_name: str
     projects: tuple[Project, ...] = ()
@@ -308,4 +319,5 @@ class Analysis:
     ci: tuple[Finding[Step], ...] = ()
     ci_tools: tuple[Finding[Setup], ...] = ()
     flakes: tuple[Finding[Flake], ...] = ()
+    languages: tuple[Share, ...] = ()
     skipped: tuple[Skipped, ...] = ()

@@ -1,7 +1,7 @@
 """The texts of a tree, parsed once each and on demand; a file that cannot be parsed is noted, and never raises."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from posixpath import basename, dirname, join, normpath
@@ -21,11 +21,17 @@ Parser = Callable[[str, str], Document]
 
 @dataclass(slots=True)
 class Reader:
-    """`paths` is the whole tree, sorted; `texts` those files of it that were read. It grows only its own notes."""
+    """`paths` is the whole tree, sorted; `texts` those files of it that were read. It grows only its own notes.
+
+    `asked` and `listed` are what it was asked about the tree besides those texts: together they are all that an answer
+    rests on (`memory.py`).
+    """
 
     paths: tuple[str, ...]
     texts: Mapping[str, str]
     notes: dict[str, Skipped] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    listed: set[str] = field(default_factory=set)
     _parsed: dict[str, Document | None] = field(default_factory=dict)
     _all: frozenset[str] = frozenset()
     _named: dict[str, list[str]] = field(default_factory=dict)
@@ -38,6 +44,7 @@ class Reader:
 
     def has(self, path: str) -> bool:
         """Whether the tree lists `path`."""
+        self.asked.add(path)
         return path in self._all
 
     def named(self, *patterns: str) -> list[str]:
@@ -50,9 +57,15 @@ class Reader:
         return self._found[patterns]
 
     def below(self, directory: str) -> tuple[str, ...]:
-        """All paths of the tree under a directory."""
-        start = f"{directory}/"
-        return self.paths[bisect_left(self.paths, start) : bisect_left(self.paths, f"{directory}0")]  # "0" follows "/"
+        """All paths of the tree under a directory ("." is the root)."""
+        self.listed.add(directory)
+        return paths_below(self.paths, directory)
+
+    def with_texts(self, more: Mapping[str, str]) -> "Reader":
+        """The same tree with further texts; what was parsed and asked so far is kept."""
+        reader = Reader(self.paths, {**self.texts, **more}, self.notes, self.asked, self.listed)
+        reader._parsed = self._parsed
+        return reader
 
     def text(self, path: str) -> str | None:
         """The text of `path`, if it was read."""
@@ -108,6 +121,14 @@ class Reader:
                 self.note(path, error.message)
                 self._parsed[path] = None
         return self._parsed[path]
+
+
+def paths_below(paths: Sequence[str], directory: str) -> tuple[str, ...]:
+    """Those of sorted `paths` that are under a directory ("." is the root)."""
+    if directory == ".":
+        return tuple(paths)
+    first, after = f"{directory}/", f"{directory}0"  # "0" follows "/"
+    return tuple(paths[bisect_left(paths, first) : bisect_left(paths, after)])
 
 
 def folder(path: str) -> str:

@@ -1,28 +1,154 @@
-"""A directory in, its analysis out: the shell that reads the tree and hands it to the pure rules; it writes nothing."""
+"""A directory or a commit in, its analysis out: the shell that reads the tree and hands it to the pure rules.
 
+With a cache, what was found before is taken from there as long as it rests on the same; the analysis is equal either
+way. Nothing in the tree is run, and nothing of it is written.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
+import trio
+
+from autonix.cache import Cache, key_of
+from autonix.commits import Change, Commit, CommitTree, changes_between, find_commit, sizes_of, tree_of
+from autonix.contents import Contents
 from autonix.findings import Analysis
-from autonix.tree import list_tree, read_files
-from autonix.understand import counted, further, understand, wanted
+from autonix.languages import attributes
+from autonix.languages.shares import Tally, counted_as, settled
+from autonix.memory import Known, known
+from autonix.reader import Reader
+from autonix.tree import Listing, file_sizes, list_tree, read_files
+from autonix.understand import counted, further, understood, wanted
+from schema.errors import NotFound
 
 _DEEPEST = 4
 """How often a file that was read may lead to further ones (`include` of an `include`)."""
 
+Read: TypeAlias = Callable[[Collection[str]], Awaitable[Contents]]
 
-async def analyse(root: Path) -> Analysis:
-    """What is known of the tree under `root`, a git repository or a plain directory; nothing in it is run.
+
+async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
+    """What is known of the files under `root`, a git repository or a plain directory.
 
     The same tree gives an equal analysis. Raises `NotFound` where `root` is not a directory.
     """
     listing = await list_tree(root)
     paths = counted(listing.paths)
-    contents = await read_files(listing, [path for path in paths if wanted(path)])
-    texts, skipped = contents.texts, contents.skipped
+
+    async def read(asked: Collection[str]) -> Contents:
+        return await read_files(listing, asked)
+
+    first = await read([path for path in paths if wanted(path)])
+    key = key_of("files", listing.root.name, first.digest)
+    held = await trio.to_thread.run_sync(cache.get, key) if cache is not None else None
+    if held is None or not held.holds_for(paths) or (await read(held.further)).digest != held.digest:
+        held = await _understood(listing.root.name, paths, first, read)
+        if cache is not None:
+            await trio.to_thread.run_sync(cache.put, key, held)
+    tally = await _tally_of_files(listing)
+    return replace(held.analysis, languages=settled(tally))
+
+
+async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None = None) -> Analysis:
+    """What is known of a commit, also in a bare repository; equal to `analyse` of a checkout of it.
+
+    With a cache, a commit whose difference to an ancestor touches nothing that was read costs that difference alone.
+    Raises `NotFound` where there is no such commit, `InvalidInput` for what is no revision.
+    """
+    repository = Path(os.path.realpath(repository))
+    if not repository.is_dir():
+        raise NotFound(f"{repository} is not a directory")
+    commit = await find_commit(repository, revision)
+    name = repository.parent.name if repository.name == ".git" else repository.name.removesuffix(".git")
+    held = await _known_of(commit, name, cache) if cache is not None else None
+    if held is None:
+        tree = await tree_of(commit)
+        paths = counted(tuple(tree.files))
+        first = await tree.read([path for path in paths if wanted(path)])
+        held = await _understood(name, paths, first, tree.read)
+        texts = await _attributes(tree.files, tree.read)
+        behind = await tree.behind(held.read)
+        held = replace(held, tally=_tally_of(tree, texts), attributes=texts, read=held.read.union(behind))
+    if cache is not None:
+        await trio.to_thread.run_sync(cache.put, key_of("commit", name, commit.tree), held)
+    return replace(held.analysis, languages=settled(held.tally or Tally({})))
+
+
+async def _understood(name: str, paths: Sequence[str], first: Contents, read: Read) -> Known:
+    """The analysis, and what it rests on."""
+    reader, skipped = Reader(tuple(paths), first.texts), first.skipped
+    led_to: set[str] = set()
     for _ in range(_DEEPEST):
-        known = {each.file for each in skipped}
-        if not (more := [path for path in further(paths, texts) if path not in known]):
+        passed = {each.file for each in skipped}
+        if not (more := [path for path in further(reader) if path not in passed]):
             break
-        contents = await read_files(listing, more)
-        texts, skipped = texts | contents.texts, (*skipped, *contents.skipped)
-    return understand(listing.root.name, paths, texts, skipped)
+        contents = await read(more)
+        led_to.update(more)
+        reader, skipped = reader.with_texts(contents.texts), (*skipped, *contents.skipped)
+    analysis = await trio.to_thread.run_sync(understood, name, reader, skipped)
+    seen = {*reader.texts, *(each.file for each in skipped)}
+    digest = (await read(sorted(led_to))).digest
+    return known(analysis, reader, read=seen, further=led_to, digest=digest)
+
+
+async def _known_of(commit: Commit, name: str, cache: Cache) -> Known | None:
+    """The analysis of this tree, or that of an ancestor's where the difference changes nothing in it."""
+    for tree in commit.earlier:
+        held = await trio.to_thread.run_sync(cache.get, key_of("commit", name, tree))
+        if held is None:
+            continue
+        if tree == commit.tree:
+            return held
+        changes = await changes_between(commit.repository, tree, commit.tree)
+        if changes is None or held.tally is None or not _unmoved(held, changes):
+            return None
+        return replace(held, tally=await _tally_after(held, changes, commit.repository))
+    return None
+
+
+def _unmoved(held: Known, changes: Iterable[Change]) -> bool:
+    """Whether the differences leave an analysis as it is."""
+    changed = [change.path for change in changes]
+    moved = [change.path for change in changes if change.old is None or change.new is None]
+    plain = all(each is None or each.is_file for change in changes for each in (change.old, change.new))
+    named = any(wanted(path) or path.rpartition("/")[2] == attributes.NAME for path in changed)
+    return plain and not named and held.holds_without(changed, moved)
+
+
+async def _tally_after(held: Known, changes: Sequence[Change], repository: Path) -> Tally:
+    rules = attributes.rules_of(held.attributes)
+    languages = dict(counted_as([change.path for change in changes], rules))
+    touched = [change for change in changes if change.path in languages]
+    ids = {each.id for change in touched for each in (change.old, change.new) if each is not None}
+    sizes = await sizes_of(repository, ids)
+
+    def of(side: Callable[[Change], object]) -> list[tuple[str, int]]:
+        return [(languages[change.path], sizes.get(getattr(side(change), "id", ""), 0)) for change in touched]
+
+    return (held.tally or Tally({})).changed(gone=of(lambda change: change.old), new=of(lambda change: change.new))
+
+
+async def _tally_of_files(listing: Listing) -> Tally:
+    texts = await _attributes(listing.tracked, lambda paths: read_files(listing, paths))
+    languages = dict(counted_as(listing.tracked, attributes.rules_of(texts)))
+    return _tally(languages, await file_sizes(listing, languages))
+
+
+def _tally_of(tree: CommitTree, texts: Mapping[str, str]) -> Tally:
+    files = (path for path, blob in tree.files.items() if blob.is_file)
+    languages = dict(counted_as(files, attributes.rules_of(texts)))
+    return _tally(languages, {path: tree.sizes.get(tree.files[path].id, 0) for path in languages})
+
+
+async def _attributes(paths: Iterable[str], read: Read) -> dict[str, str]:
+    """The texts of `.gitattributes` that speak of languages."""
+    named = [path for path in paths if path.endswith(attributes.NAME) and path.rpartition("/")[2] == attributes.NAME]
+    texts = (await read(named)).texts if named else {}
+    return {path: text for path, text in texts.items() if "linguist-" in text}
+
+
+def _tally(languages: Mapping[str, str], sizes: Mapping[str, int]) -> Tally:
+    return Tally({}).changed(gone=(), new=((languages[path], size) for path, size in sizes.items()))

@@ -1,9 +1,10 @@
-"""What files a tree has and the bytes of those that are asked for; the only I/O of autonix, and it understands nothing.
+"""What files a directory has and the texts of those that are asked for; it understands nothing of them.
 
 git says which files count (tracked, and untracked but not ignored); elsewhere all do. Nothing of the tree is run: the
 two settings by which a repository could make `git ls-files` start a program are off.
 """
 
+import hashlib
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from autonix.contents import Contents, Undecodable, decoded
 from autonix.findings import Skipped
 from nix.run import run
 from schema.errors import CommandFailed, DeadlineExceeded, NotFound, TooLarge
@@ -27,32 +29,31 @@ MAX_FILE = 8 * 1024 * 1024
 MAX_TOTAL = 96 * 1024 * 1024
 """Bytes read of one file, and of all together."""
 
+_NO_NAMES = frozenset(("", ".", "..", ".git"))
 _UNSAFE = re.compile(r"/(?:\.\.?|\.git)?/")
-_GIT_ENV = {
+GIT_ENV = {
     "HOME": "/nonexistent",
     "LANG": "C.UTF-8",
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
 }
-_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
+GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Paths relative to `root` with `/`, sorted, UTF-8 only; nothing says that one still exists or is a file."""
+    """Paths relative to `root` with `/`, sorted, UTF-8 only; nothing says that one still exists or is a file.
+
+    `tracked` are those that git tracks; none in a plain directory.
+    """
 
     root: Path
     paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """The texts of files by path, and what could not be read."""
-
-    texts: dict[str, str]
-    skipped: tuple[Skipped, ...]
+    tracked: tuple[str, ...] = ()
 
 
 async def list_tree(root: Path, *, git_deadline: float = GIT_DEADLINE) -> Listing:
@@ -64,10 +65,12 @@ async def list_tree(root: Path, *, git_deadline: float = GIT_DEADLINE) -> Listin
     root = Path(os.path.realpath(root))
     if not root.is_dir():
         raise NotFound(f"{root} is not a directory")
-    names = await _listed_by_git(root, git_deadline)
-    if names is None:
+    listed = await _listed_by_git(root, git_deadline)
+    if listed is None:
         names = await trio.to_thread.run_sync(partial(_walked, root))
-    return Listing(root, tuple(sorted({path for name in names if (path := _safe(name))})))
+        return Listing(root, safe_ones(b"\0".join(names)))
+    tracked, other = listed
+    return Listing(root, tuple(sorted({*tracked, *other})) if other else tracked, tracked)
 
 
 async def read_files(listing: Listing, paths: Collection[str]) -> Contents:
@@ -75,13 +78,22 @@ async def read_files(listing: Listing, paths: Collection[str]) -> Contents:
     return await trio.to_thread.run_sync(partial(_read_all, listing.root, paths))
 
 
-async def _listed_by_git(root: Path, deadline: float) -> list[bytes] | None:
-    argv = (*_GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+async def file_sizes(listing: Listing, paths: Iterable[str]) -> dict[str, int]:
+    """Bytes of those of `paths` that are files, no links."""
+    return await trio.to_thread.run_sync(partial(_sizes, listing.root, paths))
+
+
+async def _listed_by_git(root: Path, deadline: float) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Tracked paths and those that are neither tracked nor ignored; None where git cannot tell."""
+    argv = (*GIT, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard")
     try:
-        done = await run(argv, deadline=deadline, env=_GIT_ENV, cwd=root, max_output=MAX_LISTING)
+        done = await run(argv, deadline=deadline, env=GIT_ENV, cwd=root, max_output=MAX_LISTING)
     except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
         return None  # no repository, or one that git cannot read: then every file counts
-    return done.stdout.split(b"\0")
+    tagged = done.stdout.split(b"\0")
+    other = [entry[2:] for entry in tagged if entry.startswith(b"? ")]
+    tracked = [entry[2:] for entry in tagged if not entry.startswith(b"? ")]
+    return safe_ones(b"\0".join(tracked)), safe_ones(b"\0".join(other))
 
 
 def _walked(root: Path) -> list[bytes]:
@@ -104,19 +116,42 @@ def _walked(root: Path) -> list[bytes]:
     return found
 
 
-def _safe(name: bytes) -> str | None:
+def safe_ones(names: bytes) -> tuple[str, ...]:
+    """Those of many names, with NUL between them, that can be shown and lie within the tree; each once, sorted."""
     try:
-        path = name.decode()
+        paths = names.decode().split("\0")
     except UnicodeDecodeError:
-        return None
-    if not path or not path.isprintable() or path.count("/") >= MAX_DEPTH:
-        return None
-    return None if _UNSAFE.search(f"/{path}/") else path
+        decoded_ones = (name.decode(errors="surrogateescape") for name in names.split(b"\0"))
+        paths = [path for path in decoded_ones if not any("\ud800" <= each <= "\udfff" for each in path)]
+    directories: dict[str, bool] = {}
+    found = set()
+    for path in paths:
+        directory, _, name = path.rpartition("/")
+        if (safe := directories.get(directory)) is None:
+            inside = not directory or (_UNSAFE.search(f"/{directory}/") is None and directory.isprintable())
+            safe = directories[directory] = inside and path.count("/") < MAX_DEPTH
+        if safe and name.isprintable() and name not in _NO_NAMES and not path.startswith("/"):
+            found.add(path)
+    return tuple(sorted(found))
+
+
+def _sizes(root: Path, paths: Iterable[str]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    start = f"{root}/"
+    for path in paths:
+        try:
+            status = os.lstat(start + path)
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            sizes[path] = status.st_size
+    return sizes
 
 
 def _read_all(root: Path, paths: Iterable[str]) -> Contents:
     texts: dict[str, str] = {}
     skipped: list[Skipped] = []
+    seen = hashlib.blake2b(digest_size=32)
     left = MAX_TOTAL
     for path in sorted(paths, key=lambda path: (path.count("/"), path)):
         data = _read(root, path, min(left, MAX_FILE))
@@ -124,16 +159,16 @@ def _read_all(root: Path, paths: Iterable[str]) -> Contents:
             skipped.append(Skipped(path, data))
             continue
         left -= len(data)
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            skipped.append(Skipped(path, "not UTF-8 text"))
-            continue
-        if "\0" in text:
-            skipped.append(Skipped(path, "not text: it holds a NUL"))
+        seen.update(f"{len(path.encode())} {path} {len(data)}\0".encode())
+        seen.update(data)
+        text = decoded(data)
+        if isinstance(text, Undecodable):
+            skipped.append(Skipped(path, text.reason))
         else:
-            texts[path] = text.replace("\r\n", "\n").replace("\r", "\n")
-    return Contents(texts, tuple(skipped))
+            texts[path] = text
+    for each in skipped:
+        seen.update(f"skipped {each}\0".encode())
+    return Contents(texts, tuple(skipped), seen.hexdigest())
 
 
 def _read(root: Path, path: str, limit: int) -> bytes | str:

@@ -95,37 +95,49 @@ WANTED_BELOW: Mapping[str, str] = {"requirements": "*.txt", "workflows": "*.y*ml
 """Further names by the directory that they lie in."""
 
 _EXACT = frozenset(name for name in WANTED if "*" not in name)
+_FIRST = tuple({name.partition("*")[0] for name in WANTED if "*" in name} - {""})
+_LAST = tuple({name.rpartition("*")[2] for name in WANTED if name.startswith("*")} - {""})
 _GLOBS = re.compile("|".join(translate(name) for name in WANTED if "*" in name))
 
 
 def counted(paths: Sequence[str]) -> tuple[str, ...]:
     """The paths that speak for the application, without those in directories that are set aside."""
-    return tuple(
-        path for path in paths if not path.startswith(ASIDE_AT_ROOT) and ASIDE.isdisjoint(path.split("/")[:-1])
-    )
+    found = []
+    directories: dict[str, bool] = {}
+    for path in paths:
+        directory = path.rpartition("/")[0]
+        if (counts := directories.get(directory)) is None:
+            aside = f"{directory}/".startswith(ASIDE_AT_ROOT) or not ASIDE.isdisjoint(directory.split("/"))
+            counts = directories[directory] = not aside
+        if counts:
+            found.append(path)
+    return tuple(found)
 
 
 def wanted(path: str) -> bool:
     """Whether the text of `path` is needed; it asks only for the name."""
     parent, _, name = path.rpartition("/")
-    if name in _EXACT or _GLOBS.match(name):
+    if name in _EXACT or ((name.endswith(_LAST) or name.startswith(_FIRST)) and _GLOBS.match(name)):
         return True
     below = WANTED_BELOW.get(parent.rpartition("/")[2])
     return below is not None and fnmatchcase(name, below)
 
 
-def further(paths: Sequence[str], texts: Mapping[str, str]) -> list[str]:
+def further(reader: Reader) -> list[str]:
     """Files of the tree that those read so far name, and whose names alone do not tell it (`include`, `extends`)."""
-    reader = Reader(tuple(paths), texts)
     named = {*layers.further_files(reader), *gitlab.included(reader)}
-    return sorted(path for path in named if reader.has(path) and path not in texts)
+    return sorted(path for path in named if reader.has(path) and path not in reader.texts)
 
 
 def understand(
     root_name: str, paths: Sequence[str], texts: Mapping[str, str], skipped: Sequence[Skipped] = ()
 ) -> Analysis:
     """All that the rules find; `paths` are those that count, `texts` those of the wanted ones that could be read."""
-    reader = Reader(tuple(paths), texts)
+    return understood(root_name, Reader(tuple(paths), texts), skipped)
+
+
+def understood(root_name: str, reader: Reader, skipped: Sequence[Skipped]) -> Analysis:
+    """The same of a reader that may have been asked before."""
     assembly = assemble(reader, root_name)
     found = [project for find in ECOSYSTEMS for project in find(reader)]
     found += c_projects(reader, {project.path for project in found})

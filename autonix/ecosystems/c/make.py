@@ -30,8 +30,7 @@ def make_projects(reader: Reader) -> Iterator[Project]:
 
 def _has_sources(reader: Reader, directory: str) -> bool:
     inside = {beside(directory, name) if name else directory for name in _INSIDE}
-    candidates = reader.paths if directory == "." else reader.below(directory)
-    return any(path.endswith(_SOURCE) and folder(path) in inside for path in candidates)
+    return any(path.endswith(_SOURCE) and folder(path) in inside for path in reader.below(directory))
 
 
 def _project(reader: Reader, path: str) -> Project:

@@ -1,0 +1,204 @@
+"""A commit's tree in a repository, also a bare one: paths, sizes and texts from git's objects; nothing is checked out.
+
+It understands nothing of them. Nothing is fetched: transports are off, so that an object which a partial clone lacks
+counts as one that cannot be read.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import dirname, join, normpath
+from typing import Final
+
+from autonix.contents import Contents, Undecodable, decoded
+from autonix.findings import Skipped
+from autonix.tree import GIT, GIT_DEADLINE, GIT_ENV, MAX_FILE, MAX_LISTING, MAX_TOTAL, safe_ones
+from nix.run import run
+from schema.errors import CommandFailed, InvalidInput, NotFound
+
+ANCESTORS: Final = 64
+"""So many commits back a kept analysis is looked for."""
+MAX_CHANGES: Final = 5_000
+"""Changed files between two commits beyond which the whole tree is read again."""
+_LINK, _FILES = "120000", ("100644", "100755", "100664")
+_MOST_LINKS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A file of a commit: git's mode and the object's id."""
+
+    mode: str
+    id: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one, and no link or submodule."""
+        return self.mode in _FILES
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The tree of a commit, and those of its ancestors, nearest first."""
+
+    repository: Path
+    tree: str
+    earlier: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTree:
+    """All files of a tree by path, sorted, and the bytes of each object."""
+
+    repository: Path
+    files: Mapping[str, Blob]
+    sizes: Mapping[str, int]
+
+    async def read(self, paths: Collection[str]) -> Contents:
+        """The texts of `paths`, shallow ones first where not all can be read, as `tree.read_files` reads them."""
+        ordered = sorted(paths, key=lambda path: (path.count("/"), path))
+        skipped: list[Skipped] = []
+        texts: dict[str, str] = {}
+        wanted: list[tuple[str, str]] = []
+        left = MAX_TOTAL
+        for path, blob in zip(ordered, (await self._followed(ordered))[0], strict=True):
+            size = self.sizes.get(blob.id, 0) if isinstance(blob, Blob) else 0
+            if isinstance(blob, str):
+                skipped.append(Skipped(path, blob))
+            elif not blob.is_file:
+                skipped.append(Skipped(path, "not a regular file"))
+            elif size > (limit := min(left, MAX_FILE)):
+                skipped.append(Skipped(path, f"{size} bytes are more than the {limit} that are read"))
+            else:
+                left -= size
+                wanted.append((path, blob.id))
+        contents = await blobs(self.repository, [each for _, each in wanted])
+        for path, identifier in wanted:
+            data = contents.get(identifier)
+            text = Undecodable("cannot be read: git has no such object") if data is None else decoded(data)
+            if isinstance(text, Undecodable):
+                skipped.append(Skipped(path, text.reason))
+            else:
+                texts[path] = text
+        return Contents(texts, tuple(skipped))
+
+    async def behind(self, paths: Collection[str]) -> tuple[str, ...]:
+        """Where the files of `paths` lie that are links."""
+        links = [path for path in paths if (blob := self.files.get(path)) is not None and blob.mode == _LINK]
+        return tuple((await self._followed(links))[1])
+
+    async def _followed(self, paths: Sequence[str]) -> tuple[list[Blob | str], list[str]]:
+        """The file of each path behind links, or why there is none; and where it lies."""
+        found: list[Blob | str] = [self.files[path] for path in paths]
+        places = list(paths)
+        for _ in range(_MOST_LINKS):
+            links = [n for n, each in enumerate(found) if isinstance(each, Blob) and each.mode == _LINK]
+            if not links:
+                return found, places
+            targets = await blobs(self.repository, [each.id for n in links if isinstance(each := found[n], Blob)])
+            for number in links:
+                link = found[number]
+                assert isinstance(link, Blob)  # noqa: S101 - `links` says so
+                target = targets.get(link.id, b"").decode(errors="replace")
+                place = normpath(join(dirname(places[number]), target))
+                if place.startswith(("..", "/")) or ".git" in place.split("/"):
+                    found[number] = "a symlink that leaves the tree"
+                else:
+                    places[number] = place
+                    found[number] = self.files.get(place, "cannot be read: No such file or directory")
+        endless = "cannot be read: Too many levels of symbolic links"
+        ended = [endless if isinstance(each, Blob) and each.mode == _LINK else each for each in found]
+        return ended, places
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A path whose file differs between two trees; None: there is none."""
+
+    path: str
+    old: Blob | None
+    new: Blob | None
+
+
+async def find_commit(repository: Path, revision: str) -> Commit:
+    """The commit that `revision` names. Raises `NotFound` and, for what looks like an option, `InvalidInput`."""
+    if not revision or revision.startswith("-") or not revision.isprintable():
+        raise InvalidInput(f"no revision: {revision!r}")
+    words = ("log", f"--max-count={ANCESTORS}", "--format=%T", "--end-of-options", revision, "--")
+    try:
+        trees = (await _git(repository, words)).decode().split()
+    except CommandFailed as error:
+        raise NotFound(f"{repository} has no commit {revision!r}") from error
+    if not trees:
+        raise NotFound(f"{repository} has no commit {revision!r}")
+    return Commit(repository, trees[0], tuple(dict.fromkeys(trees)))
+
+
+async def tree_of(commit: Commit) -> CommitTree:
+    """Everything in the commit's tree."""
+    printed = await _git(commit.repository, ("ls-tree", "-r", "-z", "-l", "--full-tree", commit.tree))
+    files: dict[str, Blob] = {}
+    sizes: dict[str, int] = {}
+    names: list[bytes] = []
+    for entry in printed.split(b"\0")[:-1]:
+        head, _, name = entry.partition(b"\t")
+        mode, _, identifier, size = head.decode().split()
+        names.append(name)
+        files[name.decode(errors="replace")] = Blob(mode, identifier)
+        if size.isdigit():  # else "-" (no file), or "BAD" (git lacks the object)
+            sizes[identifier] = int(size)
+    safe = safe_ones(b"\0".join(names))
+    return CommitTree(commit.repository, {path: files[path] for path in safe}, sizes)
+
+
+async def changes_between(repository: Path, old: str, new: str) -> tuple[Change, ...] | None:
+    """The files that differ between two trees; None where there are too many."""
+    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--no-ext-diff", old, new)
+    fields = (await _git(repository, words)).split(b"\0")[:-1]
+    if len(fields) > 2 * MAX_CHANGES:
+        return None
+    found = []
+    for head, name in zip(fields[::2], fields[1::2], strict=True):
+        old_mode, new_mode, old_id, new_id, _ = head.decode().lstrip(":").split()
+        before = None if set(old_mode) == {"0"} else Blob(old_mode, old_id)
+        after = None if set(new_mode) == {"0"} else Blob(new_mode, new_id)
+        found.append(Change(name.decode(errors="replace"), before, after))
+    return tuple(found)
+
+
+async def sizes_of(repository: Path, identifiers: Collection[str]) -> dict[str, int]:
+    """The bytes of objects, without those that git does not have."""
+    if not identifiers:
+        return {}
+    asked = "".join(f"{each}\n" for each in sorted(set(identifiers))).encode()
+    printed = await _git(repository, ("cat-file", "--batch-check=%(objectname) %(objectsize)"), stdin=asked)
+    rows = (line.split() for line in printed.decode().splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+async def blobs(repository: Path, identifiers: Collection[str]) -> dict[str, bytes]:
+    """The contents of objects, without those that git does not have. Their sizes are the caller's to bound."""
+    if not identifiers:
+        return {}
+    asked = "".join(f"{each}\n" for each in sorted(set(identifiers))).encode()
+    return dict(_parted(await _git(repository, ("cat-file", "--batch"), stdin=asked)))
+
+
+def _parted(printed: bytes) -> Iterator[tuple[str, bytes]]:
+    r"""`<id> <type> <size>\n<contents>\n` each, or `<id> missing\n`."""
+    at = 0
+    while at < len(printed):
+        end = printed.index(b"\n", at)
+        head = printed[at:end].decode().split()
+        at = end + 1
+        if len(head) == 3 and head[2].isdigit():
+            size = int(head[2])
+            yield head[0], printed[at : at + size]
+            at += size + 1
+
+
+async def _git(repository: Path, words: Sequence[str], *, stdin: bytes | None = None) -> bytes:
+    argv = (*GIT, "-c", "protocol.allow=never", *words)
+    limit = max(MAX_LISTING, 2 * MAX_TOTAL)
+    done = await run(argv, deadline=GIT_DEADLINE, env=GIT_ENV, cwd=repository, stdin=stdin, max_output=limit)
+    return done.stdout
