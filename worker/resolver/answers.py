@@ -18,6 +18,7 @@ MOST_ADDRESSES = 32
 SHORTEST_UDP = 512
 LONGEST_UDP = 1232
 """Bytes that cross any link whole (DNS flag day 2020)."""
+LONGEST_TCP = 65_535
 LONGEST_TTL = 3600
 INSIDE_TTL = 5
 """Seconds: an instance may move."""
@@ -101,9 +102,14 @@ def read_addresses(response: dns.message.Message) -> Found | None:
     return Found(tuple(record.address for record in chain.answer)[:MOST_ADDRESSES], ttl, response)
 
 
+def to_tcp(response: dns.message.Message) -> bytes:
+    """The wire form, whole: what its asker takes by UDP (EDNS) does not count here, though dnspython goes by it."""
+    return response.to_wire(max_size=LONGEST_TCP)
+
+
 def to_udp(response: dns.message.Message, room: int) -> bytes:
     """The wire form; what does not fit is cut off and says so, and its asker comes again by TCP."""
-    wire = response.to_wire()
+    wire = to_tcp(response)
     if len(wire) <= room:
         return wire
     cut = dns.message.Message(id=response.id)

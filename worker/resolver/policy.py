@@ -119,8 +119,11 @@ def _inside(policy: Policy, name: str) -> str | None:
 
 
 def is_listed(name: str, domains: Iterable[str]) -> bool:
-    """Whether a list of domains lets `name` through: `x.org` exactly that, `*.x.org` all below it and not itself."""
-    return any(
+    """Whether a list of domains lets `name` through: `x.org` exactly that, `*.x.org` all below it and not itself.
+
+    A name with an escape is in none: an escaped dot is part of a label, and what looks like x.org's is one of org's.
+    """
+    return "\\" not in name and any(
         name.endswith(domain[1:]) and len(name) > len(domain) - 1 if domain.startswith("*.") else name == domain
         for domain in domains
     )

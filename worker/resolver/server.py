@@ -3,9 +3,11 @@
 import logging
 import socket
 import struct
-from collections.abc import Iterable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
+import dns.exception
 import dns.message
 import dns.rcode
 import trio
@@ -20,6 +22,7 @@ from worker.resolver.answers import (
     outgoing,
     read_addresses,
     read_question,
+    to_tcp,
     to_udp,
 )
 from worker.resolver.load import Load
@@ -30,6 +33,8 @@ from worker.resolver.upstream import Upstream
 PORT = 53
 MOST_AT_ONCE = 256
 """Questions in flight, of all guests."""
+MOST_OF_A_GUEST = 32
+"""Of one guest: the servers of a name that it may ask for may be its own, and never answer."""
 MOST_CONNECTIONS = 8
 """TCP connections of one guest."""
 IDLE_SECONDS = 10.0
@@ -52,7 +57,8 @@ class Resolver:
         self._changed = trio.Event()
         self._load = Load()
         self._at_once = trio.CapacityLimiter(MOST_AT_ONCE)
-        self._connections: dict[str, int] = {}
+        self._connections: Counter[str] = Counter()
+        self._in_flight: Counter[str] = Counter()
         self.refused = 0
 
     def follow(self, policy: Policy, gateways: Iterable[str]) -> None:
@@ -97,24 +103,18 @@ class Resolver:
     async def _answer_udp(self, listener: trio.socket.SocketType, wire: bytes, source: str, port: int) -> None:
         found = await self._answered(wire, source)
         if found is not None:
-            response, room = found
-            with suppress(OSError):
-                await listener.sendto(to_udp(response, room), (source, port))
+            # What a guest brought into its question or an answer may not have a wire form; nobody else is to feel it.
+            with suppress(OSError, dns.exception.DNSException):
+                await listener.sendto(to_udp(*found), (source, port))
 
     async def _serve_tcp(self, listener: trio.SocketListener) -> None:
         async def serve(stream: trio.SocketStream) -> None:
-            source = stream.socket.getpeername()[0]
-            if self._connections.get(source, 0) >= MOST_CONNECTIONS:
-                await stream.aclose()
-                return
-            self._connections[source] = self._connections.get(source, 0) + 1
-            try:
-                async with stream:
-                    await self._answer_tcp(stream, source)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
-            finally:
-                self._connections[source] -= 1
+            async with stream:
+                with suppress(OSError, trio.BrokenResourceError, dns.exception.DNSException):
+                    source = stream.socket.getpeername()[0]  # OSError: reset before we looked
+                    with _counted(self._connections, source, most=MOST_CONNECTIONS) as has_room:
+                        if has_room:
+                            await self._answer_tcp(stream, source)
 
         await trio.serve_listeners(serve, [listener])
 
@@ -126,7 +126,7 @@ class Resolver:
                 found = await self._answered(wire, source) if wire else None
                 if found is None:
                     return
-                data = found[0].to_wire()
+                data = to_tcp(found[0])
                 await stream.send_all(struct.pack("!H", len(data)) + data)
                 continue
             return
@@ -141,8 +141,11 @@ class Resolver:
             return None
         if not isinstance(question, Question):
             return question, 512
-        async with self._at_once:
-            return await self._judged(client, question), question.room
+        with _counted(self._in_flight, source, most=MOST_OF_A_GUEST) as has_room:
+            if not has_room:
+                return None
+            async with self._at_once:
+                return await self._judged(client, question), question.room
 
     async def _judged(self, client: Client, question: Question) -> dns.message.Message:
         decision = decide(self._policy, client, question.name, question.kind)
@@ -186,6 +189,21 @@ def _relayed(question: Question, response: dns.message.Message) -> dns.message.M
     relayed = answer(question.message, response.rcode())
     relayed.answer = response.answer
     return relayed
+
+
+@contextmanager
+def _counted(counts: Counter[str], source: str, *, most: int) -> Iterator[bool]:
+    """Count one more of `source` for as long as it lasts; False where it has `most` already."""
+    if counts[source] >= most:
+        yield False
+        return
+    counts[source] += 1
+    try:
+        yield True
+    finally:
+        counts[source] -= 1
+        if not counts[source]:
+            del counts[source]
 
 
 async def _exactly(stream: trio.SocketStream, count: int) -> bytes:

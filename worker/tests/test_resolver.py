@@ -1,7 +1,12 @@
 """Who may ask for which names, and what an answer from outside is worth; from values alone."""
 
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
+import dns.asyncquery
 import dns.flags
 import dns.message
 import dns.rcode
@@ -18,6 +23,7 @@ from worker.resolver.answers import Question, answer_addresses, read_addresses, 
 from worker.resolver.load import Load
 from worker.resolver.permits import MOST_OF_A_TAP, Permits
 from worker.resolver.policy import Client, Decision, Fate, Policy, decide, is_listed, resolver_policy, usable
+from worker.resolver.server import MOST_OF_A_GUEST, Resolver
 from worker.resolver.upstream import Upstream, configured_servers
 from worker.tests.builders import a_content, a_spec, an_attachment
 from worker.vm_state import Desired
@@ -62,6 +68,7 @@ def test_who_is_not_assigned_any_more_may_ask_nothing() -> None:
         ("", Fate.UNKNOWN),
         ("example.internal", Fate.REFUSED),
         (".example.internal", Fate.UNKNOWN),
+        ("a\\.y.org", Fate.REFUSED),
     ],
 )
 def test_a_list_lets_exactly_its_names_through(name: str, fate: Fate) -> None:
@@ -168,6 +175,75 @@ async def test_one_guest_is_not_permitted_addresses_without_end() -> None:
     with pytest.raises(TooLarge, match=str(MOST_OF_A_TAP)):
         await permits.permit("tap", ["203.0.113.1"], ttl=60)
     await permits.permit("other", ["203.0.113.1"], ttl=60)
+
+
+@asynccontextmanager
+async def a_resolver(upstream: Upstream) -> AsyncIterator[int]:
+    """One that answers 127.0.0.1 as an open guest; its port."""
+
+    async def write(_permits: object) -> None:
+        pass
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    client = Client("web-0", "tap", EgressMode.OPEN, frozenset(), frozenset({"many"}))
+    resolver = Resolver(upstream, Permits(write), port=port)
+    many = tuple(f"192.0.2.{number}" for number in range(1, 41))
+    resolver.follow(Policy("example.internal", {"many": many}, {"127.0.0.1": client}), ["127.0.0.1"])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(resolver.run)
+        with trio.fail_after(5):
+            while not await _listens(port):  # noqa: ASYNC110 - only a connection tells
+                await trio.sleep(0.01)
+        yield port
+        nursery.cancel_scope.cancel()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
+    except OSError:
+        return False
+    return True
+
+
+async def test_an_asker_with_little_room_gets_a_cut_answer_and_the_whole_one_by_tcp() -> None:
+    question = dns.message.make_query("many.example.internal", "A", use_edns=0, payload=512)
+    async with a_resolver(Upstream(())) as port:
+        cut = await dns.asyncquery.udp(question, "127.0.0.1", timeout=5, port=port)
+        assert cut.flags & dns.flags.TC
+        whole = await dns.asyncquery.tcp(question, "127.0.0.1", timeout=5, port=port)
+        assert len(whole.answer[0]) == 32
+
+
+async def test_connections_that_are_reset_before_they_are_looked_at_harm_nobody() -> None:
+    def attack(port: int) -> None:
+        for _ in range(100):
+            with socket.create_connection(("127.0.0.1", port)) as rude:
+                rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with a_resolver(Upstream(())) as port:
+        await trio.to_thread.run_sync(attack, port)
+        question = dns.message.make_query("many", "AAAA")
+        assert (await dns.asyncquery.udp(question, "127.0.0.1", timeout=5, port=port)).rcode() == dns.rcode.NOERROR
+
+
+async def test_one_guest_whose_names_are_never_answered_leaves_room_for_others() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        address, number = silent.getsockname()
+        async with a_resolver(Upstream([f"{address}:{number}"])) as port:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as guest:
+                for count in range(100):
+                    guest.sendto(dns.message.make_query(f"n{count}.org", "A").to_wire(), ("127.0.0.1", port))
+                await trio.sleep(0.5)
+            silent.setblocking(False)
+            asked = 0
+            with suppress(BlockingIOError):
+                while silent.recv(512):
+                    asked += 1
+            assert asked == MOST_OF_A_GUEST
 
 
 async def test_a_machine_without_a_name_server_says_so() -> None:
