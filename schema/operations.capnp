@@ -35,12 +35,14 @@ enum WaveState {
   # Its instances change.
   done @2;
   # All of it is healthy.
+  abandoned @3;
+  # The rollout goes back, or has ended, before it was done.
 }
 
 struct WaveStatus {
   # A part of the fleet that changes together.
   number @0 :UInt32;
-  # From 0. Default: 0.
+  # From 1. Default: 0.
   state @1 :WaveState;
   # Default: waiting.
   instances @2 :List(Text);

@@ -36,6 +36,7 @@ class WaveState(StrEnum):
     WAITING = "waiting"
     OPEN = "open"
     DONE = "done"
+    ABANDONED = "abandoned"
 
 
 class WaveStatus(WireModel):

@@ -82,6 +82,6 @@ def _set_routes(routes: list[Route], metric: int) -> tuple[str, ...]:
 def _is_on_link(netlink: IPRoute, address: str) -> bool:
     try:
         found = netlink.route("get", dst=address)
-    except NetlinkError:
+    except (NetlinkError, OSError):  # OSError: it is no address at all, which keeps nobody else's route away
         return False
     return bool(found) and found[0].get("gateway") is None

@@ -12,7 +12,7 @@ from control_plane.rollout.changes import InstancesFailed, Progress, WaveFinishe
 from control_plane.rollout.look import Look, Step, first_of, soonest
 from control_plane.rollout.pins import pinned
 from control_plane.rollout.table import Signal
-from control_plane.rollout.waves import due_in_ms, holdup, unfinished
+from control_plane.rollout.waves import due_in_ms, holdup, set_back, unfinished
 from control_plane.state import NOTHING, ChangeKind, WaveProgress
 from schema.names import printable
 
@@ -28,6 +28,8 @@ def forward(look: Look) -> Step:
         return Step({**targets, **_the_same(look)}) if targets or _the_same(look) else _finish(look)
     wave = look.rollout.waves[index]
     if wave.opened_ms is None:
+        if set_back(look.rollout, index, wall_ms=look.wall_ms):
+            return _past(look, WaveFinished(look.number, index - 1, look.wall_ms))
         held_up = holdup(look.rollout, index, wall_ms=look.wall_ms)
         if held_up is None:
             return _past(look, WaveOpened(look.number, index, look.wall_ms))

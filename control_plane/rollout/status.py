@@ -50,7 +50,7 @@ def _wave_status(
     failed = sum(instance in rollout.failed for instance in wave.instances)
     return WaveStatus(
         number=index + 1,
-        state=_state(wave),
+        state=_state(rollout, wave),
         instances=wave.instances,
         healthy=_healthy(snapshot, observations, rollout, wave, now_ms=now_ms),
         failed=failed,
@@ -59,7 +59,9 @@ def _wave_status(
     )
 
 
-def _state(wave: WaveProgress) -> WaveState:
+def _state(rollout: Rollout, wave: WaveProgress) -> WaveState:
+    if wave.finished_ms is None and (rollout.state.is_outcome or rollout.state is RolloutState.ROLLING_BACK):
+        return WaveState.ABANDONED
     if wave.opened_ms is None:
         return WaveState.WAITING
     return WaveState.OPEN if wave.finished_ms is None else WaveState.DONE

@@ -65,8 +65,16 @@ def holdup(rollout: Rollout, index: int, *, wall_ms: int) -> Holdup | None:
     if wave.gate is Gate.APPROVE:
         return Holdup(f"waiting for approval of {name}")
     began_ms = rollout.waves[index - 1].finished_ms if index else rollout.started_ms
-    remaining_ms = wave.delay_ms - (wall_ms - (began_ms or 0)) if wave.delay_ms else 0
+    remaining_ms = wave.delay_ms - max(wall_ms - (began_ms or 0), 0) if wave.delay_ms else 0
     return Holdup(f"{name} opens in {-(-remaining_ms // 1000)} s", remaining_ms) if remaining_ms > 0 else None
+
+
+def set_back(rollout: Rollout, index: int, *, wall_ms: int) -> bool:
+    """Whether the wave before the one at `index` has finished in the future: the wall clock was set back since then.
+
+    That moment is then written anew, or the delay would last as much longer as the clock was set back.
+    """
+    return index > 0 and (rollout.waves[index - 1].finished_ms or 0) > wall_ms
 
 
 def waits_for_approval(rollout: Rollout) -> int | None:

@@ -52,6 +52,24 @@ def test_a_machine_of_less_than_nothing_is_refused(facts: WorkerFacts) -> None:
         log_in(a_snapshot(), hello=WorkerHello("w9", facts), network=RANGE)
 
 
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        (some_facts(labels={"zone\n": "a"}), "labels"),
+        (some_facts(labels={"zone": "a b"}), "labels"),
+        (some_facts(extras={"": 1}), "labels"),
+        (some_facts(hypervisor="x\x1b[2J"), "control characters"),
+        (some_facts(location="a\u202eb"), "control characters"),
+        (some_facts(address="nowhere; reboot"), "no other worker can send to"),
+        (some_facts(address="127.0.0.1"), "no other worker can send to"),
+        (some_facts(address="224.0.0.1"), "no other worker can send to"),
+    ],
+)
+def test_facts_that_other_workers_or_people_would_stumble_over_are_refused(facts: WorkerFacts, why: str) -> None:
+    with pytest.raises(InvalidInput, match=why):
+        log_in(a_snapshot(), hello=WorkerHello("w9", facts), network=RANGE)
+
+
 def test_a_range_without_a_free_subnet_refuses_new_workers_only() -> None:
     snapshot = admitted(a_snapshot(w0=some_facts()), "w0", "w1")
     with pytest.raises(Unavailable):

@@ -199,6 +199,24 @@ def test_a_delay_counts_from_the_end_of_the_wave_before_it_and_survives_a_restar
     assert world.run() is RolloutState.SUCCEEDED
 
 
+def test_a_clock_that_was_set_back_by_a_day_does_not_make_a_delay_a_day_longer() -> None:
+    world = a_running_world()
+    policy = in_waves(Wave(percent=25), Wave(percent=75, delay_ms=60_000), max_parallel=4)
+    world.publish(a_generation(2, web("2"), rollout=policy))
+    while rollout_of(world).waves[0].finished_ms is None:
+        world.look()
+    first, second = rollout_of(world).waves
+    ahead = replace(first, finished_ms=world.now_ms + 86_400_000)
+    rollout = replace(rollout_of(world), waves=(ahead, second))
+    world.snapshot = replace(world.snapshot, rollouts={**world.snapshot.rollouts, 2: rollout})
+    assert "opens in 60 s" in status_of(world).waves[1].waits_for
+    since = world.now_ms
+    while rollout_of(world).waves[1].opened_ms is None:
+        world.look()
+    assert 60_000 <= world.now_ms - since <= 70_000
+    assert world.run() is RolloutState.SUCCEEDED
+
+
 def test_the_reconciler_asks_to_be_woken_when_a_delay_is_over() -> None:
     world = a_running_world()
     world.publish(a_generation(2, web("2"), rollout=in_waves(Wave(percent=100, delay_ms=7_000))))
@@ -296,6 +314,7 @@ def test_more_failures_than_the_budget_take_everything_back() -> None:
     assert world.run() is RolloutState.ROLLED_BACK
     assert world.wanted() == before
     assert "2 failed, and maxFailures is 1" in rollout_of(world).reason
+    assert [wave.state for wave in status_of(world).waves] == [WaveState.ABANDONED]
     assert set(status_of(world).failed) == {"web-0", "web-1"}
 
 
