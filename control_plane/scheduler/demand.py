@@ -18,7 +18,8 @@ class Demand:
     """One VM of one generation as the scheduler sees it.
 
     `unknown` are extras that no worker has. VMs of equal `shape` differ in nothing that the choice of a worker looks
-    at, apart from where other instances are. `depth`: how many others its affinity makes it wait for.
+    at, apart from where other instances are. `depth`: how many others its affinity makes it wait for. `publishes` are
+    the ports of its worker that each instance takes.
     """
 
     vm: str
@@ -29,6 +30,7 @@ class Demand:
     keeps_volume: bool
     shape: Shape
     depth: int = 0
+    publishes: frozenset[int] = frozenset()
 
     @property
     def priority(self) -> int:
@@ -38,7 +40,7 @@ class Demand:
     @property
     def is_free(self) -> bool:
         """Whether it does not matter which other instances are where, or on which labels, apart from its own."""
-        return not (self.policy.spread or self.policy.affinity or self.policy.anti_affinity)
+        return not (self.policy.spread or self.policy.affinity or self.policy.anti_affinity or self.publishes)
 
     @classmethod
     def of(cls, spec: VmSpec, fleet: Fleet, *, depth: int = 0) -> "Demand":
@@ -55,7 +57,13 @@ class Demand:
             keeps_volume=keeps_volume(spec),
             shape=(amounts, unknown, _words(policy.require), _words(policy.prefer)),
             depth=depth,
+            publishes=published(spec),
         )
+
+
+def published(spec: VmSpec) -> frozenset[int]:
+    """The ports of a worker that an instance of `spec` takes: a worker has each once."""
+    return frozenset(port.publish for port in spec.network.ports if port.publish)
 
 
 def keeps_volume(spec: VmSpec) -> bool:
@@ -115,10 +123,11 @@ def _words(expressions: tuple[LabelExpression, ...]) -> Words:
 class Traits:
     """What of a generation matters to looks at all instances: found once for each generation.
 
-    `required` are the VMs that name required labels, `apart` maps each VM to those that will not be beside it.
+    `required` are the VMs that name required labels, `apart` maps each VM to those that will not be beside it,
+    `publishing` each port of a worker to the VMs that take it.
     """
 
-    __slots__ = ("apart", "lowest", "required")
+    __slots__ = ("apart", "lowest", "publishing", "required")
 
     def __init__(self, generation: Generation) -> None:
         policies = {name: spec.value.placement for name, spec in generation.vms.items()}
@@ -128,6 +137,10 @@ class Traits:
         for name, policy in policies.items():
             for other in policy.anti_affinity:
                 self.apart.setdefault(other, set()).add(name)
+        self.publishing: dict[int, set[str]] = {}
+        for name, spec in generation.vms.items():
+            for port in published(spec.value):
+                self.publishing.setdefault(port, set()).add(name)
 
 
 class _AllTraits(dict[int, tuple[Generation, Traits]]):

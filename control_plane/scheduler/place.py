@@ -100,6 +100,8 @@ class Decision:
             if traits is None or generation is None:
                 continue
             apart |= traits.apart.get(demand.vm, set())
+            for port in demand.publishes:
+                apart |= traits.publishing.get(port, set())
             if demand.policy.affinity and demand.vm in generation.vms:
                 waits |= waits_for(generation.vms, demand.vm)
         return Rules(demand, self.ledger, self.standings, apart=apart, waits=waits)

@@ -16,7 +16,7 @@ from control_plane.scheduler.fleet import DEFAULT_OVERCOMMIT, Overcommit
 from control_plane.settling import Conditions, settle
 from control_plane.state import Placement, ReasonCode, Snapshot
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
-from schema.blueprint import LabelExpression, OnLoss, PlacementPolicy, Spread, Volume
+from schema.blueprint import LabelExpression, Network, OnLoss, PlacementPolicy, PublishedPort, Spread, Volume
 from schema.errors import NotFound
 from schema.status import WorkerFacts
 from schema.vmspec import VmSpec
@@ -515,3 +515,22 @@ def test_nobody_is_put_beside_what_has_just_been_told_to_leave() -> None:
     cluster.want("high-0", "near-0")
     assert cluster.where("near-0") == [""]
     assert "low is not there, which it goes beside" in str(named(cluster, "near-0").reason)
+
+
+def test_a_port_of_a_worker_is_published_by_one_instance() -> None:
+    web = a_spec("web", replicas=3, network=Network(ports=(PublishedPort(name="http", port=80, publish=8080),)))
+    api = a_spec("api", network=Network(ports=(PublishedPort(name="http", port=81, publish=8080),)))
+    other = a_spec("other", network=Network(ports=(PublishedPort(name="http", port=80, publish=9090),)))
+    cluster = Cluster(zones("a", "a", "a", "a"), web, api, other)
+    cluster.want()
+    takers = cluster.where("web-0", "web-1", "web-2", "api-0")
+    assert len(set(takers)) == 4, "each has a worker of its own"
+    assert cluster.where("other-0")[0] in takers, "another port is no reason"
+
+
+def test_more_publishers_than_workers_leave_one_unplaced_with_the_reason() -> None:
+    web = a_spec("web", replicas=2, network=Network(ports=(PublishedPort(name="http", port=80, publish=8080),)))
+    cluster = Cluster(zones("a"), web)
+    cluster.want()
+    left = next(one for one in cluster.snapshot.placements.values() if not one.worker_id)
+    assert "kept apart" in str(left.reason)
