@@ -163,7 +163,12 @@ async def copy_to_cache(
     netrc: Path | None = None,
     on_event: OnEvent | None = None,
 ) -> None:
-    """Sign closures and upload what the cache lacks. Idempotent: on failure run it again."""
+    """Sign closures and upload what the cache lacks. Idempotent: on failure run it again.
+
+    No paths are nothing to do, here and below: to nix they would mean the flake in the working directory.
+    """
+    if not paths:
+        return
     argv = argvs.copy_to_cache(paths, cache=cache, secret_key=secret_key, netrc=netrc)
     await _run_live(nix, argv, deadline=deadline, on_event=on_event)
 
@@ -179,6 +184,8 @@ async def copy_from_cache(
     on_event: OnEvent | None = None,
 ) -> None:
     """Pull closures into the chroot store at `store`; a path without a trusted signature fails it."""
+    if not paths:
+        return
     argv = argvs.copy_from_cache(paths, cache=cache, store=store, trusted_keys=trusted_keys)
     await _run_live(nix, argv, deadline=deadline, on_event=on_event)
 
@@ -187,12 +194,16 @@ async def verify_signatures(
     nix: NixEnvironment, paths: Sequence[str], *, store: Path | None, trusted_keys: Sequence[str], deadline: float
 ) -> None:
     """Raises `CommandFailed` unless every path of the closures is signed by one of `trusted_keys`."""
+    if not paths:
+        return
     argv = argvs.verify_signatures(paths, store=store, trusted_keys=trusted_keys)
     await _run_live(nix, argv, deadline=deadline)
 
 
 async def verify_contents(nix: NixEnvironment, paths: Sequence[str], *, store: Path | None, deadline: float) -> None:
     """Raises `CommandFailed` unless every path of the closures is as it was registered. Reads all of it."""
+    if not paths:
+        return
     await _run_live(nix, argvs.verify_contents(paths, store=store), deadline=deadline)
 
 
@@ -200,6 +211,8 @@ async def path_info(
     nix: NixEnvironment, paths: Sequence[str], *, deadline: float, store: Path | None = None, recursive: bool = True
 ) -> Mapping[str, PathInfo | None]:
     """What is registered of `paths`, or of their closures; None for one that is not valid there."""
+    if not paths:
+        return {}
     try:
         done = await run(argvs.path_info(paths, store=store, recursive=recursive), deadline=deadline, env=nix.env)
     except CommandFailed as error:
@@ -228,6 +241,8 @@ async def sign(
     nix: NixEnvironment, paths: Sequence[str], *, secret_key: Path, deadline: float, store: Path | None = None
 ) -> None:
     """Add a signature to each path of the closures in the store itself."""
+    if not paths:
+        return
     await run(argvs.sign(paths, secret_key=secret_key, store=store), deadline=deadline, env=nix.env)
 
 

@@ -76,6 +76,18 @@ async def test_a_closure_goes_through_a_cache_into_a_store_of_its_own(tmp_path: 
         await commands.verify_signatures(nix, [path], store=store, trusted_keys=[OTHER], deadline=20)
 
 
+async def test_no_paths_are_nothing_to_do_also_where_the_working_directory_has_no_flake(tmp_path: Path) -> None:
+    nix, (key, pair) = an_environment(tmp_path), await a_key_file(tmp_path, an_environment(tmp_path))
+    cache, store = f"file://{tmp_path}/cache", tmp_path / "store"
+    await commands.copy_to_cache(nix, [], cache=cache, secret_key=key, deadline=20)
+    await commands.copy_from_cache(nix, [], cache=cache, store=store, trusted_keys=[pair.public], deadline=20)
+    await commands.verify_signatures(nix, [], store=store, trusted_keys=[pair.public], deadline=20)
+    await commands.verify_contents(nix, [], store=store, deadline=20)
+    await commands.sign(nix, [], secret_key=key, deadline=20, store=store)
+    assert await commands.path_info(nix, [], deadline=20, store=store) == {}
+    assert not (tmp_path / "cache").exists()
+
+
 async def test_changed_content_is_found(tmp_path: Path) -> None:
     nix, store, cache = an_environment(tmp_path), tmp_path / "store", f"file://{tmp_path}/cache"
     path, (key, pair) = await a_built_path(tmp_path, nix), await a_key_file(tmp_path, nix)
