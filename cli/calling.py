@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import click
 from pydantic import BaseModel
@@ -13,6 +13,8 @@ from schema.interfaces import Role
 from schema.rpc.client import RemoteMaster
 
 T = TypeVar("T")
+Row = TypeVar("Row")
+Row_co = TypeVar("Row_co", covariant=True)
 
 CALL_SECONDS = 30.0
 """How long one call may take: what it does is on disk before it answers."""
@@ -33,6 +35,27 @@ def ask(context: click.Context, role: Role, call: Callable[[RemoteMaster], Await
         raise DeadlineExceeded(f"no answer within {CALL_SECONDS:g} s; whether it was done, `pcr audit` tells")
 
     return run_command(talk)
+
+
+class _Page(Protocol[Row_co]):
+    """A list of the control plane: the newest first, below number `before`, at most as many as it gives at a time."""
+
+    async def __call__(self, *, limit: int, before: int) -> tuple[Row_co, ...]: ...
+
+
+async def in_pages(
+    page: _Page[Row], *, number: Callable[[Row], int], limit: int, before: int | None
+) -> tuple[Row, ...]:
+    """The newest `limit` rows below number `before` (None: of all), however few come at a time."""
+    found: tuple[Row, ...] = ()
+    while len(found) < limit:
+        below = number(found[-1]) if found else before or 0
+        page_of = await page(limit=limit - len(found), before=below)
+        more = tuple(row for row in page_of if not below or number(row) < below)
+        if not more:
+            break
+        found += more
+    return found[:limit]
 
 
 def show(found: Iterable[BaseModel] | BaseModel, text: Callable[[], str], *, output: OutputFormat) -> None:

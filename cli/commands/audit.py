@@ -16,11 +16,15 @@ def command(context: click.Context, *, limit: int, before: int | None, output: O
     """List who did what, the newest first; `pcr audit verify` follows the chain."""
     if context.invoked_subcommand is not None:
         return
-    from cli.calling import ask, show
+    from cli.calling import ask, in_pages, show
     from cli.render.operations import audit_table
     from schema.interfaces import Role
 
-    found = ask(context, Role.ADMIN, lambda master: master.list_audit(limit=limit, before=before or 0))
+    found = ask(
+        context,
+        Role.ADMIN,
+        lambda master: in_pages(master.list_audit, number=lambda one: one.sequence, limit=limit, before=before),
+    )
     show(found, lambda: audit_table(found), output=output)
 
 

@@ -18,11 +18,15 @@ def command() -> None:
 @click.pass_context
 def list_generations(context: click.Context, *, limit: int, before: int | None, output: OutputFormat) -> None:
     """List the generations that are kept, the newest first."""
-    from cli.calling import ask, show
+    from cli.calling import ask, in_pages, show
     from cli.render.operations import generation_table
     from schema.interfaces import Role
 
-    found = ask(context, Role.VIEWER, lambda master: master.list_generations(limit=limit, before=before or 0))
+    found = ask(
+        context,
+        Role.VIEWER,
+        lambda master: in_pages(master.list_generations, number=lambda one: one.number, limit=limit, before=before),
+    )
     show(found, lambda: generation_table(found), output=output)
 
 

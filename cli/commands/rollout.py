@@ -6,7 +6,7 @@ from functools import partial
 import click
 
 from cli import completing
-from cli.options import OutputFormat, output_option, target_of
+from cli.options import SECONDS, OutputFormat, output_option, target_of
 from schema.errors import DeadlineExceeded, InvalidInput
 
 
@@ -28,11 +28,15 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Kept in the
 @click.pass_context
 def list_rollouts(context: click.Context, *, limit: int, before: int | None, output: OutputFormat) -> None:
     """List rollouts, the newest first."""
-    from cli.calling import ask, show
+    from cli.calling import ask, in_pages, show
     from cli.render.operations import rollout_table
     from schema.interfaces import Role
 
-    found = ask(context, Role.VIEWER, lambda master: master.list_rollouts(limit=limit, before=before or 0))
+    found = ask(
+        context,
+        Role.VIEWER,
+        lambda master: in_pages(master.list_rollouts, number=lambda one: one.generation, limit=limit, before=before),
+    )
     show(found, lambda: rollout_table(found), output=output)
 
 
@@ -127,7 +131,7 @@ Exit codes: 0 converged, 1 failed (with --commit: also before it was published),
 
 @command.command("wait", epilog=EXIT_CODES)
 @click.option("--commit", help="Wait for this commit (at least 7 of its characters): its build, then its rollout.")
-@click.option("--timeout", type=click.FloatRange(0), default=600, show_default=True, help="Seconds.")
+@click.option("--timeout", type=SECONDS, default=600, show_default=True, help="Seconds.")
 @output_option
 @click.pass_context
 def wait(context: click.Context, *, commit: str | None, timeout: float, output: OutputFormat) -> None:

@@ -20,15 +20,17 @@ def command() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(_ROLES), required=True, help="What its holder may do.")
 @click.option("--lasts", default="90d", show_default=True, metavar="TIME", help="30m, 12h, 90d, or `forever`.")
+@output_option
 @click.pass_context
-def create(context: click.Context, *, name: str, role: str, lasts: str) -> None:
+def create(context: click.Context, *, name: str, role: str, lasts: str, output: OutputFormat) -> None:
     """Make the token NAME and print its secret, once: keep it in a file of mode 0600."""
-    from cli.calling import ask
+    from cli.calling import ask, done
     from schema.interfaces import Role
 
     lasts_ms = milliseconds(lasts)
     call_role = Role(role)
-    click.echo(ask(context, Role.ADMIN, lambda master: master.create_token(name, role=call_role, lasts_ms=lasts_ms)))
+    secret = ask(context, Role.ADMIN, lambda master: master.create_token(name, role=call_role, lasts_ms=lasts_ms))
+    done(secret, output=output, token=name, role=role, secret=secret)
 
 
 @command.command("ls")

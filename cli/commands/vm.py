@@ -7,7 +7,7 @@ from typing import TextIO
 import click
 
 from cli import completing
-from cli.options import OutputFormat, output_option, target_of
+from cli.options import SECONDS, OutputFormat, output_option, target_of
 from schema.errors import InvalidInput
 
 _MAX_TAIL = 1_000_000
@@ -79,7 +79,7 @@ def show_logs(context: click.Context, *, instance: str, follow: bool, tail: int,
 @click.argument("instance", shell_complete=completing.instances)
 @click.argument("words", nargs=-1, required=True, metavar="[--] COMMAND [ARG]...", type=click.UNPROCESSED)
 @click.option("-i", "--stdin", "with_input", is_flag=True, help="Feed the command with what comes in (1 MiB at most).")
-@click.option("--timeout", type=click.FloatRange(0), default=60, show_default=True, help="Seconds until it is killed.")
+@click.option("--timeout", type=SECONDS, default=60, show_default=True, help="Seconds until it is killed.")
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Its words, or all as JSON."
 )

@@ -3,7 +3,7 @@
 import click
 
 from cli import completing
-from cli.options import OutputFormat, output_option
+from cli.options import SECONDS, OutputFormat, output_option
 
 
 @click.group("worker")
@@ -102,7 +102,7 @@ def uncordon(context: click.Context, *, worker: str, output: OutputFormat) -> No
 
 @command.command("drain")
 @click.argument("worker", shell_complete=completing.workers)
-@click.option("--deadline", type=click.FloatRange(0), default=0, help="Seconds; 0: as long as it needs.")
+@click.option("--deadline", type=SECONDS, default=0, help="Seconds; 0: as long as it needs.")
 @_REASON
 @output_option
 @click.pass_context
@@ -118,10 +118,12 @@ def drain(context: click.Context, *, worker: str, deadline: float, reason: str, 
 
 @command.command("token")
 @click.option("--worker", default="", help="The only worker that it lets in; default: any one.")
+@output_option
 @click.pass_context
-def token(context: click.Context, *, worker: str) -> None:
+def token(context: click.Context, *, worker: str, output: OutputFormat) -> None:
     """Make a secret that lets one worker join within 15 minutes. It is printed once."""
-    from cli.calling import ask
+    from cli.calling import ask, done
     from schema.interfaces import Role
 
-    click.echo(ask(context, Role.ADMIN, lambda master: master.create_join_token(worker_id=worker)))
+    secret = ask(context, Role.ADMIN, lambda master: master.create_join_token(worker_id=worker))
+    done(secret, output=output, worker=worker, secret=secret)

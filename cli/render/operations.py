@@ -11,11 +11,12 @@ from schema.operations import (
     Hold,
     RolloutStatus,
     TokenInfo,
+    WaveState,
     WaveStatus,
     WorkerAdmission,
     WorkerFit,
 )
-from schema.status import ClusterStatus, Event, GenerationStatus, WorkerStatus
+from schema.status import ClusterStatus, Event, GenerationStatus, RolloutState, WorkerStatus
 
 NEVER = "-"
 
@@ -43,7 +44,20 @@ def rollout_text(rollout: RolloutStatus) -> str:
         parts.append(table(("WAVE", "STATE", "HEALTHY", "FAILED", "GATE", "WAITS FOR"), rows))
     if rollout.failed:
         parts.append(table(("FAILED", "REASON"), sorted(rollout.failed.items())))
+    if way := _way_on(rollout):
+        parts.append(way)
     return "\n\n".join(parts)
+
+
+def _way_on(rollout: RolloutStatus) -> str:
+    """What an operator may do where a rollout waits for one."""
+    if rollout.state is RolloutState.PAUSED:
+        return "Go on with `pcr rollout resume`, or end it with `pcr rollout abort`."
+    waits = next((wave for wave in rollout.waves if wave.state is WaveState.WAITING), None)
+    is_next = waits is not None and not any(wave.state is WaveState.OPEN for wave in rollout.waves)
+    if rollout.state is RolloutState.RUNNING and waits and is_next and waits.gate == "approve":
+        return "Open the next wave with `pcr rollout promote`."
+    return ""
 
 
 def _wave_row(wave: WaveStatus) -> tuple[str, ...]:
@@ -100,7 +114,9 @@ def explanation_text(found: Explanation) -> str:
     parts = ["\n".join((head, *(f"  {cell(reason)}" for reason in found.reasons)))]
     if found.workers:
         rows = [_fit_row(fit) for fit in found.workers]
-        parts.append(table(("WORKER", "FITS", "SCORE", "LACKS"), rows))
+        parts.append(
+            table(("WORKER", "FITS", "SCORE", "LACKS"), rows) + "\nOf those that fit the lowest score is taken."
+        )
     if found.more:
         parts.append(f"and {found.more} more workers")
     return "\n\n".join(parts)
@@ -109,7 +125,7 @@ def explanation_text(found: Explanation) -> str:
 def _fit_row(fit: WorkerFit) -> tuple[str, ...]:
     if fit.lacks:
         return fit.worker_id, "no", NEVER, "; ".join(fit.lacks)
-    return fit.worker_id, "yes", f"{fit.score:g}", ""
+    return fit.worker_id, "yes", f"{fit.score:.3f}", ""
 
 
 def token_table(tokens: Sequence[TokenInfo]) -> str:
@@ -132,7 +148,7 @@ def audit_table(entries: Iterable[AuditEntry]) -> str:
 
 
 def _audit_row(one: AuditEntry) -> tuple[str, ...]:
-    change = f"{one.old} -> {one.new}" if one.old else one.new
+    change = f"{one.old} -> {one.new}" if one.old and one.old != one.new else one.new
     who = (one.actor, one.peer or NEVER)
     return str(one.sequence), moment(one.at_ms), *who, one.action, one.subject, change, one.result
 

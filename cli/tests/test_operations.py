@@ -10,12 +10,15 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
+from cli.calling import in_pages
 from cli.commands.token import milliseconds
 from cli.executing import shown_exit_code
 from cli.main import pcr
+from cli.render.operations import rollout_text
 from cli.tests.builders import a_status
 from cli.tests.serving import Cluster, LoggingVm, a_cluster
 from schema.errors import InvalidInput, ProcuratorError
+from schema.status import RolloutState
 from schema.tests.rpc.operating import ADMISSION, EXPLANATION, GENERATION, HOLD, ROLLOUT
 
 
@@ -97,6 +100,34 @@ async def test_a_list_is_a_table_and_the_same_as_json(tmp_path: Path, argv: str,
         json.loads((await world.pcr(*argv.split(), "-o", "json")).stdout)
 
 
+async def test_a_list_is_asked_for_until_there_are_as_many_as_were_wanted() -> None:
+    asked: list[tuple[int, int]] = []
+
+    async def page(*, limit: int, before: int) -> tuple[int, ...]:
+        asked.append((limit, before))
+        newest = (before or 301) - 1
+        return tuple(range(newest, max(0, newest - min(limit, 100)), -1))
+
+    assert await in_pages(page, number=int, limit=250, before=None) == tuple(range(300, 50, -1))
+    assert asked == [(250, 0), (150, 201), (50, 101)]
+    assert await in_pages(page, number=int, limit=20, before=4) == (3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "argv", ["worker drain w-1 --deadline {}", "rollout wait --timeout {}", "vm exec --timeout {} web-0 ls"]
+)
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "1e300"])
+def test_what_is_no_number_of_seconds_is_refused(argv: str, number: str) -> None:
+    assert CliRunner().invoke(pcr, argv.format(number).split()).exit_code == 2
+
+
+async def test_a_rollout_that_waits_for_an_operator_says_what_goes_on() -> None:
+    waiting = ROLLOUT.model_copy(update={"state": RolloutState.RUNNING})
+    assert "`pcr rollout promote`" in rollout_text(waiting)
+    assert "`pcr rollout resume`" in rollout_text(ROLLOUT.model_copy(update={"state": RolloutState.PAUSED}))
+    assert "pcr rollout" not in rollout_text(ROLLOUT.model_copy(update={"state": RolloutState.SUCCEEDED}))
+
+
 async def test_explain_says_why_there_and_why_not_elsewhere(tmp_path: Path) -> None:
     async with operated(tmp_path) as world:
         shown = await world.pcr("explain", EXPLANATION.instance)
@@ -114,6 +145,8 @@ async def test_a_secret_is_printed_alone_and_once(tmp_path: Path) -> None:
         assert world.did[-1][0] == "create_token" and 12 * 3600 * 1000 in world.did[-1]
         joined = await world.pcr("worker", "token", "--worker", "w-2")
         assert len(joined.stdout.split()) == 1
+        as_json = await world.pcr("worker", "token", "--worker", "w-2", "-o", "json")
+        assert json.loads(as_json.stdout) == {"worker": "w-2", "secret": joined.stdout.strip()}
 
 
 async def test_giving_up_a_volume_is_asked_about(tmp_path: Path) -> None:
