@@ -152,7 +152,7 @@ def placements(url: str, *, in_flight: int, seconds: float) -> float:
             nonlocal count
             while time.perf_counter() - began < seconds:
                 number += in_flight
-                await authority.change(partial(moved, names[number % VMS], number % 7))
+                await authority.change(partial(moved, names[number % VMS], (number * 7 + 1) % WORKERS))
                 count += 1
 
         async with trio.open_nursery() as writer:

@@ -186,7 +186,8 @@ async def test_the_real_program_streams_and_resumes_over_a_real_socket(tmp_path:
         assert any(one["event"]["message"].startswith("published from") for one in page["items"])
         assert page["items"][-1]["id"] == page["cursor"]
         behind = (await client.get("/v1/events", params={"cursor": page["cursor"]})).json()
-        assert behind == {"items": [], "cursor": page["cursor"], "complete": True}
+        assert behind["complete"] is True  # the reconciler may have told more meanwhile
+        assert not {one["id"] for one in behind["items"]} & {one["id"] for one in page["items"]}
         assert (await client.get("/v1/events", params={"cursor": "f" * 32 + ".1"})).json()["complete"] is False
         head = await client.head("/v1/events", headers=STREAM)
         assert head.headers["content-type"].startswith("text/event-stream")
