@@ -28,6 +28,7 @@ from worker import machine, probe
 from worker.agent import Agent, Pins
 from worker.closures import Closures
 from worker.collector import Collector
+from worker.confining import Confining
 from worker.dhcp import DhcpServer
 from worker.doctor import all_probes, try_one
 from worker.http import make_app
@@ -46,9 +47,11 @@ from worker.settings import Settings
 from worker.supervise import Supervisor
 from worker.vm_log import LogReader
 from worker.vm_steps import StepSettings, VmSteps
+from worker.vmm.cgroup import Cgroups
 from worker.vmm.fence import boottime_ns
 from worker.vmm.port import Counters
 from worker.vmm.processes import open_console
+from worker.vmm.users import Users
 from worker.volumes import Volumes
 
 log = logging.getLogger(__name__)
@@ -69,6 +72,7 @@ class Machinery:
     steps: VmSteps
     closures: Closures
     images: Images
+    confining: Confining
 
 
 def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
@@ -101,21 +105,42 @@ def machinery(settings: Settings) -> Machinery:
         keys=[str(key) for key in keys_of(settings.caches.public_keys)],
     )
     images = Images(settings.images, physical=closures.physical)
+    confining = _confining(settings, names)
     steps = VmSteps(
         closures=closures,
         images=images,
         volumes=volumes,
         network=network,
+        confining=confining,
         records=records,
         runtime_dirs=settings.runtime_dirs,
         settings=_step_settings(settings),
     )
-    return Machinery(records, volumes, network, steps, closures, images)
+    return Machinery(records, volumes, network, steps, closures, images, confining)
+
+
+def _confining(settings: Settings, names: NetworkNames) -> Confining:
+    users = Users(
+        names.key,
+        record=settings.state / "users.json",
+        open_to=(settings.state, settings.images, settings.volumes, settings.runtime_dirs),
+        wanted=settings.hypervisor.separate_users,
+        command=settings.hypervisor.command,
+    )
+    limits = settings.hypervisor
+    return Confining(
+        users,
+        Cgroups(names.code),
+        overhead_mb=limits.overhead_mb,
+        processes=limits.processes,
+        images=settings.images,
+        landlock=limits.landlock,
+    )
 
 
 def _step_settings(settings: Settings) -> StepSettings:
     return StepSettings(
-        command=settings.hypervisor.command,
+        command=_strict(settings.hypervisor.command),
         # A backtrace of a real hypervisor would fill its error bodies (recorded).
         environment={name: value for name, value in os.environ.items() if name != "RUST_BACKTRACE"},
         log_bytes=settings.limits.log_bytes,
@@ -123,6 +148,12 @@ def _step_settings(settings: Settings) -> StepSettings:
         boot_seconds=settings.limits.boot_timeout_ms / _SECONDS,
         stop_seconds=settings.stop_timeout_ms / _SECONDS,
     )
+
+
+def _strict(command: tuple[str, ...]) -> tuple[str, ...]:
+    """With its system calls filtered, unless the command says otherwise."""
+    told = any(word == "--seccomp" or word.startswith("--seccomp=") for word in command)
+    return command if told else (*command, "--seccomp", "true")
 
 
 def collector(settings: Settings, parts: Machinery, ask: Callable[[], Awaitable[LiveClosures]]) -> Collector:
@@ -201,6 +232,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             )
             keeper = collector(settings, parts, agent.live_closures)
             nursery.start_soon(parts.network.run)
+            nursery.start_soon(parts.confining.find_out)
             await nursery.start(supervisor.run)
             pages = partial(
                 make_app,
@@ -304,6 +336,7 @@ async def _stop_all(parts: Machinery) -> None:
         for instance in parts.records.booted_instances():
             nursery.start_soon(_stop_one, parts, instance)
     await parts.network.remove_all()
+    await parts.confining.clear_all_but(())
 
 
 async def _stop_one(parts: Machinery, instance: str) -> None:

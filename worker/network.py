@@ -19,7 +19,7 @@ from worker.resolver.permits import Permits
 from worker.resolver.policy import Policy, resolver_policy
 from worker.resolver.server import Resolver
 from worker.resolver.upstream import Upstream
-from worker.taps import ensure_taps, remove_taps, taps_of
+from worker.taps import ensure_taps, own_tap, remove_taps, taps_of
 from worker.vm_state import Attachment, Desired
 
 GUARD_SECONDS = 3.0
@@ -74,13 +74,15 @@ class Network:
         self._desired, self._peers = desired, tuple(peers)
         await self._enforce()
 
-    async def attach(self, instance: str, attachment: Attachment) -> str:
+    async def attach(self, instance: str, attachment: Attachment, *, owner: int | None = None) -> str:
         """Make the instance's tap with its rules and lease, up before the VM is made; the tap's name.
 
-        Whoever attached it before is what it was: again, or with another address, is fine. Raises Unavailable.
+        Whoever attached it before is what it was: again, or with another address, is fine. `owner` is the user beside
+        root who may open it. Raises Unavailable.
         """
         self._attached[instance] = attachment
         await self._enforce()
+        await own_tap(self._names.tap(instance), owner)
         return self._names.tap(instance)
 
     async def detach(self, instance: str) -> None:

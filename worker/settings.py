@@ -76,6 +76,14 @@ class HypervisorSettings(Section):
     """`[hypervisor]`: the command that the shim starts, without its `--api-socket`."""
 
     command: Annotated[tuple[str, ...], Field(min_length=1)] = ("procurator-vmm",)
+    separate_users: bool = True
+    """Run each as a user of its own, where the worker is root and the command works so."""
+    landlock: bool = True
+    """Let each open only its VM's files, the images and its sockets, where the kernel has Landlock."""
+    overhead_mb: Annotated[int, Field(ge=64, le=1 << 20)] = 512
+    """MiB that one may use beside its guest's memory before it is ended (cgroups)."""
+    processes: Annotated[int, Field(ge=64, le=1 << 20)] = 512
+    """How many processes and threads one may have (cgroups)."""
 
 
 class ListenSettings(Section):

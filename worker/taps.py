@@ -1,5 +1,8 @@
 """Routed taps through netlink, in-process: made, listed and removed; whom they may talk to is the firewall's."""
 
+import fcntl
+import os
+import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +31,9 @@ _SETTINGS = {
     "ipv6/conf/{tap}/disable_ipv6": "1",
 }
 _SYSCTL = Path("/proc/sys/net")
+_DEVICES = Path("/sys/class/net")
+_TUNSETIFF, _TUNSETOWNER = 0x400454CA, 0x400454CC
+_IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _MAIN_TABLE = 254
 
 
@@ -37,6 +43,11 @@ async def ensure_taps(taps: Iterable[Tap]) -> None:
     Raises Unavailable where the machine does not let us.
     """
     await trio.to_thread.run_sync(_ensure, list(taps))
+
+
+async def own_tap(name: str, owner: int | None) -> None:
+    """Let the user `owner` open the tap, and else only root. Raises Unavailable, also while somebody has it open."""
+    await trio.to_thread.run_sync(_own, name, owner)
 
 
 async def remove_tap(name: str) -> None:
@@ -73,6 +84,21 @@ def _ensure(taps: list[Tap]) -> None:
                 netlink.route("replace", dst=route, oif=index, prefsrc=gateway, scope="link")
     except (NetlinkError, OSError) as error:
         raise Unavailable(f"cannot make the taps of {', '.join(tap.instance for tap in taps)}: {error}") from error
+
+
+def _own(name: str, owner: int | None) -> None:
+    try:
+        known = int((_DEVICES / name / "owner").read_text())
+        if known == (-1 if owner is None else owner):
+            return
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
+            fcntl.ioctl(device, _TUNSETOWNER, -1 if owner is None else owner)
+        finally:
+            os.close(device)
+    except OSError as error:
+        raise Unavailable(f"cannot give the tap {name} to user {owner}: {error}") from error
 
 
 def _drop_old(netlink: IPRoute, wanted: dict[int, Tap]) -> None:

@@ -20,6 +20,7 @@ from schema.blueprint import HealthCheck
 from schema.errors import CommandFailed, DeadlineExceeded, Internal, ProcuratorError, Unavailable
 from worker.adoption import Adopt, Found
 from worker.closures import Closures
+from worker.confining import Confining
 from worker.guest.asking import ask_guest
 from worker.guest.channel import GuestChannel
 from worker.guest.switch import NO_DISK, switch_system
@@ -32,6 +33,7 @@ from worker.switching import CannotSwitch, layer_serial
 from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
+from worker.vmm.confinement import Confinement
 from worker.vmm.port import Counters, Hypervisor, VmAction
 from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, set_fence, start_shim, wait_ended
 from worker.vmm.runtime_dir import (
@@ -94,6 +96,7 @@ class VmSteps:
         images: Images,
         volumes: Volumes,
         network: Network,
+        confining: Confining,
         records: Records,
         runtime_dirs: Path,
         settings: StepSettings,
@@ -102,6 +105,7 @@ class VmSteps:
         self._images = images
         self._volumes = volumes
         self._network = network
+        self._confining = confining
         self._records = records
         self._runtime_dirs = runtime_dirs
         self.settings = settings
@@ -158,12 +162,13 @@ class VmSteps:
         directory, was_attached = self.directory(instance), self._network.is_attached(instance)
         await self._closures.verify(content.spec.closure_paths)
         try:
+            confinement = await self._confining.of(instance, memory_mb=content.spec.memory_mb)
             config = await self._config(instance, content, attachment)
             directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             # The boot record is written when the boot is accepted: an agent that dies before leaves nothing to adopt.
             (directory.path / BOOT_RECORD).unlink(missing_ok=True)
             self._records.keep_booted(instance, content, attachment)
-            live = await self._start(directory, is_fenced=content.spec.is_fenced)
+            live = await self._start(directory, confinement, is_fenced=content.spec.is_fenced)
             await self._create_and_boot(directory, config)
             record = BootRecord(content.content_hash, content.content_hash, (content.content_hash,))
             write_boot_record(directory, record)
@@ -206,12 +211,17 @@ class VmSteps:
 
     async def _add_layer(self, directory: RuntimeDir, content: Content) -> str:
         """The closure's image as a further disk of the running VM; the device's id."""
-        disk = Disk(str(await self._image(content)), serial=layer_serial(content), readonly=True)
+        image = await self._image(content)
+        self._confining.let_read(image)
+        disk = Disk(str(image), serial=layer_serial(content), readonly=True)
         try:
             async with CloudHypervisor(str(directory.api_socket)) as hypervisor:
-                return await hypervisor.add_disk(disk)
+                device = await hypervisor.add_disk(disk)
         except ProcuratorError as error:
             raise CannotSwitch(f"the hypervisor takes no further disk: {error.message}") from error
+        if device is None:
+            raise CannotSwitch("the hypervisor has no running guest to add a disk to")
+        return device.device
 
     async def system_of(self, instance: str) -> str | None:
         """See `Steps.system_of`."""
@@ -226,12 +236,16 @@ class VmSteps:
         volumes = await self._volumes.ensure(instance, spec.volumes)
         for name, size_mb in self._volumes.grow(instance, spec.volumes).items():
             log.info("%s: volume %s has %d MiB now", instance, name, size_mb)
-        tap = await self._network.attach(instance, attachment) if spec.network.nic else ""
+        kernel, initrd = self._closures.file(spec.kernel), self._closures.file(spec.initrd)
+        self._confining.let_read(image, kernel, initrd)
+        self._confining.give(instance, volumes)
+        owner = self._confining.owner(instance)
+        tap = await self._network.attach(instance, attachment, owner=owner) if spec.network.nic else ""
         return VmConfig(
             cpus=spec.cpu,
             memory_bytes=spec.memory_mb * _MIB,
-            kernel=str(self._closures.file(spec.kernel)),
-            initrd=str(self._closures.file(spec.initrd)),
+            kernel=str(kernel),
+            initrd=str(initrd),
             cmdline=spec.cmdline,
             serial_socket=str(self.directory(instance).serial_socket),
             vsock_socket=str(self.directory(instance).vsock_socket),
@@ -240,9 +254,10 @@ class VmSteps:
                 *(Disk(str(file), serial=volume_serial(name), readonly=False) for name, file in volumes.items()),
             ),
             nics=(Nic(tap, attachment.mac),) if tap else (),
+            landlock=self._confining.paths(self.directory(instance)),
         )
 
-    async def _start(self, directory: RuntimeDir, *, is_fenced: bool) -> Live:
+    async def _start(self, directory: RuntimeDir, confinement: Confinement, *, is_fenced: bool) -> Live:
         """A shim with its hypervisor; the shim of the process before it may need a moment to go."""
         patience = trio.current_time() + START_PATIENCE_SECONDS
         while True:
@@ -253,6 +268,7 @@ class VmSteps:
                     log_bytes=self.settings.log_bytes,
                     lease=self._records.lease_file if is_fenced else None,
                     environment=self.settings.environment,
+                    confinement=confinement,
                 )
             except CommandFailed as error:
                 if error.returncode != ALREADY_HELD or trio.current_time() > patience:
@@ -280,6 +296,7 @@ class VmSteps:
         self._runs.pop(instance, None)
         if for_good:
             await self._network.detach(instance)
+            self._confining.forget(instance)
 
     async def _ask_to_end(self, directory: RuntimeDir, live: Live) -> None:
         """The power button and its deadline, then the guest is ended without being asked."""
@@ -301,6 +318,7 @@ class VmSteps:
             await end(directory, live, grace_seconds=grace_seconds)
         if isinstance(find(directory), Live):
             raise Internal(f"{instance}: its hypervisor, pid {live.pid if isinstance(live, Live) else 0}, does not end")
+        await self._confining.clear(instance)
         self._lives.pop(instance, None)
 
     async def fence(self, instance: str, *, fenced: bool) -> None:
@@ -328,6 +346,8 @@ class VmSteps:
         if live is None or live.pid != process.pid:
             return "it was ended"
         how = await wait_ended(directory, live)
+        if complaint := self._confining.complaint(instance):
+            return complaint
         panic = _PANIC.search(read_log(directory.serial_log, max_bytes=LAST_WORDS_BYTES))
         if panic:
             return f"the guest panicked ({how}): {panic.group().decode(errors='replace')}"
@@ -343,6 +363,7 @@ class VmSteps:
             if one.pid and one.attachment and one.content and one.content.spec.network.nic
         }
         await self._network.adopt(attached)
+        await self._confining.clear_all_but([name for name, one in found.items() if one.pid])
         return found
 
     def _found(self, instance: str) -> Found:

@@ -23,6 +23,7 @@ from worker.guest.frames import (
     input_frames,
     said,
 )
+from worker.vmm.peer import check_listener
 
 CONNECT_SECONDS = 2.0
 EXEC_GRACE_SECONDS = 5.0
@@ -82,6 +83,7 @@ class GuestChannel:
             with trio.fail_after(CONNECT_SECONDS):
                 stream = await trio.open_unix_socket(str(self._socket))
                 try:
+                    check_listener(stream.socket, self._socket)
                     await stream.send_all(f"CONNECT {AGENT_PORT}\n".encode())
                     await _read_ok(stream)
                 except BaseException:

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -22,6 +24,7 @@ from worker.tests.builders import a_spec
 from worker.tests.fake_control_plane import FakeControlPlane, Wanted
 from worker.tests.real_nix import KEY
 from worker.tests.running import RunningWorker, a_worker, http_check, is_running
+from worker.vmm.users import FIRST_ID
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "procurator"
@@ -60,11 +63,19 @@ def a_real_spec(name: str, toplevel: str, **fields: object) -> VmSpec:
     )
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A short path that other users may pass through, so that the hypervisors get users of their own."""
+    with tempfile.TemporaryDirectory(prefix="pcg-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
 @pytest.mark.guest
-async def test_real_guests_serve_over_their_taps_and_outlive_the_agent(tmp_path: Path) -> None:
+async def test_real_guests_serve_over_their_taps_and_outlive_the_agent(home: Path) -> None:
     command = (shutil.which("procurator-vmm", path=f"{ROOT / '.venv/bin'}:{os.environ['PATH']}") or "procurator-vmm",)
     settings = {"stop_timeout_ms": 20_000}
-    async with a_worker(tmp_path, command=command, net="10.199.93", settings=settings.items()) as worker:
+    async with a_worker(home, command=command, net="10.199.93", settings=settings.items()) as worker:
         cp = worker.control_plane
         built = await build(worker, "web", "db")
         volumes = {"data": {"size_mb": 64, "mount": "/var/lib/db"}}
@@ -74,6 +85,7 @@ async def test_real_guests_serve_over_their_taps_and_outlive_the_agent(tmp_path:
         cp.assign(Wanted("web-0", web, number=2), Wanted("db-0", db, number=3))
         vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=90)
         assert (vms["web-0"].guest_view, vms["db-0"].guest_view) == (View.OK, View.UNKNOWN)
+        assert all(Path(f"/proc/{vm.pid}").stat().st_uid >= FIRST_ID for vm in vms.values()), "each has its own user"
         print(json.dumps({name: vm.phase_ms for name, vm in vms.items()}))
         async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
             assert (await http.get("http://10.199.93.2/")).status_code == 200

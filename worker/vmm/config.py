@@ -62,7 +62,10 @@ class VmConfig:
     """All that one VM needs. Paths are absolute; `memory_bytes` is a multiple of 4096; raises InvalidInput otherwise.
 
     `serial_socket` is where the hypervisor listens with the guest's serial console, from create to delete;
-    `vsock_socket` where the host reaches the guest's agent, from boot on (None: not at all).
+    `vsock_socket` where the host reaches the guest's agent, from boot on (None: not at all). `landlock`: paths and what
+    may be done to them ("r", "w", "rw"), beside what is named here; the hypervisor can then open nothing else, and what
+    is added while it runs must be among them (recorded). `balloon_bytes`: so much
+    of its memory the guest is asked for from the start, which can be changed later (None: never).
     """
 
     cpus: int
@@ -74,6 +77,8 @@ class VmConfig:
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     vsock_socket: str | None = None
+    landlock: tuple[tuple[str, str], ...] = ()
+    balloon_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -89,6 +94,10 @@ def _problems(config: VmConfig) -> list[str]:
         (1 <= config.cpus <= MAX_CPUS, f"cpus: {config.cpus} is not in 1..{MAX_CPUS}"),
         (0 < config.memory_bytes <= MAX_MEMORY_BYTES, f"memory: {config.memory_bytes} bytes is not in 1..2^44"),
         (config.memory_bytes % PAGE_BYTES == 0, f"memory: {config.memory_bytes} bytes is no multiple of {PAGE_BYTES}"),
+        (
+            0 <= (config.balloon_bytes or 0) < config.memory_bytes,
+            f"balloon: {config.balloon_bytes} bytes is not less than the memory",
+        ),
         (len(config.cmdline.encode()) <= MAX_CMDLINE_BYTES, f"cmdline: longer than {MAX_CMDLINE_BYTES} bytes"),
         (config.cmdline.isprintable(), "cmdline: holds a control character"),
         (
@@ -134,9 +143,14 @@ def create_request(config: VmConfig) -> dict[str, object]:
         request["disks"] = [disk_request(disk) for disk in config.disks]
     if config.nics:
         request["net"] = [{"tap": nic.tap, "mac": nic.mac} for nic in config.nics]
+    if config.landlock:
+        request["landlock_enable"] = True
+        request["landlock_rules"] = [{"path": path, "access": access} for path, access in config.landlock]
     if config.vsock_socket is not None:
         # The cid is the guest's name for itself: hybrid vsock knows no other machine, so it need not be unique.
         request["vsock"] = {"cid": GUEST_CID, "socket": config.vsock_socket}
+    if config.balloon_bytes is not None:
+        request["balloon"] = {"size": config.balloon_bytes}
     return request
 
 
@@ -148,3 +162,29 @@ def disk_request(disk: Disk) -> dict[str, object]:
     for problem in disk_problems(disk):
         raise InvalidInput(problem)
     return {"path": disk.path, "serial": disk.serial, "readonly": disk.readonly, "image_type": "Raw"}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a booted VM shall have of a thing, None where it stays: CPUs, memory, memory that the guest gives up."""
+
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    balloon_bytes: int | None = None
+
+
+def resize_request(size: Size) -> dict[str, object]:
+    """The body of `vm.resize`."""
+    wanted = {
+        "desired_vcpus": size.cpus,
+        "desired_ram": size.memory_bytes,
+        "desired_balloon": size.balloon_bytes,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def folder_url(folder: str) -> str:
+    """The URL of an absolute directory, for a snapshot; raises InvalidInput."""
+    if not _is_absolute(folder):
+        raise InvalidInput(f"path: {folder!r} is not absolute")
+    return f"file://{folder}"

@@ -15,7 +15,9 @@ import trio
 
 from schema.errors import CommandFailed, DeadlineExceeded, Internal, Unavailable
 from worker.vmm import fence, shim
+from worker.vmm.confinement import Confinement
 from worker.vmm.runtime_dir import RuntimeDir
+from worker.vmm.shim_files import start_time
 
 START_SECONDS = 20.0
 CONTROL_SECONDS = 10.0
@@ -66,15 +68,18 @@ async def start_shim(
     log_bytes: int,
     lease: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    confinement: Confinement | None = None,
 ) -> Live:
     """Start a hypervisor (`command`, without `--api-socket`) under a new shim; it may not serve its API yet.
 
     Both live on when this process ends. `log_bytes` caps the serial log; `lease` is the lease file of a fenced VM,
-    which is ended when that has run out. Raises CommandFailed (the program cannot be started, or the lease is over;
-    exit code 3: a shim already holds the directory), DeadlineExceeded.
+    which is ended when that has run out; `confinement` is the hypervisor's (the shim is ours). Raises CommandFailed
+    (the program cannot be started, or the lease is over; exit code 3: a shim already holds the directory),
+    DeadlineExceeded.
     """
     argv = [sys.executable, "-I", "-S", shim.__file__, str(directory.path), str(log_bytes)]
     argv.append(fence.NONE if lease is None else str(lease))
+    argv.append((confinement or Confinement()).to_text())
     argv += [_program(command[0]), *command[1:]]
     process = await trio.lowlevel.open_process(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
@@ -103,6 +108,27 @@ async def start_shim(
             said = (directory.hypervisor_log.read_bytes() if directory.hypervisor_log.exists() else b"")[-2000:]
             raise Unavailable(f"{command[0]} {found} at once: {said.decode(errors='replace').strip()}")
     raise Internal(f"the shim of {directory.path} started and left no record")
+
+
+async def runs_as(confinement: Confinement, command: Sequence[str], *, deadline: float) -> str:
+    """Run a command to its end as that user, in at most `deadline` seconds; why it does not work, else empty."""
+    try:
+        with trio.fail_after(deadline):
+            done = await trio.run_process(  # noqa: TID251 - this module is an owner
+                [_program(command[0]), *command[1:]],
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+                cwd="/",
+                user=confinement.uid,
+                group=confinement.gid,
+                extra_groups=confinement.groups,
+            )
+    except trio.TooSlowError:
+        return f"not done within {deadline:g} s"
+    except OSError as error:
+        return str(error)
+    return "" if done.returncode == 0 else done.stderr.decode(errors="replace").strip()[-500:] or f"{done.returncode}"
 
 
 def _program(name: str) -> str:
@@ -254,7 +280,7 @@ def _watched(live: Live) -> Iterator[int | None]:
 def _exists(pid: object, started: object) -> bool:
     """Whether the process has not been reaped (it may be a zombie, whose id is still its own)."""
     try:
-        return isinstance(pid, int) and shim.start_time(pid) == started
+        return isinstance(pid, int) and start_time(pid) == started
     except (OSError, ValueError, IndexError):
         return False
 

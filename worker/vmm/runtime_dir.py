@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schema.errors import InvalidInput
+from worker.vmm.shim_files import OWN_DIRECTORY
 
 LONGEST_SOCKET = "control.sock"
 MAX_SOCKET_PATH_BYTES = 107
@@ -25,19 +26,24 @@ class RuntimeDir:
             raise InvalidInput(f"runtime directory: {self.path} is too long for a unix socket in it")
 
     @property
+    def own(self) -> Path:
+        """What the hypervisor itself makes; whoever trusts a socket in it asks who listens there (`peer.py`)."""
+        return self.path / OWN_DIRECTORY
+
+    @property
     def api_socket(self) -> Path:
-        """The hypervisor's REST API."""
+        """The hypervisor's REST API; the shim listens on it and hands it down, so that nobody can put another there."""
         return self.path / "api.sock"
 
     @property
     def serial_socket(self) -> Path:
         """The guest's serial console; `VmConfig.serial_socket` names it, the shim drains it."""
-        return self.path / "serial.sock"
+        return self.own / "tty.sock"
 
     @property
     def vsock_socket(self) -> Path:
         """The guest's agent; `VmConfig.vsock_socket` names it."""
-        return self.path / "vsock.sock"
+        return self.own / "vsock.sock"
 
     @property
     def control_socket(self) -> Path:

@@ -1,30 +1,47 @@
 """Holds one VM's hypervisor: starts it, keeps its exit and its output, answers on a control socket; it decides nothing.
 
-A program of its own with nothing but the standard library and `fence.py`, run as `python -I -S shim.py`: one stays
-beside every VM and outlives the worker. It forks once and reports through its parent's exit code: 0 when the hypervisor
-has been started and the control socket listens, 1 with a line on stderr when not, 3 when a shim or a hypervisor without
-one already holds the directory.
+A program of its own with nothing but the standard library, `fence.py`, `confinement.py` and `shim_files.py`, run as
+`python -I -S shim.py`: one stays beside every VM and outlives the worker. It forks once and reports through its parent's
+exit code: 0 when the hypervisor has been started and the control socket listens, 1 with a line on stderr when not, 3
+when a shim or a hypervisor without one already holds the directory.
 
 Control socket: one JSON object a line, answered by one. `{"op": "status"}`; `{"op": "kill", "signal": "TERM" | "KILL"}`
 signals the hypervisor's whole session; `{"op": "attach"}` answers when the serial socket is connected, so that a boot
 after it loses no output; `{"op": "fence", "lease": PATH | "-"}` puts the VM under a lease from now on, or under none;
 `{"op": "console"}` makes the connection the guest's console: what follows the answer are its bytes, both ways.
+
+What is trusted lies in the runtime directory itself: our files and the API's socket, which we listen on and hand down.
+What the hypervisor makes itself (serial, vsock) is in `v/`, which is its own where it has a user of its own; whoever
+listens there is asked for his user before a byte goes to him.
 """
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import selectors
 import signal
 import socket
+import struct
 import sys
 import time
 
 if __name__ == "__main__":  # isolated (-I), so that our own package is not on the path
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # noqa: PTH100, PTH120 - pathlib costs memory beside every VM
+from worker.vmm.confinement import Confinement, confine
 from worker.vmm.fence import NONE, Fence, boot_id, fork_guard
+from worker.vmm.shim_files import (
+    OWN_DIRECTORY,
+    RingLog,
+    clear,
+    hold,
+    listen,
+    listener_of,
+    make_own_directory,
+    now,
+    runs_already,
+    start_time,
+)
 
 READ_BYTES = 65_536
 LINE_BYTES = 4_096
@@ -32,47 +49,29 @@ MAX_CLIENTS = 16
 CONSOLE_BYTES = 262_144
 """What waits for a console that does not read, or for a guest that does not; beyond it the console is hung up on."""
 OUTPUT_CAP_BYTES = 262_144
-STALE = ("api.sock", "serial.sock", "control.sock", "vsock.sock")
-"""A hypervisor that was killed leaves its sockets, and only the API's is reclaimed by the next one."""
+API_BACKLOG = 16
 SOON_SECONDS, LATER_SECONDS, EAGER_TRIES = 0.05, 0.5, 40
 DRAIN_SECONDS = 0.5
 ALREADY_HELD = 3
 
 
-class RingLog:
-    """The newest of a stream: `PATH`, and before it `PATH.1`, never more than `cap` bytes together."""
-
-    def __init__(self, path: str, cap: int) -> None:
-        self._path = path
-        self._half = max(1, cap // 2)
-        self._file = -1
-        self._open()
-
-    def write(self, data: bytes) -> None:
-        """Append, turning the file over each time it is full."""
-        while data:
-            room = self._half - self._size
-            if room <= 0:
-                os.close(self._file)
-                os.replace(self._path, f"{self._path}.1")  # noqa: PTH105 - pathlib costs memory beside every VM
-                self._open()
-                continue
-            self._size += os.write(self._file, data[:room])
-            data = data[room:]
-
-    def _open(self) -> None:
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._file).st_size
-
-
 class Shim:
     """One hypervisor, one selector loop, until it has ended."""
 
-    def __init__(self, directory: str, *, command: list[str], log_bytes: int, lease: str = NONE) -> None:
+    def __init__(
+        self,
+        directory: str,
+        *,
+        command: list[str],
+        log_bytes: int,
+        lease: str = NONE,
+        confinement: Confinement | None = None,
+    ) -> None:
         self._directory = directory
+        self._confinement = confinement or Confinement()
         self._fence = None if lease == NONE else Fence(lease)
         self._guard = 0
-        self._command = [*command, "--api-socket", f"path={directory}/api.sock"]
+        self._command = command
         self._selector = selectors.DefaultSelector()
         self._serial_log = RingLog(f"{directory}/serial.log", log_bytes)
         self._output_log = RingLog(f"{directory}/hypervisor.log", OUTPUT_CAP_BYTES)
@@ -89,10 +88,7 @@ class Shim:
         """Listen for control, start the hypervisor, record it; raises OSError. A lease that is over starts nothing."""
         if self._fence and self._fence.has_passed():
             raise OSError(errno.ETIME, "the lease of this worker has run out")
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(f"{self._directory}/control.sock")
-        os.chmod(f"{self._directory}/control.sock", 0o600)  # noqa: PTH101 - as above
-        self._listener.listen(MAX_CLIENTS)
+        self._listener = listen(f"{self._directory}/control.sock", backlog=MAX_CLIENTS)
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._output, theirs = os.pipe2(os.O_CLOEXEC)
@@ -119,18 +115,37 @@ class Shim:
         self._record()
 
     def _spawn(self, output: int) -> int:
-        return os.posix_spawnp(
-            self._command[0],
-            self._command,
-            {key: value for key, value in os.environ.items() if key != "RUST_BACKTRACE"},
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, output, 1),
-                (os.POSIX_SPAWN_DUP2, output, 2),
-            ],
-            setsid=True,
-            setsigdef=[signal.SIGHUP, signal.SIGINT, signal.SIGPIPE],
-        )
+        """The hypervisor, in a session, with a user and in groups of its own from its first moment. Raises OSError."""
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        with listen(f"{self._directory}/api.sock", backlog=API_BACKLOG) as api:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    self._become(output, api.fileno())
+                except OSError as error:
+                    os.write(writing, struct.pack("i", error.errno or errno.EINVAL))
+                finally:
+                    os._exit(127)
+        os.close(writing)
+        problem = os.read(reading, 4)
+        os.close(reading)
+        if problem:
+            os.waitpid(pid, 0)
+            number = struct.unpack("i", problem)[0]
+            raise OSError(number, os.strerror(number))
+        return pid
+
+    def _become(self, output: int, api: int) -> None:
+        os.setsid()
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.set_inheritable(api, True)
+        confine(self._confinement)
+        environment = {key: value for key, value in os.environ.items() if key != "RUST_BACKTRACE"}
+        os.execvpe(self._command[0], [*self._command, "--api-socket", f"fd={api}"], environment)  # noqa: S606 - no shell
 
     def run(self) -> None:
         """Serve until the hypervisor has ended and its exit is recorded."""
@@ -224,7 +239,9 @@ class Shim:
         serial = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             serial.setblocking(False)
-            serial.connect(f"{self._directory}/serial.sock")
+            serial.connect(f"{self._directory}/{OWN_DIRECTORY}/tty.sock")
+            if listener_of(serial) != self._confinement.uid:
+                raise PermissionError(errno.EPERM, "somebody else listens there")
         except OSError:
             serial.close()
             self._tries += 1
@@ -377,46 +394,6 @@ class Shim:
         self._attaching = [waiting for waiting in self._attaching if waiting is not client]
 
 
-def start_time(pid: int) -> int:
-    """Clock ticks after the machine's start at which process `pid` began: with the id, it names a process for good."""
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - as above
-        return int(stat.read().rpartition(")")[2].split()[19])
-
-
-def now() -> float:
-    """Seconds since 1970, for people to read."""
-    return time.time()  # noqa: TID251 - a program of its own, which has no app.py
-
-
-def hold(directory: str) -> int:
-    """Lock the directory for this shim's life; the descriptor, or -1 when another holds it."""
-    descriptor = os.open(f"{directory}/shim.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno != errno.EWOULDBLOCK:
-            raise
-        return -1
-    return descriptor
-
-
-def runs_already(directory: str) -> bool:
-    """Whether the recorded hypervisor is still there though nobody holds the directory."""
-    try:
-        with open(f"{directory}/process.json", encoding="utf-8") as file:  # noqa: PTH123 - as above
-            record = json.load(file)
-        return bool(record["bootId"] == boot_id() and start_time(record["pid"]) == record["startTime"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return False
-
-
-def clear(directory: str) -> None:
-    """Remove what an earlier run left that would keep a new one from starting."""
-    for name in (*STALE, "process.json"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{directory}/{name}")  # noqa: PTH108 - as above
-
-
 def detach(directory: str) -> int:
     """Go on in a session of our own. In the child: the pipe's end to report on; the parent never returns."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -439,14 +416,16 @@ def detach(directory: str) -> int:
 
 
 def main() -> int:
-    """Run a shim: `RUNTIME_DIR LOG_BYTES LEASE COMMAND...`.
+    """Run a shim: `RUNTIME_DIR LOG_BYTES LEASE CONFINEMENT COMMAND...`.
 
-    An absolute path, the serial log's cap, the lease file of a fenced VM (else `-`), the hypervisor's argv.
+    An absolute path, the serial log's cap, the lease file of a fenced VM (else `-`), what the hypervisor is confined to
+    (`Confinement.to_text`), its argv.
     """
-    if len(sys.argv) < 5:
-        os.write(2, b"usage: shim.py RUNTIME_DIR LOG_BYTES LEASE COMMAND...\n")
+    if len(sys.argv) < 6:
+        os.write(2, b"usage: shim.py RUNTIME_DIR LOG_BYTES LEASE CONFINEMENT COMMAND...\n")
         return 2
-    directory, log_bytes, lease, command = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+    directory, log_bytes, lease, command = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[5:]
+    confinement = Confinement.from_text(sys.argv[4])
     os.umask(0o077)
     os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
     lock = hold(directory)
@@ -457,8 +436,9 @@ def main() -> int:
         os.write(2, f"a hypervisor whose shim has died still runs in {directory}\n".encode())
         return ALREADY_HELD
     clear(directory)
+    make_own_directory(directory, confinement)
     report = detach(directory)
-    shim = Shim(directory, command=command, log_bytes=log_bytes, lease=lease)
+    shim = Shim(directory, command=command, log_bytes=log_bytes, lease=lease, confinement=confinement)
     try:
         shim.start()
     except OSError as error:

@@ -17,9 +17,8 @@ from worker.vmm.runtime_dir import RuntimeDir, read_log
 
 LOUD = """
 import os, socket, sys
-folder = os.path.dirname(sys.argv[-1].removeprefix("path="))
 listener = socket.socket(socket.AF_UNIX)
-listener.bind(folder + "/serial.sock")
+listener.bind(sys.argv[1])
 listener.listen()
 line, _ = listener.accept()
 while data := line.recv(4096):
@@ -49,7 +48,9 @@ class Watcher:
 async def a_loud_guest() -> AsyncIterator[RuntimeDir]:
     with a_folder() as folder:
         directory = RuntimeDir(folder / "vm")
-        live = await start_shim(directory, command=(sys.executable, "-c", LOUD), log_bytes=1 << 16)
+        live = await start_shim(
+            directory, command=(sys.executable, "-c", LOUD, str(directory.serial_socket)), log_bytes=1 << 16
+        )
         await attach_serial(directory)
         try:
             yield directory

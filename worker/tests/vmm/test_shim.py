@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +20,11 @@ import trio
 from schema.errors import CommandFailed, Internal, InvalidInput, Unavailable
 from worker.tests.vmm.subjects import COMMANDS, a_config, a_folder
 from worker.vmm.client import CloudHypervisor
+from worker.vmm.config import VmConfig
 from worker.vmm.port import VmAction, create_and_boot
 from worker.vmm.processes import Ended, Live, ask, attach_serial, end, find, find_live, start_shim, wait_ended
 from worker.vmm.runtime_dir import BootRecord, RuntimeDir, read_boot_record, read_log, write_boot_record
-from worker.vmm.shim import RingLog
+from worker.vmm.shim_files import RingLog
 
 FAKE = COMMANDS["fake"]
 LOG_BYTES = 1 << 16
@@ -75,6 +77,11 @@ async def ready(directory: RuntimeDir, client: CloudHypervisor) -> None:
                 return
             except Unavailable:
                 await trio.sleep(0.01)
+
+
+def a_vm(directory: RuntimeDir, *, cmdline: str = "console=ttyS0") -> VmConfig:
+    """A VM whose serial socket is where the shim looks for it."""
+    return replace(a_config(directory.path, cmdline=cmdline), serial_socket=str(directory.serial_socket))
 
 
 def shell(script: str) -> tuple[str, ...]:
@@ -251,7 +258,7 @@ async def test_serial_output_is_kept_from_the_first_byte_and_across_boots() -> N
         async with CloudHypervisor(str(directory.api_socket)) as client:
             await ready(directory, client)
             for word in ("first", "second"):
-                config = a_config(directory.path, cmdline=f"fake.says={word}")
+                config = a_vm(directory, cmdline=f"fake.says={word}")
                 await client.create(config)
                 await attach_serial(directory)
                 await client.act(VmAction.BOOT)
@@ -267,7 +274,7 @@ async def test_stale_sockets_of_a_killed_run_are_cleared_before_the_next() -> No
             live = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES)
             async with CloudHypervisor(str(directory.api_socket)) as client:
                 await ready(directory, client)
-                await create_and_boot(client, a_config(directory.path))
+                await create_and_boot(client, a_vm(directory))
             os.killpg(live.pid, signal.SIGKILL)
             await wait_ended(directory, live)
             assert live.shim_pid is not None
@@ -326,7 +333,7 @@ def test_boot_record_is_whole_or_absent(tmp_path: Path) -> None:
     assert read_boot_record(directory) is None
     write_boot_record(directory, BootRecord(booted="a", active="a"))
     write_boot_record(directory, BootRecord(booted="a", active="b"))
-    assert read_boot_record(directory) == BootRecord(booted="a", active="b")
+    assert read_boot_record(directory) == BootRecord(booted="a", active="b", layers=("a",))
     (tmp_path / "booted.json").write_text('{"booted": "a"')
     assert read_boot_record(directory) is None
 
