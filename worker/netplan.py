@@ -15,6 +15,8 @@ from worker.vm_state import Attachment, Desired
 
 TAP_NAME_BYTES = 15
 """IFNAMSIZ without its NUL."""
+TAP_GROUP = 0x70726F63
+"""The interface group of all workers' taps: each knows the others' by it (a name alone may be a `ppp0`)."""
 
 
 def _code(text: str, length: int) -> str:

@@ -6,7 +6,7 @@ nftables a packet passes when every table lets it.
 
 from collections.abc import Iterable, Sequence
 
-from worker.netplan import NetworkNames, NetworkPlan
+from worker.netplan import TAP_GROUP, NetworkNames, NetworkPlan
 
 CHAINS = ("pinned", "to_host", "through_host", "nat_in", "nat_local", "nat_out")
 """The chains of a worker's table in family inet; its table in family arp has `pinned`."""
@@ -14,6 +14,14 @@ PERMITTED = "permitted"
 """The set of (tap, address) that the resolver fills; each element ends by itself."""
 UPLINKS = "uplinks"
 """The set of interfaces that did not forward before a worker made them: they go on forwarding nothing else."""
+FLOWS = "flows"
+"""How many flows each tap has; it counts by itself."""
+MOST_FLOWS = 32_768
+"""That one guest may have open: the machine's table of connections (262,144 by default) is everybody's."""
+
+
+_CLIENT_MAC = "@th,288,48"
+"""`chaddr` of a DHCP message (RFC 2131): who it is about, whatever its frame says."""
 
 
 def ruleset(plan: NetworkPlan, *, anew: bool = False) -> str:
@@ -58,7 +66,9 @@ def uplinks_added(names: NetworkNames, interfaces: Iterable[str]) -> str:
 
 def _sets(plan: NetworkPlan) -> str:
     table = plan.names.table
-    pairs = [f"{pair.source} . {pair.destination} . {pair.port}" for pair in (*plan.pairs, *plan.incoming)]
+    pairs, incoming = (
+        [f"{pair.source} . {pair.destination} . {pair.port}" for pair in which] for which in (plan.pairs, plan.incoming)
+    )
     targets = [f"{one.address} . {one.port}" for one in plan.published]
     leads = [f"{one.machine_port} : {one.address} . {one.port}" for one in plan.published]
     names = [f'"{name}"' for name in plan.open_taps], [f'"{name}"' for name in plan.allow_taps]
@@ -67,12 +77,15 @@ def _sets(plan: NetworkPlan) -> str:
             f"add table inet {table}\nadd table arp {table}\n",
             f"add set inet {table} {PERMITTED} {{ type ifname . ipv4_addr; flags timeout; }}\n",
             f"add set inet {table} {UPLINKS} {{ type ifname; }}\n",
+            f"add set inet {table} {FLOWS} {{ type ifname; size 65535; flags dynamic; }}\n",
             _filled(table, "set", "pins", "type ifname . ether_addr . ipv4_addr", _pins(plan)),
             _filled(table, "set", "macs", "type ifname . ether_addr", _macs(plan)),
+            _filled(table, "set", "askers", f"typeof iifname . {_CLIENT_MAC}", _askers(plan)),
             _filled(table, "set", "gateways", "type ipv4_addr", plan.gateways),
             _filled(table, "set", "mine", "type ipv4_addr", [tap.attachment.ip for tap in plan.taps]),
             _filled(table, "set", "elsewhere", "type ipv4_addr", plan.elsewhere),
             _filled(table, "set", "pairs", "type ipv4_addr . ipv4_addr . inet_service", pairs),
+            _filled(table, "set", "incoming", "type ipv4_addr . ipv4_addr . inet_service", incoming),
             _filled(table, "set", "open_taps", "type ifname", names[0]),
             _filled(table, "set", "allow_taps", "type ifname", names[1]),
             _filled(table, "set", "published", "type ipv4_addr . inet_service", targets),
@@ -87,6 +100,10 @@ def _pins(plan: NetworkPlan) -> list[str]:
 
 def _macs(plan: NetworkPlan) -> list[str]:
     return [f'"{tap.name}" . {tap.attachment.mac}' for tap in plan.taps]
+
+
+def _askers(plan: NetworkPlan) -> list[str]:
+    return [f'"{tap.name}" . 0x{tap.attachment.mac.replace(":", "")}' for tap in plan.taps]
 
 
 def _filled(table: str, what: str, name: str, kind: str, elements: Sequence[str], *, family: str = "inet") -> str:
@@ -111,20 +128,27 @@ def _inet_chains(plan: NetworkPlan) -> str:
         "ip saddr 0.0.0.0 udp sport 68 udp dport 67 iifname . ether saddr @macs accept",
         "drop",
     )
+    crowded = f"ct state new add @{FLOWS} {{ iifname ct count over {MOST_FLOWS} }} drop"
     to_host = (
         f"iifname != {taps} accept",
-        "udp sport 68 udp dport 67 accept",
+        crowded,
+        # Only about itself: who declines or releases another guest's address keeps that guest from it.
+        f"udp sport 68 udp dport 67 iifname . {_CLIENT_MAC} @askers accept",
         "meta l4proto { tcp, udp } ip daddr @gateways th dport 53 accept",
         "ct state established,related accept",
         "drop",
     )
     through_host = (
-        # Another worker's taps begin with the same letter.
-        f'iifname @{UPLINKS} oifname != "p*" drop',
+        f"iifname @{UPLINKS} meta oifgroup != {TAP_GROUP} drop",
         f"iifname != {taps} oifname != {taps} accept",
         "ct state established,related accept",
-        "meta l4proto { tcp, udp } ip saddr . ip daddr . th dport @pairs accept",
+        f"iifname {taps} {crowded}",
+        # Addresses are believed of taps only, which are pinned: from a link anybody may send in a guest's name.
+        f"iifname {taps} meta l4proto {{ tcp, udp }} ip saddr . ip daddr . th dport @pairs accept",
+        f"iifname != {taps} meta l4proto {{ tcp, udp }} ip saddr . ip daddr . th dport @incoming accept",
         f"iifname != {taps} meta l4proto {{ tcp, udp }} ct status dnat ip daddr . th dport @published accept",
+        # The link's own, as a cloud's metadata service: what it tells is this machine's, no guest's.
+        "ip daddr 169.254.0.0/16 drop",
         f"oifname != {taps} ip daddr != @elsewhere iifname @open_taps accept",
         f"oifname != {taps} ip daddr != @elsewhere iifname @allow_taps iifname . ip daddr @{PERMITTED} accept",
         "drop",

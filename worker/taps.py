@@ -12,7 +12,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from schema.errors import Unavailable
-from worker.netplan import Tap
+from worker.netplan import TAP_GROUP, Tap
 
 _SETTINGS = {
     # The guest believes its whole subnet on the link: the host answers for all of it, at once, and forwards.
@@ -80,7 +80,7 @@ def _ensure(taps: list[Tap]) -> None:
                 with suppress(NetlinkError):  # it is there already
                     netlink.addr("add", index=index, address=gateway, prefixlen=32)
                 _set_up(tap.name)
-                netlink.link("set", index=index, state="up")
+                netlink.link("set", index=index, state="up", group=TAP_GROUP)
                 netlink.route("replace", dst=route, oif=index, prefsrc=gateway, scope="link")
     except (NetlinkError, OSError) as error:
         raise Unavailable(f"cannot make the taps of {', '.join(tap.instance for tap in taps)}: {error}") from error

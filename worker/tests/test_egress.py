@@ -1,5 +1,6 @@
 """What leaves the cluster, by which names, and what does not; on the real kernel, with root in namespaces as guests."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -163,6 +164,46 @@ async def test_an_open_guest_reaches_everything_outside_and_nothing_more_inside(
             port = listener.socket.getsockname()[1]
             for address in (GATEWAY, MACHINE):
                 assert not await world.reaches("web-0", address, port), address
+
+
+async def test_a_clouds_metadata_service_tells_an_open_guest_nothing(tmp_path: Path) -> None:
+    async with a_world(tmp_path, egress(EgressMode.OPEN)) as world:
+        world.internet.run(IP, "addr", "add", "169.254.169.254/32", "dev", "eth0")
+        tool(IP, "route", "add", "169.254.169.254/32", "dev", UPLINK)
+        with socket.create_connection(("169.254.169.254", 80), timeout=2):
+            pass  # the machine itself is told
+        assert not await world.reaches("web-0", "169.254.169.254")
+
+
+_ONE_WORD = "import socket, sys; s = socket.socket(2, 2); s.bind((sys.argv[1], 0)); s.sendto(b'x', (sys.argv[2], 5432))"
+_WORDS_HEARD = """
+import socket
+heard, listening = 0, socket.socket(2, 2)
+listening.bind(("", 5432))
+listening.settimeout(2)
+try:
+    while True:
+        heard += len(listening.recv(1))
+except TimeoutError:
+    print(heard)
+"""
+
+
+async def test_what_comes_in_by_a_link_in_a_guests_name_is_not_believed(tmp_path: Path) -> None:
+    async with a_world(tmp_path, egress(EgressMode.OPEN)) as world:
+        web, db, heard = "10.199.90.2", "10.199.90.3", list[str]()
+
+        def listen() -> None:
+            heard.append(world.guests["db-0"].run(sys.executable, "-c", _WORDS_HEARD).strip())
+
+        world.internet.run(IP, "addr", "add", f"{web}/32", "dev", "eth0")
+        world.internet.run(IP, "route", "add", f"{db}/32", "via", MACHINE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, listen)
+            await trio.sleep(0.5)
+            world.internet.run(sys.executable, "-c", _ONE_WORD, web, db)
+            world.guests["web-0"].run(sys.executable, "-c", _ONE_WORD, web, db)
+        assert heard == ["1"], "by who may, and by nobody else"
 
 
 async def test_the_machines_own_loopback_is_out_of_reach_although_published_ports_need_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -90,6 +91,29 @@ async def reaches(guest: Guest, address: str, port: int) -> bool:
 async def test_a_guest_gets_its_address_its_name_and_the_gateway_as_its_name_server(tmp_path: Path) -> None:
     async with a_network(a_plan(tmp_path), tmp_path) as net:
         assert await lease(net.web) == "10.199.77.2/24 10.199.77.1 web-0 10.199.77.1"
+        assert await lease(net.db) == "10.199.77.3/24 10.199.77.1 db-0 10.199.77.1"
+
+
+_DECLINE = """
+import socket, struct, sys
+mac, address, gateway = sys.argv[1:]
+ip = socket.inet_aton
+body = struct.pack("!BBBBIHHIIII", 1, 1, 6, 0, 7, 0, 0, 0, 0, 0, 0) + bytes.fromhex(mac.replace(":", "")) + bytes(202)
+body += bytes.fromhex("63825363350104") + b"6\\4" + ip(gateway) + b"2\\4" + ip(address) + b"\\xff"
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+    asking.bind(("0.0.0.0", 68))
+    asking.sendto(body, ("255.255.255.255", 67))
+"""
+"""Says that an address is in use already, in the name of whichever MAC: dnsmasq keeps it back for ten minutes."""
+
+
+async def test_a_guest_cannot_have_another_ones_address_kept_back(tmp_path: Path) -> None:
+    async with a_network(a_plan(tmp_path), tmp_path) as net:
+        await lease(net.web)
+        decline = (sys.executable, "-c", _DECLINE, net.db.tap.attachment.mac, "10.199.77.3", "10.199.77.1")
+        await elsewhere(partial(net.web.run, *decline))
         assert await lease(net.db) == "10.199.77.3/24 10.199.77.1 db-0 10.199.77.1"
 
 
