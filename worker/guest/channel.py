@@ -70,11 +70,11 @@ class GuestChannel:
         request = exec_request(command, args, deadline_ms=deadline_ms)
         limit = deadline_ms / 1000 + EXEC_GRACE_SECONDS if deadline_ms else float("inf")
         with trio.move_on_after(limit):
-            async with self._connected() as stream, trio.open_nursery() as nursery:
-                nursery.start_soon(_send_all, stream, request + input_frames(stdin))
-                outcome = await _collected(_Frames(stream))
-                nursery.cancel_scope.cancel()
-                return outcome
+            async with self._connected() as stream:
+                ended = await _fed_and_collected(stream, request + input_frames(stdin))
+                if isinstance(ended, Unavailable):
+                    raise ended
+                return ended
         raise DeadlineExceeded(f"{command}: the guest's agent did not tell its end within {limit:g} s")
 
     @asynccontextmanager
@@ -99,6 +99,21 @@ class GuestChannel:
                 yield stream
         except trio.BrokenResourceError as error:
             raise Unavailable("the connection to the guest's agent broke") from error
+
+
+async def _fed_and_collected(stream: trio.SocketStream, data: bytes) -> Outcome | Unavailable:
+    """How the command ended, or why that is not known: returned, since a nursery would raise it in a group."""
+    ended: Outcome | Unavailable = Unavailable("the connection to the guest's agent broke")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_send_all, stream, data)
+        try:
+            ended = await _collected(_Frames(stream))
+        except Unavailable as error:
+            ended = error
+        except trio.BrokenResourceError:
+            pass
+        nursery.cancel_scope.cancel()
+    return ended
 
 
 async def _send_all(stream: trio.SocketStream, data: bytes) -> None:

@@ -202,3 +202,17 @@ def test_what_no_guest_could_run_is_refused_here(command: str, args: tuple[str, 
 
 def test_a_request_is_a_frame() -> None:
     assert exec_request("ls", ("-l",), deadline_ms=5) == encoded(b"E", b"\0\0\0\x05ls\0-l\0")
+
+
+async def test_an_agent_that_dies_under_a_command_is_an_error_of_its_caller_and_no_other() -> None:
+    with an_agent(await parts()) as agent:
+        await until_it_listens(agent.channel)
+        async with trio.open_nursery() as nursery:
+
+            async def kill_soon() -> None:
+                await trio.sleep(0.3)
+                agent.relay.guest_was_reset()
+
+            nursery.start_soon(kill_soon)
+            with pytest.raises(Unavailable):
+                await agent.channel.exec("sleep", ("30",))
