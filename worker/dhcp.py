@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from worker.netplan import NetworkNames, NetworkPlan, dhcp_hosts, subnets
 
 DIRECTORY = Path("/run")
 _END_SECONDS = 2.0
+_LEASE_WORDS = 4
+"""Of a line: when it ends, MAC, address, name."""
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,16 @@ def dnsmasq_conf(
     )
 
 
+def kept_leases(written: str, wanted: Mapping[str, str]) -> str:
+    """Those lines of dnsmasq's lease file whose address is wanted for that MAC; `wanted` are MACs by address.
+
+    A lease is for ever, and dnsmasq gives nobody an address that another MAC has one of: whoever inherits an address
+    would wait for it for ever.
+    """
+    lines = (line for line in written.splitlines(keepends=True) if len(line.split()) >= _LEASE_WORDS)
+    return "".join(line for line in lines if wanted.get(line.split()[2]) == line.split()[1])
+
+
 class DhcpServer:
     """A supervised dnsmasq. `update` gives it the network's plan; `run` keeps it alive once there is one.
 
@@ -60,6 +72,8 @@ class DhcpServer:
         self.directory = below / f"procurator-dhcp-{names.code}"
         self._nets: tuple[ipaddress.IPv4Network, ...] = ()
         self._domain = ""
+        self._wanted: Mapping[str, str] = {}
+        self._given: dict[str, str] = {}
         self._process: trio.Process | None = None
         self._is_ready = False
         self._is_stale = False
@@ -67,12 +81,18 @@ class DhcpServer:
         self._round = trio.CancelScope()
 
     def update(self, plan: NetworkPlan) -> None:
-        """Serve the leases of `plan` from now on; those that are out stay valid."""
+        """Serve the leases of `plan` from now on; those that are out stay valid.
+
+        An address that has changed hands needs another dnsmasq: it forgets no lease while it runs.
+        """
         nets = subnets(plan)
+        self._wanted = {tap.attachment.ip: tap.attachment.mac for tap in plan.taps}
+        inherits = any(self._given.get(address, mac) != mac for address, mac in self._wanted.items())
+        self._given |= self._wanted
         self.directory.mkdir(mode=0o755, exist_ok=True)
         self.directory.chmod(0o755)
         _write(self.directory / "hosts", dhcp_hosts(plan))
-        if not set(nets) <= set(self._nets) or (plan.domain and plan.domain != self._domain):
+        if inherits or not set(nets) <= set(self._nets) or (plan.domain and plan.domain != self._domain):
             self._nets, self._domain = nets, plan.domain
             _write(self.directory / "dnsmasq.conf", dnsmasq_conf(self._names, self.directory, nets, domain=plan.domain))
             self._changed.set()
@@ -108,6 +128,7 @@ class DhcpServer:
             if self._changed.is_set():
                 return None
             self._is_ready = self._is_stale = False
+            self._forget_leases()
             async with open_process(argv, env={}, stdin=None, stdout=None) as process, trio.open_nursery() as nursery:
                 self._process = process
                 nursery.start_soon(self._until_ready, process.pid)
@@ -118,6 +139,12 @@ class DhcpServer:
                 nursery.cancel_scope.cancel()
             return f"exit code {code}: {said.decode(errors='replace').strip().splitlines()[-1:]}"
         return None
+
+    def _forget_leases(self) -> None:
+        leases = self.directory / "leases"
+        with suppress(FileNotFoundError):
+            _write(leases, kept_leases(leases.read_text(errors="replace"), self._wanted))
+        self._given = dict(self._wanted)
 
     async def _until_ready(self, pid: int) -> None:
         """Its pid file is written last: before that SIGHUP would end it, or come before it reads the hosts."""

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -189,6 +189,23 @@ async def test_dhcp_goes_on_when_dnsmasq_is_killed_and_when_leases_are_added(tmp
         net.dhcp.update(plan)
         assert (await lease(net.db)).startswith("10.199.77.3/24")
         assert (await lease(net.web)).startswith("10.199.77.2/24")
+
+
+async def test_an_address_that_has_changed_hands_is_given_to_the_one_who_has_it_now(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path)
+    async with a_network(plan, tmp_path) as net:
+        assert (await lease(net.web)).startswith("10.199.77.2/24")
+        assert (await lease(net.db)).startswith("10.199.77.3/24")
+        db, web = (tap.attachment for tap in plan.taps)
+        gone = network_plan(plan.names, {}, {"web-0": web})
+        net.dhcp.update(gone)
+        inherited = network_plan(plan.names, {}, {"web-0": web, "db-0": replace(db, address="10.199.77.4/24")})
+        net.dhcp.update(inherited)
+        assert (await lease(net.db)).startswith("10.199.77.4/24")
+        swapped = {"db-0": replace(db, address=web.address), "web-0": replace(web, address=db.address)}
+        net.dhcp.update(network_plan(plan.names, {}, swapped))
+        assert (await lease(net.db)).startswith("10.199.77.2/24")
+        assert (await lease(net.web)).startswith("10.199.77.3/24")
 
 
 async def test_a_dnsmasq_that_a_killed_agent_left_is_found_and_ended(tmp_path: Path) -> None:
