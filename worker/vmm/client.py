@@ -8,7 +8,16 @@ import httpx
 import trio
 
 from schema.errors import DeadlineExceeded, Internal, TooLarge, Unavailable
-from worker.vmm.config import MAX_BODY_BYTES, Disk, VmConfig, create_request, disk_request
+from worker.vmm.config import (
+    MAX_BODY_BYTES,
+    Disk,
+    Size,
+    VmConfig,
+    create_request,
+    disk_request,
+    folder_url,
+    resize_request,
+)
 from worker.vmm.port import (
     Counters,
     HypervisorRefused,
@@ -23,6 +32,8 @@ API_ROOT = "http://localhost/api/v1/"
 QUICK_SECONDS = 10.0
 """Requests are handled one at a time, so a quick one may wait behind a slow one."""
 BOOT_SECONDS = 60.0
+SNAPSHOT_SECONDS = 150.0
+"""All of a VM's memory goes to a disk, or comes from one."""
 MAX_ANSWER_BYTES = 4 * 2**20
 
 
@@ -86,6 +97,20 @@ class CloudHypervisor:
     async def remove_device(self, device: str) -> None:
         """See `Hypervisor.remove_device`."""
         await self._call("PUT", "vm.remove-device", body=_body({"id": device}))
+
+    async def resize(self, size: Size) -> None:
+        """See `Hypervisor.resize`."""
+        await self._call("PUT", "vm.resize", body=_body(resize_request(size)))
+
+    async def snapshot(self, folder: str) -> None:
+        """See `Hypervisor.snapshot`."""
+        body = _body({"destination_url": folder_url(folder)})
+        await self._call("PUT", "vm.snapshot", body=body, seconds=SNAPSHOT_SECONDS)
+
+    async def restore(self, folder: str, *, resume: bool) -> None:
+        """See `Hypervisor.restore`."""
+        body = _body({"source_url": folder_url(folder), "resume": resume})
+        await self._call("PUT", "vm.restore", body=body, seconds=SNAPSHOT_SECONDS)
 
     async def _call(
         self, method: str, request: str, *, body: bytes | None = None, seconds: float | None = None

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable
 
 from schema.errors import Unavailable
-from worker.vmm.config import Disk, VmConfig, create_request, disk_request
+from worker.vmm.config import Disk, Size, VmConfig, create_request, disk_request, folder_url, resize_request
 from worker.vmm.dev import snapshot_files
 from worker.vmm.dev.answers import GuestEnd, GuestEvent, Json, Refused, Unplugged
 from worker.vmm.dev.api import VERSION
@@ -286,6 +286,19 @@ class FakeHypervisor:
     async def remove_device(self, device: str) -> None:
         """See `Hypervisor.remove_device`."""
         self._handle(Request.REMOVE_DEVICE, json.dumps({"id": device}).encode())
+
+    async def resize(self, size: Size) -> None:
+        """See `Hypervisor.resize`."""
+        self._handle(Request.RESIZE, json.dumps(resize_request(size)).encode())
+
+    async def snapshot(self, folder: str) -> None:
+        """See `Hypervisor.snapshot`."""
+        self._handle(Request.SNAPSHOT, json.dumps({"destination_url": folder_url(folder)}).encode())
+
+    async def restore(self, folder: str, *, resume: bool) -> None:
+        """See `Hypervisor.restore`."""
+        body = {"source_url": folder_url(folder), "resume": resume}
+        self._handle(Request.RESTORE, json.dumps(body).encode())
 
     def power_off(self) -> None:
         """The guest powers off by itself: the process ends, as a real one does."""

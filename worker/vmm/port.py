@@ -7,7 +7,7 @@ from enum import Enum
 from typing import ClassVar, Protocol
 
 from schema.errors import Internal, ProcuratorError
-from worker.vmm.config import Disk, VmConfig
+from worker.vmm.config import Disk, Size, VmConfig
 
 LARGEST_COUNTER = 2**63 - 1
 """Idle disks report u64 sentinels as latencies (recorded: 18446744073709551615); what is above is no measurement."""
@@ -181,6 +181,18 @@ class Hypervisor(Protocol):
 
     async def remove_device(self, device: str) -> None:
         """Ask the guest to let the device with that id go: it may take its time, or never do."""
+        ...
+
+    async def resize(self, size: Size) -> None:
+        """Change what the VM has; a balloon is asked of the guest, which gives what it can. Not every one can all."""
+        ...
+
+    async def snapshot(self, folder: str) -> None:
+        """Write a paused VM into an existing directory; it stays paused, and its disks are not in it."""
+        ...
+
+    async def restore(self, folder: str, *, resume: bool) -> None:
+        """Bring a snapshot back where there is no VM, paused unless it shall `resume`."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import trio
 
 from schema.errors import Unavailable
 from worker.tests.vmm.subjects import PROCESSES, a_config, a_disk, a_folder, a_kernel, running
-from worker.vmm.config import Disk, VmConfig
+from worker.vmm.config import Disk, Size, VmConfig
 from worker.vmm.fake import FakeHypervisor
 from worker.vmm.port import Hypervisor, HypervisorRefused, Refusal, VmAction, VmState, create_and_boot
 
@@ -348,3 +348,154 @@ async def test_a_removed_device_leaves_the_configuration_at_once(case: Case) -> 
     await case.hypervisor.remove_device("_disk0")
     assert await disks_of(case) == []
     assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+# Paused, rebooted, resized, saved.
+
+
+async def test_pause_and_resume_go_there_and_back_and_nowhere_else(case: Case) -> None:
+    await create_and_boot(case.hypervisor, a_config(case.folder))
+    running = await refusal(case, VmAction.RESUME)
+    assert running.causes[1:] == (
+        "Cannot resume VM",
+        "Failed to resume migratable component",
+        "Invalid transition: InvalidStateTransition(Running, Running)",
+    )
+    await case.hypervisor.act(VmAction.PAUSE)
+    assert (await case.hypervisor.info()).state is VmState.PAUSED
+    paused = await refusal(case, VmAction.PAUSE)
+    assert (paused.status, paused.causes) == (
+        500,
+        (
+            "The VM could not be paused",
+            "Cannot pause VM",
+            "Failed to pause migratable component",
+            "Invalid transition: InvalidStateTransition(Paused, Paused)",
+        ),
+    )
+    await case.hypervisor.act(VmAction.RESUME)
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+async def test_a_vm_that_is_not_booted_is_neither_paused_nor_rebooted_nor_saved(case: Case) -> None:
+    expected = {
+        VmAction.PAUSE: (500, ("The VM could not be paused", "VM is not running")),
+        VmAction.RESUME: (500, ("The VM could not resume", "VM is not running")),
+        VmAction.NMI: (500, ("Error triggering NMI", "VM is not running")),
+        VmAction.REBOOT: (404, ("The VM could not reboot", "VM is not created")),
+    }
+    for created in (False, True):
+        if created:
+            await case.hypervisor.create(a_config(case.folder))
+        for action, told in expected.items():
+            refused = await refusal(case, action)
+            assert (refused.status, refused.causes) == told
+        with pytest.raises(HypervisorRefused) as failed:
+            await case.hypervisor.snapshot(str(case.folder))
+        assert failed.value.causes == ("The VM could not be snapshotted", "VM is not running")
+
+
+async def test_a_paused_vm_can_be_shut_down_rebooted_and_deleted(case: Case) -> None:
+    await create_and_boot(case.hypervisor, a_config(case.folder))
+    await case.hypervisor.act(VmAction.PAUSE)
+    await case.hypervisor.act(VmAction.REBOOT)
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+    await case.hypervisor.act(VmAction.REBOOT)
+    await case.hypervisor.act(VmAction.PAUSE)
+    assert (await refusal(case, VmAction.BOOT)).refusal is Refusal.VM_EXISTS
+    await case.hypervisor.act(VmAction.SHUTDOWN)
+    assert (await case.hypervisor.info()).state is VmState.CREATED
+    await case.hypervisor.act(VmAction.BOOT)
+    await case.hypervisor.act(VmAction.PAUSE)
+    await case.hypervisor.act(VmAction.DELETE)
+    assert (await refusal(case, "info")).refusal is Refusal.NO_VM
+
+
+async def test_power_button_and_nmi_are_taken_while_paused(case: Case) -> None:
+    await create_and_boot(case.hypervisor, a_config(case.folder))
+    await case.hypervisor.act(VmAction.PAUSE)
+    await case.hypervisor.act(VmAction.POWER_BUTTON)
+    await case.hypervisor.act(VmAction.NMI)
+    assert (await case.hypervisor.info()).state is VmState.PAUSED
+
+
+async def test_a_running_vm_has_no_more_cpus_and_memory_than_there_is_room_for(case: Case) -> None:
+    config = a_config(case.folder)
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.resize(Size(cpus=2))
+    assert (failed.value.status, failed.value.causes) == (404, ("The VM could not be resized", "VM is not created"))
+    await create_and_boot(case.hypervisor, config)
+    await case.hypervisor.resize(Size())
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.resize(Size(cpus=config.cpus + 1))
+    assert failed.value.causes[-2:] == ("Error from CPU manager", "Requested vCPUs exceed maximum")
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.resize(Size(memory_bytes=2 * config.memory_bytes))
+    assert failed.value.causes[-2:] == ("Memory manager error", "Not enough space in the hotplug RAM region")
+    with pytest.raises(HypervisorRefused, match="virtio-balloon"):
+        await case.hypervisor.resize(Size(balloon_bytes=4096))
+
+
+async def test_resizing_before_boot_checks_nothing(case: Case) -> None:
+    await case.hypervisor.create(a_config(case.folder))
+    await case.hypervisor.resize(Size(cpus=9))
+    cpus = (await case.hypervisor.info()).config["cpus"]
+    assert isinstance(cpus, dict)
+    assert cpus["boot_vcpus"] == 9
+
+
+async def test_a_balloon_is_written_back_into_the_configuration(case: Case) -> None:
+    config = replace(a_config(case.folder), balloon_bytes=0)
+    await create_and_boot(case.hypervisor, config)
+    await case.hypervisor.resize(Size(balloon_bytes=8 * 2**20))
+    balloon = (await case.hypervisor.info()).config["balloon"]
+    assert isinstance(balloon, dict)
+    assert balloon["size"] == 8 * 2**20
+
+
+async def test_only_a_paused_vm_is_saved(case: Case) -> None:
+    await create_and_boot(case.hypervisor, a_config(case.folder))
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.snapshot(str(case.folder))
+    assert (failed.value.status, failed.value.causes) == (
+        500,
+        (
+            "The VM could not be snapshotted",
+            "Cannot snapshot VM",
+            "Failed to snapshot migratable component",
+            "Trying to snapshot while VM is running",
+        ),
+    )
+
+
+async def test_a_snapshot_is_restored_paused_and_with_its_devices(case: Case) -> None:
+    saved = case.folder / "saved"
+    saved.mkdir()
+    config = a_config(case.folder, disks=(the_disk(case, "one.raw"),))
+    await create_and_boot(case.hypervisor, config)
+    added = await case.hypervisor.add_disk(the_disk(case, "two.raw"))
+    before = (await case.hypervisor.info()).config
+    await case.hypervisor.act(VmAction.PAUSE)
+    await case.hypervisor.snapshot(str(saved))
+    assert {path.name for path in saved.iterdir()} == {"config.json", "memory-ranges", "state.json"}
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.restore(str(saved), resume=False)
+    assert failed.value.causes == ("The VM could not be restored", "VM is already created")
+    await case.hypervisor.act(VmAction.RESUME)
+    await case.hypervisor.act(VmAction.DELETE)
+    await case.hypervisor.restore(str(saved), resume=False)
+    info = await case.hypervisor.info()
+    assert (info.state, info.config) == (VmState.PAUSED, before)
+    assert added is not None
+    assert added.device in (await case.hypervisor.counters())
+    await case.hypervisor.act(VmAction.DELETE)
+    await case.hypervisor.restore(str(saved), resume=True)
+    assert (await case.hypervisor.info()).state is VmState.RUNNING
+
+
+async def test_a_restore_that_fails_leaves_no_vm(case: Case) -> None:
+    with pytest.raises(HypervisorRefused) as failed:
+        await case.hypervisor.restore(str(case.folder / "none"), resume=True)
+    assert failed.value.causes[0] == "The VM could not be restored"
+    assert (await refusal(case, "info")).refusal is Refusal.NO_VM
+    await create_and_boot(case.hypervisor, a_config(case.folder))

@@ -26,7 +26,7 @@ from worker.tests.vmm.subjects import (
     until_ready,
 )
 from worker.vmm.client import CloudHypervisor
-from worker.vmm.config import Disk
+from worker.vmm.config import Disk, Size
 from worker.vmm.dev.phases import CANNOT, Request
 from worker.vmm.port import HypervisorRefused, VmAction, VmState, create_and_boot
 
@@ -450,3 +450,74 @@ async def test_event_monitor_tells_the_recorded_events(subject: str) -> None:
             ("vm", "deleted"),
             ("vmm", "shutdown"),
         ]
+
+
+# What the event monitor tells, and devices in words
+
+
+async def test_the_event_monitor_tells_the_life_of_a_vm_as_recorded(subject: str) -> None:
+    with a_folder() as folder:
+        events, saved = folder / "events", folder / "saved"
+        saved.mkdir()
+        async with running(subject, folder, "--event-monitor", f"path={events}") as started:
+            client = started.client
+            with pytest.raises(HypervisorRefused):
+                await client.act(VmAction.REBOOT)
+            await create_and_boot(client, a_config(folder))
+            with pytest.raises(HypervisorRefused):
+                await client.snapshot(str(saved))
+            await client.act(VmAction.REBOOT)
+            await client.act(VmAction.PAUSE)
+            await client.snapshot(str(saved))
+            await client.act(VmAction.RESUME)
+            await client.resize(Size(cpus=1))
+            await client.act(VmAction.SHUTDOWN)
+            await client.act(VmAction.DELETE)
+            await client.restore(str(saved), resume=True)
+            await client.act(VmAction.SHUTDOWN_VMM)
+            await started.exit_code()
+        assert [event for _, event in told(events)] == [
+            *("starting", "rebooting", "booting", "booted", "snapshotting", "rebooting", "rebooted"),
+            *("pausing", "paused", "snapshotting", "snapshotted", "resuming", "resumed", "resizing", "resized"),
+            *("shutdown", "deleted", "restoring", "restored", "resuming", "resumed"),
+            *("shutdown", "deleted", "shutdown"),
+        ]
+
+
+async def test_a_second_vsock_is_refused_and_an_added_one_listens(started: Running) -> None:
+    vsock = json.dumps({"cid": 3, "socket": str(started.folder / "v.sock")}).encode()
+    assert ask(started, request("PUT", "vm.add-vsock", vsock))[0] == 404
+    await create_and_boot(started.client, a_config(started.folder))
+    status, _, answer = ask(started, request("PUT", "vm.add-vsock", vsock))
+    assert (status, json.loads(answer)["id"]) == (200, "_vsock0")
+    status, words = causes(started, "vm.add-vsock", vsock)
+    assert (status, words[-1]) == (500, "Too many virtio-vsock devices")
+
+
+async def test_bad_devices_are_told_as_recorded(started: Running) -> None:
+    await create_and_boot(started.client, a_config(started.folder))
+    status, words = causes(started, "vm.add-disk", b"{}")
+    assert (status, words[-1]) == (500, "No disk path was specified when one was expected")
+    path = started.folder / "disk"
+    path.write_bytes(bytes(2**20))
+    disk = json.dumps({"path": str(path), "id": "a", "image_type": "Raw"}).encode()
+    assert ask(started, request("PUT", "vm.add-disk", disk))[0] == 200
+    status, words = causes(started, "vm.add-disk", disk)
+    assert status in (500, 409)
+    assert words[-1] == "Identifier a is not unique"
+    status, words = causes(started, "vm.resize-disk", b'{"id":"nope","desired_size":4096}')
+    assert status in (500, 404)
+    assert words[-1] == "Failed to find device corresponding to the given identifier: nope"
+    assert causes(started, "vm.add-disk", b"{bad")[1][0] == "Failed to deserialize JSON"
+    assert causes(started, "vm.remove-device", b"{}")[1][1].startswith("missing field `id`")
+
+
+async def test_a_disk_is_made_longer_with_its_file() -> None:
+    with a_folder() as folder:
+        async with running("dev", folder) as started:
+            path = folder / "disk"
+            path.write_bytes(bytes(2**20))
+            await create_and_boot(started.client, a_config(folder, disks=(Disk(str(path), "a", readonly=False),)))
+            body = json.dumps({"id": "_disk0", "desired_size": 2**21}).encode()
+            assert ask(started, request("PUT", "vm.resize-disk", body))[0] == 204
+            assert path.stat().st_size == 2**21

@@ -59,9 +59,9 @@ class Garbled(Exception):
 class Reader:
     """Frames out of the bytes of the wire. Until a greeting has come, everything is thrown away."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, greeted: bool = False) -> None:
         self._held = b""
-        self._greeted = False
+        self._greeted = greeted
 
     def lose(self) -> None:
         """The guest was reset: wait for a greeting again."""

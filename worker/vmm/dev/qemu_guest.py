@@ -281,7 +281,7 @@ class QemuGuest:
                 os.close(memory)
         if relay is not None:
             running.relays[slots.taken[str(section(config, "vsock")["id"])]] = relay
-            relay.start()
+            relay.start(restored=saved is not None)
         return running
 
     def _spawn_with(

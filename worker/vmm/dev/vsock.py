@@ -30,6 +30,7 @@ MOST_UNSENT = 1 << 20
 """Bytes for the guest that wait here; beyond it clients are not read."""
 _GREETING = re.compile(rb"CONNECT ([0-9]{1,10})\r?\n")
 _LONGEST_GREETING = 32
+_MOST_NUMBER = 0xFFFF_FFFF
 
 
 class _Client:
@@ -69,9 +70,16 @@ class VsockRelay:
         self._ending = False
         self._thread = threading.Thread(target=self._live, name="vsock", daemon=True)
 
-    def start(self) -> None:
-        """Begin, once QEMU has inherited its side."""
+    def start(self, *, restored: bool = False) -> None:
+        """Begin, once QEMU has inherited its side.
+
+        A guest that was `restored` goes on where it was saved: its agent has greeted long ago, and may still hold
+        connections of then, whose numbers no new one may have.
+        """
         self.guest_side.close()
+        if restored:
+            self._greeted, self._reader = True, Reader(greeted=True)
+            self._next = int.from_bytes(os.urandom(4), "big") % _MOST_NUMBER + 1
         self._thread.start()
 
     def guest_was_reset(self) -> None:
@@ -135,7 +143,7 @@ class VsockRelay:
                 return
             connected.setblocking(False)
             client = _Client(connected, self._next)
-            self._next = self._next % 0xFFFF_FFFF + 1
+            self._next = self._next % _MOST_NUMBER + 1
             self._clients[client.ident] = client
             self._watch_client(client, selectors.EVENT_READ)
 
@@ -176,7 +184,7 @@ class VsockRelay:
         rest = client.greeting[found.end() :]
         client.is_open = True
         client.credit -= len(rest)
-        self._send(Kind.OPEN, client.ident, number(min(int(found[1]), 0xFFFF_FFFF)))
+        self._send(Kind.OPEN, client.ident, number(min(int(found[1]), _MOST_NUMBER)))
         if rest:
             self._send(Kind.DATA, client.ident, rest)
 
@@ -225,6 +233,8 @@ class VsockRelay:
         known = self._clients.get(frame.connection)
         if known is not None:
             self._take_of(known, frame)
+        elif frame.kind is Kind.DATA:
+            self._send(Kind.RESET, frame.connection)  # of a client that has gone, or of before a restore
 
     def _take_of(self, client: _Client, frame: Frame) -> None:
         match frame.kind:
