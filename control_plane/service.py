@@ -23,6 +23,7 @@ from control_plane.identity.gate import Gate, GateRules
 from control_plane.joining import log_in
 from control_plane.liveness.leases import lease_change
 from control_plane.liveness.watch import LivenessWatch
+from control_plane.naming import unknown_instance, unknown_worker
 from control_plane.narrate import connection_event, report_events, state_events
 from control_plane.observations import Observations
 from control_plane.operations import Operations
@@ -268,7 +269,7 @@ class ControlPlane:
     def worker(self, worker_id: str) -> Worker:
         """As Master.get_worker."""
         if worker_id not in self.snapshot.workers:
-            raise NotFound(f"there is no worker {worker_id!r}")
+            raise unknown_worker(self.snapshot, worker_id)
         self._connections.current(worker_id)
         return ForwardedWorker(partial(self._connections.current, worker_id))
 
@@ -280,7 +281,7 @@ class ControlPlane:
     def _worker_of(self, vm_id: str) -> str:
         placement = self.snapshot.placements.get(vm_id)
         if placement is None:
-            raise NotFound(f"there is no instance {vm_id!r}")
+            raise unknown_instance(self.snapshot, vm_id)
         if not placement.worker_id:
             raise Unavailable(f"{vm_id} is not placed: {placement.reason}")
         return placement.worker_id

@@ -7,6 +7,7 @@ from control_plane.audit import AuditDraft
 from control_plane.liveness.changes import LivenessEvent, VolumeReleased, WorkerCordoned, WorkerUncordoned
 from control_plane.liveness.eviction import is_bound
 from control_plane.liveness.records import Cordon
+from control_plane.naming import unknown_instance, unknown_worker
 from control_plane.state import NOTHING, Placement, PlacementReason, ReasonCode, Snapshot
 from schema.blueprint import OnLoss
 from schema.errors import Conflict, NotFound
@@ -54,7 +55,7 @@ def release(snapshot: Snapshot, instance: str, *, volume: str) -> tuple[Liveness
     placement = snapshot.placements.get(instance)
     spec = snapshot.wanted_spec(instance)
     if placement is None or spec is None:
-        raise NotFound(f"there is no instance {instance!r}")
+        raise unknown_instance(snapshot, instance)
     if volume and volume not in spec.value.volumes:
         raise NotFound(f"{instance} has no volume {printable(volume)!r}")
     if not is_bound(snapshot, placement):
@@ -79,7 +80,7 @@ def overdue(snapshot: Snapshot, *, wall_ms: int) -> Iterator[Placement]:
 
 def _check_worker(snapshot: Snapshot, worker_id: str) -> None:
     if worker_id not in snapshot.workers:
-        raise NotFound(f"there is no worker {worker_id!r}")
+        raise unknown_worker(snapshot, worker_id)
 
 
 def _kept(reason: str) -> str:

@@ -14,6 +14,7 @@ MARGIN_MS = 5_000
 """How long after a start deadline a worker that should have gone back by itself is waited for."""
 LONGEST_PULL_MS = 10 * 60 * 1000
 """How long pulling and preparing may take in all before the start deadline counts from then on."""
+_LATE = "not healthy within "
 
 
 def tick(snapshot: Snapshot, observations: Observations, *, now_ms: int, lost_after_ms: int) -> Observations:
@@ -122,7 +123,9 @@ def failure_of(
     if late < MARGIN_MS and not _given_up(snapshot, observations, placement, now_ms=now_ms, deadline_ms=deadline):
         return None
     verdict = judge(snapshot, observations, placement, now_ms=now_ms, lost_after_ms=lost_after_ms)
-    return f"not healthy within {deadline / 1000:g} s: {verdict.reason}"
+    if _LATE in verdict.reason:
+        return verdict.reason  # its worker says so already
+    return f"{_LATE}{deadline / 1000:g} s: {verdict.reason}"
 
 
 def _given_up(

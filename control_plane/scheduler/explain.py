@@ -6,6 +6,7 @@ It asks what the decision would ask if the instance were placed now, with its ow
 import math
 from dataclasses import dataclass, replace
 
+from control_plane.naming import unknown_instance
 from control_plane.scheduler.availability import Availabilities
 from control_plane.scheduler.capacity import ledger
 from control_plane.scheduler.demand import Demand
@@ -15,7 +16,6 @@ from control_plane.scheduler.packing import BESIDE, CLOSED, NOT_PREFERRED, SPARE
 from control_plane.scheduler.place import Choice, Decision
 from control_plane.state import NOTHING, NOWHERE, Missing, Placement, PlacementReason, Snapshot
 from schema import operations
-from schema.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def explain(snapshot: Snapshot, instance: str, *, availability: Availabilities, 
     """Why `instance` is where it is or is not. Raises NotFound for one that nothing wants."""
     placement = snapshot.placements.get(instance)
     if placement is None:
-        raise NotFound(f"there is no instance {instance!r}")
+        raise unknown_instance(snapshot, instance)
     if placement.generation == NOTHING or snapshot.wanted_spec(instance) is None:
         return Explanation(instance, placement.worker_id, placement.reason)
     placements = {name: one for name, one in snapshot.placements.items() if name != instance}
