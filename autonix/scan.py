@@ -22,10 +22,13 @@ from autonix.memory import Known, known
 from autonix.reader import Reader
 from autonix.tree import Listing, file_sizes, list_tree, read_files
 from autonix.understand import counted, further, understood, wanted
-from schema.errors import NotFound
+from schema.errors import NotFound, TooLarge
 
 _DEEPEST = 4
 """How often a file that was read may lead to further ones (`include` of an `include`)."""
+
+MAX_REPOSITORIES = 500
+"""Of one directory."""
 
 Read: TypeAlias = Callable[[Collection[str]], Awaitable[Contents]]
 
@@ -75,6 +78,20 @@ async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None
     if cache is not None:
         await trio.to_thread.run_sync(cache.put, key_of("commit", name, commit.tree), held)
     return replace(held.analysis, languages=settled(held.tally or Tally({})))
+
+
+def repositories_in(directory: Path) -> tuple[Path, ...]:
+    """The directories in `directory` that are not hidden, by name; links are not followed.
+
+    Raises `NotFound` where it is none, `TooLarge` where it holds too many.
+    """
+    if not directory.is_dir():
+        raise NotFound(f"no directory {directory}")
+    found = [each for each in directory.iterdir() if not each.name.startswith(".") and not each.is_symlink()]
+    repositories = sorted(each for each in found if each.is_dir())
+    if len(repositories) > MAX_REPOSITORIES:
+        raise TooLarge(f"{directory} holds {len(repositories)} directories; {MAX_REPOSITORIES} are the most")
+    return tuple(repositories)
 
 
 async def _understood(name: str, paths: Sequence[str], first: Contents, read: Read) -> Known:

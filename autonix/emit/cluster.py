@@ -4,14 +4,14 @@ Every VM's System is a NixOS configuration of nixpkgs with Procurator's `modules
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from autonix.emit.applications import Application, applications
 from autonix.emit.recipes import named_projects
 from autonix.emit.services import Login, setup_of
-from autonix.emit.wiring import Peer, Setting, environment, login_in
+from autonix.emit.wiring import Neighbour, Peer, Setting, environment, login_in, towards
 from autonix.emit.words import dns_label, reasons
 from autonix.explain import reason
 from autonix.findings import Analysis, Confidence, Ecosystem
@@ -51,8 +51,33 @@ class ClusterText:
     notes: tuple[str, ...]
 
 
-def cluster_tree(analysis: Analysis) -> ClusterText:
-    """The whole of `cluster.nix`."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one repository brings to a cluster.
+
+    `peers` are services by the names that its files use, `own` those of them that it brings itself; `neighbours`
+    applications that its files may name. VMs may be called otherwise than in its files (`joint.py`).
+    """
+
+    analysis: Analysis
+    running: tuple[Application, ...]
+    peers: Mapping[str, Peer]
+    own: tuple[str, ...]
+    neighbours: Mapping[str, Neighbour]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """An application's environment, the names that must be set by hand, and the applications that it speaks to."""
+
+    settings: tuple[Setting, ...]
+    absent: tuple[str, ...]
+    connects: tuple[tuple[str, str], ...]
+
+
+def part_of(analysis: Analysis) -> Part:
+    """A repository alone, its VMs called as its files call them."""
     running, notes = applications(analysis, named_projects(analysis))
     peers = {
         service.name: Peer(service.name, service, setup[1])
@@ -64,17 +89,43 @@ def cluster_tree(analysis: Analysis) -> ClusterText:
         for service in analysis.services
         if service.name not in peers
     )
-    settings = {each.vm: _environment(each, peers, analysis) for each in running}
-    vms = [_application_vm(each, settings[each.vm][0], peers, _published(running)) for each in running]
-    vms += [_service_vm(peer, _logins(peer, running, peers, settings)) for peer in peers.values()]
-    missing = tuple(f"{vm}: {', '.join(absent)} must be set by hand" for vm, (_, absent) in settings.items() if absent)
-    mounts = tuple(note for each in running for note in each.notes)
+    return Part(analysis, running, peers, tuple(peers), neighbours_of(running), (*notes, *unknown))
+
+
+def neighbours_of(running: Sequence[Application]) -> dict[str, Neighbour]:
+    """Applications by the names of their VMs."""
+    return {each.vm: Neighbour(each.vm, tuple(port.value.number for port in each.ports)) for each in running}
+
+
+def cluster_tree(analysis: Analysis) -> ClusterText:
+    """The whole of `cluster.nix`."""
+    part = part_of(analysis)
+    [(vms, notes)] = vms_of([part])
     arguments = Pattern(tuple(map(Formal, ("nixpkgs", "procurator", "system", "packages", "runtimes"))))
-    body = AttrSet((bind("cluster", text(dns_label(analysis.root_name))), bind("vms", AttrSet(tuple(vms)))))
-    return ClusterText(Lambda(arguments, Let((_guest(),), body)), (*notes, *unknown, *missing, *mounts))
+    body = AttrSet((bind("cluster", text(dns_label(analysis.root_name))), bind("vms", AttrSet(vms))))
+    return ClusterText(Lambda(arguments, Let((guest(),), body)), (*part.notes, *notes))
 
 
-def _guest() -> Binding:
+def vms_of(parts: Sequence[Part]) -> list[tuple[tuple[Binding, ...], tuple[str, ...]]]:
+    """Each part's VMs, and what in them must be set by hand; they speak of `packages` and `runtimes` of their part."""
+    every = [(application, part) for part in parts for application in part.running]
+    wired = {application.vm: _wired(application, part) for application, part in every}
+    published = _published([application for application, _ in every])
+    found = []
+    for part in parts:
+        vms = [_application_vm(each, wired[each.vm], part.peers, published) for each in part.running]
+        for name in part.own:
+            peer = part.peers[name]
+            users = [each for each, of in every if any(of.peers[used].vm == peer.vm for used in _used(each, of.peers))]
+            vms.append(_service_vm(peer, _logins(peer, [wired[each.vm].settings for each in users])))
+        missing = [(each.vm, ", ".join(absent)) for each in part.running if (absent := wired[each.vm].absent)]
+        notes = [f"{vm}: {absent} must be set by hand" for vm, absent in missing]
+        mounts = [note for each in part.running for note in each.notes]
+        found.append((tuple(vms), (*notes, *mounts)))
+    return found
+
+
+def guest() -> Binding:
     """`guest`: a NixOS module → the configuration of a VM."""
     module = Str((Var("procurator"), "/modules/guest.nix"))
     options = AttrSet((Inherit(("system",)), bind("modules", ListOf((module, Var("module"))))))
@@ -82,31 +133,29 @@ def _guest() -> Binding:
     return bind("guest", Lambda("module", body), comment="A NixOS module as a microVM's System.")
 
 
-def _environment(
-    application: Application, peers: dict[str, Peer], analysis: Analysis
-) -> tuple[tuple[Setting, ...], tuple[str, ...]]:
-    used = [peers[name] for name in application.uses if name in peers]
-    own = dns_label(analysis.root_name).replace("-", "_")
-    return environment(application.env, used, login=Login(own, own))
+def _used(application: Application, peers: Mapping[str, Peer]) -> list[str]:
+    return [name for name in application.uses if name in peers]
 
 
-def _logins(
-    peer: Peer,
-    running: Sequence[Application],
-    peers: dict[str, Peer],
-    settings: dict[str, tuple[tuple[Setting, ...], tuple[str, ...]]],
-) -> tuple[Login, ...]:
+def _wired(application: Application, part: Part) -> Wired:
+    used = [part.peers[name] for name in _used(application, part.peers)]
+    own = dns_label(part.analysis.root_name).replace("-", "_")
+    settings, absent = environment(application.env, used, login=Login(own, own))
+    others = {name: each for name, each in part.neighbours.items() if each.vm != application.vm}
+    moved = [towards(each, others) for each in settings]
+    connects = {place: setting.because for setting, place in moved if place is not None}
+    return Wired(tuple(setting for setting, _ in moved), absent, tuple(connects.items()))
+
+
+def _logins(peer: Peer, environments: Sequence[tuple[Setting, ...]]) -> tuple[Login, ...]:
     """Who logs in to a database: its own variables say it, or the addresses that applications have."""
     given = {each.value.name: each.value.default for each in peer.service.env if each.value.default}
     database = given.get("POSTGRES_DB") or given.get("MYSQL_DATABASE") or given.get("MARIADB_DATABASE")
     user = given.get("POSTGRES_USER") or given.get("MYSQL_USER") or given.get("MARIADB_USER")
     found = {Login(user or database or "", database or user or "")} if user or database else set()
-    for application in running:
-        if peer.service.name in application.uses:
-            addresses = [
-                each.value for each in settings[application.vm][0] if f"{peer.vm}:{peer.setup.port}" in each.value
-            ]
-            found |= {login for login in map(login_in, addresses) if login is not None}
+    place = f"{peer.vm}:{peer.setup.port}"
+    addresses = [each.value for settings in environments for each in settings if place in each.value]
+    found |= {login for login in map(login_in, addresses) if login is not None}
     return tuple(sorted(found, key=lambda login: (login.database, login.user)))
 
 
@@ -123,20 +172,21 @@ def _published(running: Sequence[Application]) -> dict[tuple[str, int], int]:
 
 def _application_vm(
     application: Application,
-    settings: tuple[Setting, ...],
-    peers: dict[str, Peer],
+    wired: Wired,
+    peers: Mapping[str, Peer],
     published: dict[tuple[str, int], int],
 ) -> Binding:
-    used = [peers[name] for name in application.uses if name in peers]
+    used = [peers[name] for name in _used(application, peers)]
     memory = APPLICATION_MB * (2 if application.named.project.ecosystem is Ecosystem.JAVA else 1)
-    env = AttrSet(tuple(Binding((each.name,), text(each.value), each.because) for each in settings))
-    shown = tuple(each for each in (_network(application, used, published), _health(application)) if each is not None)
+    env = AttrSet(tuple(Binding((each.name,), text(each.value), each.because) for each in wired.settings))
+    network = _network(application, used, wired.connects, published)
+    shown = tuple(each for each in (network, _health(application)) if each is not None)
     vm = AttrSet(
         (
             *_resources(cpu=1, memory_mb=memory, comment="A default; nothing here says how much it needs."),
             *shown,
             *((bind("dependsOn", literal([peer.vm for peer in used])),) if used else ()),
-            *((bind("env", env),) if settings else ()),
+            *((bind("env", env),) if wired.settings else ()),
             bind("configuration", call("guest", _application_module(application))),
         )
     )
@@ -145,11 +195,20 @@ def _application_vm(
     )
 
 
-def _network(application: Application, used: list[Peer], published: dict[tuple[str, int], int]) -> Binding | None:
+def _network(
+    application: Application,
+    used: list[Peer],
+    connects: Sequence[tuple[str, str]],
+    published: dict[tuple[str, int], int],
+) -> Binding | None:
     entries: list[Binding] = []
-    if used:
-        why = "; ".join(f"{peer.vm}: {reasons(peer.service.evidence) or reason(peer.service.kind)}" for peer in used)
-        entries.append(bind("connect", literal([f"{peer.vm}:{peer.setup.port}" for peer in used]), comment=why))
+    known = {
+        f"{peer.vm}:{peer.setup.port}": f"{peer.vm}: {reasons(peer.service.evidence) or reason(peer.service.kind)}"
+        for peer in used
+    }
+    known |= {place: f"{place.partition(':')[0]}: {because}" for place, because in connects if place not in known}
+    if known:
+        entries.append(bind("connect", literal(list(known)), comment="; ".join(known.values())))
     if application.ports:
         ports = [
             _port(each.value.number, published.get((application.vm, each.value.number))) for each in application.ports

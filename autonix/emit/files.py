@@ -6,12 +6,14 @@ written over; any other is a person's.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from autonix.emit.cluster import cluster_tree
 from autonix.emit.flake import Inputs, flake_tree
 from autonix.findings import Analysis, Ecosystem
+from autonix.nixast import Node
 from autonix.printer import comment_lines, show
 
 FLAKE: Final = "flake.nix"
@@ -34,16 +36,22 @@ class Generated:
 
 def generated(analysis: Analysis, inputs: Inputs | None = None) -> Generated:
     """The files for an analysis; the same analysis and inputs give the same bytes."""
-    # Our own files are a part of the tree once they are written, and must not change what we write.
-    analysis = replace(
-        analysis, projects=tuple(each for each in analysis.projects if each.ecosystem is not Ecosystem.NIX)
-    )
+    analysis = bare(analysis)
     cluster = cluster_tree(analysis)
-    notes = ("Not in the cluster:", *(f"- {note}" for note in cluster.notes)) if cluster.notes else ()
     return Generated(
-        flake=sealed(show(flake_tree(analysis, inputs or Inputs()))),
-        cluster=sealed("".join(f"{line}\n" for line in comment_lines("\n".join(notes))) + show(cluster.tree)),
+        flake=sealed(show(flake_tree(analysis, inputs or Inputs()))), cluster=sealed_with(cluster.notes, cluster.tree)
     )
+
+
+def bare(analysis: Analysis) -> Analysis:
+    """Without flakes: our own files are a part of the tree once they are written, and must not change what we write."""
+    return replace(analysis, projects=tuple(each for each in analysis.projects if each.ecosystem is not Ecosystem.NIX))
+
+
+def sealed_with(notes: Sequence[str], tree: Node) -> str:
+    """A cluster's text, under what is not in it."""
+    lines = ("Not in the cluster:", *(f"- {note}" for note in notes)) if notes else ()
+    return sealed("".join(f"{line}\n" for line in comment_lines("\n".join(lines))) + show(tree))
 
 
 def sealed(body: str) -> str:

@@ -53,33 +53,20 @@ def flake_tree(analysis: Analysis, inputs: Inputs) -> Node:
     projects = named_projects(analysis)
     described = next((each.project.description for each in projects if each.project.description), None)
     description = described.value if described else f"{analysis.root_name}, as autonix found it"
-    procurator = AttrSet((bind("url", text(inputs.procurator)), bind("flake", Var("false"))))
     pattern = Pattern((Formal("self"), Formal("nixpkgs"), Formal("procurator")))
     return AttrSet(
         (
             bind("description", text(description), comment=reasons((described,)) if described else ""),
             bind("inputs.nixpkgs.url", text(inputs.nixpkgs)),
-            bind("inputs.procurator", procurator, comment="Procurator's nix/ directory: lib/ and modules/ are in it."),
+            procurator_input(inputs),
             bind("outputs", Lambda(pattern, Let(_definitions(projects), _outputs(projects, analysis)))),
         )
     )
 
 
 def _definitions(projects: tuple[Named, ...]) -> tuple[Binding | Inherit, ...]:
-    system = Var("system")
-    cluster = AttrSet((Inherit(("nixpkgs", "procurator", "system", "packages", "runtimes")),))
-    library = call("import", interpolated(Var("procurator"), "/lib"), AttrSet((Inherit(("system",)),)))
-    return (
-        bind("system", text(SYSTEM)),
-        bind("pkgs", Select(Var("nixpkgs"), ("legacyPackages", system))),
-        Inherit(("lib",), Var("pkgs")),
-        _present(),
-        _checked(),
-        bind("packages", AttrSet(tuple(_package(each) for each in projects if each.recipe.package is not None))),
-        _runtimes(projects),
-        bind("library", library),
-        bind("cluster", call("library.mkCluster", call("import", Path("cluster.nix"), cluster))),
-    )
+    arguments = ("nixpkgs", "procurator", "system", "packages", "runtimes")
+    return (*shared_definitions(), *project_definitions(projects), *mkcluster(arguments))
 
 
 def _present() -> Binding:
@@ -136,14 +123,50 @@ def _runtimes(projects: tuple[Named, ...]) -> Binding:
     return bind("runtimes", AttrSet(entries), comment="What start commands find in PATH besides their own package.")
 
 
+def shared_definitions() -> tuple[Binding | Inherit, ...]:
+    """What every flake defines before its packages."""
+    return (
+        bind("system", text(SYSTEM)),
+        bind("pkgs", Select(Var("nixpkgs"), ("legacyPackages", Var("system")))),
+        Inherit(("lib",), Var("pkgs")),
+        _present(),
+        _checked(),
+    )
+
+
+def project_definitions(projects: tuple[Named, ...]) -> tuple[Binding, Binding]:
+    """`packages` and `runtimes` of one repository."""
+    built = tuple(_package(each) for each in projects if each.recipe.package is not None)
+    return (bind("packages", AttrSet(built)), _runtimes(projects))
+
+
+def project_outputs(projects: tuple[Named, ...], analysis: Analysis) -> tuple[Binding, Binding, Binding, Binding]:
+    """`packages`, `apps`, `checks` and `devShells` of one repository; they speak of `packages` above."""
+    return (
+        bind("packages", _with_default(projects)),
+        bind("apps", AttrSet(_apps(projects))),
+        bind("checks", AttrSet(_checks(projects, analysis))),
+        bind("devShells", AttrSet(_shells(projects))),
+    )
+
+
+def mkcluster(arguments: tuple[str, ...]) -> tuple[Binding, Binding]:
+    """`library` and `cluster`, of the cluster.nix that takes `arguments`."""
+    library = call("import", interpolated(Var("procurator"), "/lib"), AttrSet((Inherit(("system",)),)))
+    cluster = call("import", Path("cluster.nix"), AttrSet((Inherit(arguments),)))
+    return (bind("library", library), bind("cluster", call("library.mkCluster", cluster)))
+
+
+def procurator_input(inputs: Inputs) -> Binding:
+    """The input that `library` comes from."""
+    value = AttrSet((bind("url", text(inputs.procurator)), bind("flake", Var("false"))))
+    return bind("inputs.procurator", value, comment="Procurator's nix/ directory: lib/ and modules/ are in it.")
+
+
 def _outputs(projects: tuple[Named, ...], analysis: Analysis) -> Node:
-    system = Var("system")
     return AttrSet(
         (
-            Binding(("packages", system), _with_default(projects)),
-            Binding(("apps", system), AttrSet(_apps(projects))),
-            Binding(("checks", system), AttrSet(_checks(projects, analysis))),
-            Binding(("devShells", system), AttrSet(_shells(projects))),
+            *(Binding((*each.path, Var("system")), each.value) for each in project_outputs(projects, analysis)),
             Inherit(("blueprint", "blueprintJSON", "nixosConfigurations"), Var("cluster")),
         )
     )

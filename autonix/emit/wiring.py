@@ -6,7 +6,7 @@ exactly one of that kind.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,6 +23,7 @@ OF_THE_IMAGE = frozenset(
 )
 """Variables that are about the file system of a container's image; a VM has another one."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME_OF_HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _HERE = frozenset(("localhost", "127.0.0.1", "0.0.0.0", "host.docker.internal"))  # noqa: S104 - read, not bound
 
 
@@ -33,6 +34,14 @@ class Peer:
     vm: str
     service: Service
     setup: Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An application that another one may speak to, as a VM, and the ports that it is known to listen on."""
+
+    vm: str
+    ports: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,28 @@ def environment(
         tuple(settings[name] for name in sorted(settings)),
         tuple(sorted(name for name in missing if name not in settings)),
     )
+
+
+def host_in(value: str | None) -> str | None:
+    """The host that a URL names, or that a variable is (`db`); None for a text that is neither."""
+    if value is None or _NAME_OF_HOST.fullmatch(value):
+        return value
+    url = _split(value)
+    return url.hostname if url is not None else None
+
+
+def towards(setting: Setting, neighbours: Mapping[str, Neighbour]) -> tuple[Setting, str | None]:
+    """A URL that leads to an application leads to its VM; and the `vm:port` that it then speaks to."""
+    url = _split(setting.value)
+    neighbour = neighbours.get(url.hostname or "") if url is not None else None
+    if url is None or neighbour is None or url.password is not None:
+        return setting, None
+    port = url.port or next(iter(neighbour.ports), None)
+    offered = port is not None and (not neighbour.ports or port in neighbour.ports)
+    user = f"{_user(url)}@" if _user(url) else ""
+    place = f"{user}{neighbour.vm}" + (f":{url.port}" if url.port else "")
+    moved = Setting(setting.name, url._replace(netloc=place).geturl(), setting.because)
+    return moved, f"{neighbour.vm}:{port}" if offered else None
 
 
 def login_in(value: str) -> Login | None:

@@ -24,7 +24,7 @@ from autonix.findings import (
     Toolchain,
     Variable,
 )
-from cli.render.text import table
+from cli.render.text import cell, table
 
 MASK: Final = "********"
 MEANING: Final = {
@@ -97,7 +97,16 @@ def findings_table(analysis: Analysis) -> str:
     more = [f"{subject}: {count - _MANY} more of {fact}" for (subject, fact), count in counts.items() if count > _MANY]
     skipped = [f"not read: {each.file}: {each.reason}" for each in analysis.skipped]
     notes = table(("",), [(note,) for note in (*more, *skipped)])
-    return text + (notes if more or skipped else "") + ("" if every else "\nnothing that autonix knows")
+    languages = f"\n{cell(_languages(analysis))}" if analysis.languages else ""
+    return text + languages + (notes if more or skipped else "") + ("" if every else "\nnothing that autonix knows")
+
+
+def _languages(analysis: Analysis) -> str:
+    """`languages: Python 81.2 %, Shell 18.8 %`."""
+    whole = sum(each.size for each in analysis.languages)
+    shares = [f"{each.language} {100 * each.size / whole:.1f} %" for each in analysis.languages[:_MANY]]
+    more = f", {len(analysis.languages) - _MANY} more" if len(analysis.languages) > _MANY else ""
+    return f"languages: {', '.join(shares)}{more}"
 
 
 def explanation(analysis: Analysis) -> str:

@@ -2,9 +2,11 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 from click.testing import CliRunner, Result
 
 from cli.main import pcr
@@ -40,7 +42,9 @@ def a_shop(directory: Path) -> Path:
 
 
 def pcr_says(*arguments: object) -> Result:
-    return CliRunner().invoke(pcr, [str(argument) for argument in arguments], catch_exceptions=True)
+    beside = Path(str(arguments[1])).parent / ".cache"
+    words = [str(argument) for argument in arguments]
+    return CliRunner(env={"XDG_CACHE_HOME": str(beside)}).invoke(pcr, words, catch_exceptions=True)
 
 
 def said(*arguments: object) -> str:
@@ -182,6 +186,66 @@ def test_graph_as_dot_and_as_mermaid(tmp_path: Path) -> None:
     assert mermaid.startswith("flowchart LR\n")
     assert 'n2[("db (postgresql)")]' in mermaid
     assert "n1 --> n0" in mermaid
+
+
+def test_graph_as_svg(tmp_path: Path) -> None:
+    shown = said("graph", two_repositories(tmp_path), "-o", "svg")
+    assert shown.startswith("<svg ")
+    assert "shop: @corner/shop (javascript)" in shown
+    assert 'data-from="shop/.:javascript" data-to="prices/.:javascript"' in shown
+
+
+def test_several_repositories_get_one_flake(tmp_path: Path) -> None:
+    every = two_repositories(tmp_path)
+    assert "+++ b/flake.nix" in said("init", every, "--master", "--dry-run")
+    assert not (every / "flake.nix").exists()
+    said("init", every, "--master")
+    flake = (every / "flake.nix").read_text()
+    assert f'url = "path:{every}/shop";' in flake
+    assert 'shop = [ "prices" ];' in flake
+    assert "postgresql://shop@db:5432/shop" in (every / "cluster.nix").read_text()
+    assert said("init", every, "--master") == ""
+    (every / "flake.nix").write_text(flake + "# mine\n")
+    assert isinstance(pcr_says("init", every, "--master").exception, Conflict)
+
+
+def test_a_directory_of_repositories_is_no_repository(tmp_path: Path) -> None:
+    every = two_repositories(tmp_path)
+    for name in ("shop", "prices"):
+        (every / name / ".git").mkdir()
+    refused = pcr_says("init", every)
+    assert isinstance(refused.exception, InvalidInput)
+    assert "holds 2" in refused.exception.message
+    assert "--master" in refused.exception.message
+    (tmp_path / "empty").mkdir()
+    assert isinstance(pcr_says("init", tmp_path / "empty", "--master").exception, InvalidInput)
+
+
+def test_a_flake_that_a_person_wrote_stays_the_repositorys(tmp_path: Path) -> None:
+    every = two_repositories(tmp_path)
+    (every / "prices" / "flake.nix").write_text("{ outputs = { self }: { }; }\n")
+    said("init", every / "shop")
+    said("init", every, "--master")
+    flake = (every / "flake.nix").read_text()
+    assert "packages = inputs.prices.packages.${system} or { };" in flake
+    assert "inputs.shop.outPath" in flake
+
+
+def in_git(directory: Path, *words: str) -> None:
+    trio.run(partial(run, ["git", *words], deadline=20, env={"HOME": "/nonexistent"}, cwd=directory))
+
+
+def test_a_commit_is_scanned_like_its_files(tmp_path: Path) -> None:
+    shop = a_shop(tmp_path / "shop")
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        in_git(shop, *words)
+    files = said("scan", shop, "-o", "json")
+    assert said("scan", shop, "--rev", "HEAD", "-o", "json") == files
+    assert said("scan", shop, "--rev", "HEAD", "--no-cache", "-o", "json") == files
+    assert isinstance(pcr_says("scan", shop, "--rev", "nowhere").exception, NotFound)
+    (shop / "serve.py").write_text("x = 1\n")
+    in_git(shop, "add", "-A")
+    assert "languages: Python 100.0 %" in said("scan", shop)
 
 
 @pytest.mark.parametrize("verb", ["scan", "init", "graph"])

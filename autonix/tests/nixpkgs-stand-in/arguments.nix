@@ -38,7 +38,11 @@ rec {
     };
     source = {
       what = "a path that exists, or a derivation";
-      test = value: isPackage value || (isPath value && builtins.pathExists value);
+      # A string is the place of an input in the store: nixpkgs takes it as it takes a path.
+      test =
+        value:
+        isPackage value
+        || ((isPath value || (isString value && builtins.hasContext value)) && builtins.pathExists value);
     };
     hash = {
       what = "an SRI hash";

@@ -329,7 +329,7 @@ leaves [
           pkg = types.set;
           data = {
             what = "a set, or a JSON file that exists";
-            test = value: builtins.isAttrs value || (builtins.isPath value && builtins.pathExists value);
+            test = value: builtins.isAttrs value || ((builtins.isPath value || builtins.isString value) && builtins.pathExists value);
           };
         } { } given;
       in
