@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaDa
 
 SCHEMA_VERSION = 2
 """Of the column `database.schema_version`: what programs from before the migrations look at, and refuse."""
-REVISION = "0002"
+REVISION = "0003"
 """The newest of the migrations: what databases have that were made from the tables below."""
 APART = {"apart": True}
 """A table's `info`: its rows are not loaded with the snapshot, but asked for."""

@@ -111,6 +111,22 @@ def _is_the_recorded(snapshot: Snapshot) -> None:
     assert snapshot.last_good == {"db-0": 1, "web-0": 1, "web-1": 1}
 
 
+@pytest.mark.parametrize("has_digests", [True, False])
+def test_a_database_of_0002_is_brought_up_whether_0002_had_made_the_digests_or_not(
+    home: Home, *, has_digests: bool
+) -> None:
+    home.open().close()
+    home.execute("UPDATE alembic_version SET version_num = '0002'")
+    if not has_digests:
+        home.execute("DROP TABLE digests")
+    database = home.open()
+    snapshot = database.load("default")
+    database.write(snapshot, snapshot)
+    database.close()
+    assert differences(home) == ""
+    assert home.execute("SELECT version_num FROM alembic_version") == [(tables.REVISION,)]
+
+
 def test_the_program_from_before_the_migrations_keeps_away(home: Home) -> None:
     """It compares this number with its own 1 and refuses with words."""
     recorded(home)

@@ -19,11 +19,6 @@ def upgrade() -> None:
 
 def _of_audit() -> None:
     op.create_table(
-        "digests",
-        Column("realm", String(63), primary_key=True),
-        Column("digest", String(64), nullable=False),
-    )
-    op.create_table(
         "audit",
         Column("realm", String(63), primary_key=True),
         Column("sequence", BigInteger, primary_key=True, autoincrement=False),
