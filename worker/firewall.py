@@ -1,15 +1,28 @@
 """Put the worker's nftables tables in place, permit and withdraw, or take them away; the text is `worker.rules`'."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from nix.run import run
 from schema.errors import CommandFailed, Unavailable
 from worker.netplan import NetworkNames, NetworkPlan
-from worker.rules import CHAINS, PERMITTED, UPLINKS, permission, removal, ruleset, uplinks_added, withdrawal
+from worker.rules import (
+    CHAINS,
+    PERMITTED,
+    UPLINKS,
+    permission,
+    removal,
+    ruleset,
+    uplinks_added,
+    uplinks_released,
+    withdrawal,
+)
 
 NFT_SECONDS = 20.0
+_CHAIN_WITH_RULES = re.compile(r"chain (\w+) \{\n[^\n]*\n\t\t\S")
+"""As `nft list` has it: its hook in the first line, then its first rule."""
 
 
 async def apply(plan: NetworkPlan) -> None:
@@ -20,11 +33,12 @@ async def apply(plan: NetworkPlan) -> None:
     try:
         await _transact(ruleset(plan))
     except Unavailable:
-        await _transact(ruleset(plan, anew=True))
+        uplinks = await noted_uplinks(plan.names)
+        await _transact(ruleset(plan, anew=True) + uplinks_added(plan.names, uplinks))
 
 
 async def is_in_force(names: NetworkNames) -> bool:
-    """Whether the tables are there with all their chains: whoever flushes the machine's ruleset takes ours with it."""
+    """Whether the tables are there, their chains and rules: who flushes the machine's ruleset takes ours with it."""
     chains = {"inet": CHAINS, "arp": ("pinned",)}
     return all([await _has(family, names, wanted) for family, wanted in chains.items()])
 
@@ -32,7 +46,7 @@ async def is_in_force(names: NetworkNames) -> bool:
 async def _has(family: str, names: NetworkNames, chains: Iterable[str]) -> bool:
     argv = ("nft", "--terse", "list", "table", family, names.table)
     asked = await run(argv, deadline=NFT_SECONDS, env={}, check=False)
-    return asked.returncode == 0 and all(f"chain {chain} {{" in asked.stdout.decode() for chain in chains)
+    return asked.returncode == 0 and set(_CHAIN_WITH_RULES.findall(asked.stdout.decode())) >= set(chains)
 
 
 async def remove(names: NetworkNames) -> None:
@@ -75,6 +89,11 @@ async def withdraw(names: NetworkNames, taps: Iterable[str]) -> None:
 async def note_uplinks(names: NetworkNames, interfaces: Iterable[str]) -> None:
     """These begin to forward because of us: nothing but our VMs' packets may cross them. Raises Unavailable."""
     await _transact(uplinks_added(names, interfaces))
+
+
+async def release_uplinks(names: NetworkNames) -> None:
+    """They may forward whatever the machine's own rules let them. Raises Unavailable."""
+    await _transact(uplinks_released(names))
 
 
 async def _transact(text: str) -> None:

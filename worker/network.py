@@ -11,7 +11,7 @@ import trio
 
 from schema.assignment import Peer
 from schema.errors import ProcuratorError
-from worker import firewall, routing
+from worker import firewall, flows, routing
 from worker.dhcp import DhcpServer
 from worker.netplan import NetworkNames, NetworkPlan, network_plan
 from worker.ports import PublishedPorts
@@ -24,6 +24,8 @@ from worker.vm_state import Attachment, Desired
 
 GUARD_SECONDS = 3.0
 """How often the rules are looked for. Without them a guest reaches the host and every other guest."""
+OUTWARD_SECONDS = 15.0
+"""How often the way out is looked for: an interface may come up, and a route go with a link that was down."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ class Network:
         self._in_force: NetworkPlan | None = None
         self._policy = Policy()
         self._refused_ports: dict[int, str] = {}
+        self._uplinks: set[str] = set()
+        self._forwards_anyway = False
+        self._unrouted: tuple[str, ...] = ()
 
     async def run(self) -> None:
         """The leases' server, the resolver and the guard over the rules, until cancelled."""
@@ -54,10 +59,14 @@ class Network:
 
     async def _guard(self) -> None:
         """Put the rules back when somebody took them away (`nft flush ruleset`, as Debian's nftables.service does)."""
+        looked = trio.current_time()
         while True:
             await trio.sleep(GUARD_SECONDS)
             try:
                 await self._restore()
+                if trio.current_time() - looked >= OUTWARD_SECONDS:
+                    looked = trio.current_time()
+                    await self.look_outward()
             except ProcuratorError as error:
                 log.warning("cannot look after the rules of the VMs' network: %s", error.message)
 
@@ -66,8 +75,17 @@ class Network:
             plan = self._in_force
             if plan is not None and not await firewall.is_in_force(self._names):
                 log.warning("somebody removed the nftables table %s: it is put back", self._names.table)
-                self._permits.forget()
                 await firewall.apply(plan)
+                await firewall.note_uplinks(self._names, self._uplinks)
+                await self._permits.write_again()
+                # What a guest began meanwhile would go on for ever; what it may have is let through again.
+                await flows.forget(tap.attachment.ip for tap in plan.taps)
+
+    async def look_outward(self) -> None:
+        """Use interfaces that came up meanwhile, and put back routes that went with one. Raises Unavailable."""
+        async with self._turn:
+            if self._in_force is not None:
+                await self._reach_outward(self._in_force)
 
     async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
         """Whom the attached may reach now. Raises Unavailable."""
@@ -117,6 +135,8 @@ class Network:
         async with self._turn:
             plan = self._with_ports(network_plan(self._names, self._desired, self._attached, self._peers))
             before = self._in_force
+            if before is None:
+                self._uplinks.update(await firewall.noted_uplinks(self._names))
             if plan != before:
                 # Rules first: a tap is never without them, and one that is not in them may do nothing.
                 await firewall.apply(plan)
@@ -125,7 +145,8 @@ class Network:
                     await ensure_taps(fresh)
                 if before is None or (plan.taps, plan.domain) != (before.taps, before.domain):
                     self._dhcp.update(plan)
-                await self._reach_outward(plan, before)
+                if before is None or (plan.is_routed_outward, plan.routes) != (before.is_routed_outward, before.routes):
+                    await self._reach_outward(plan)
             await self._follow_names(plan)
             self._in_force = plan
 
@@ -138,17 +159,28 @@ class Network:
         self._refused_ports = refused
         return replace(plan, published=tuple(one for one in plan.published if one.machine_port not in refused))
 
-    async def _reach_outward(self, plan: NetworkPlan, before: NetworkPlan | None) -> None:
+    async def _reach_outward(self, plan: NetworkPlan) -> None:
         if plan.is_routed_outward:
-            idle = await routing.idle_uplinks()
-            if idle:
-                await firewall.note_uplinks(self._names, idle)
-                await routing.set_forwarding(idle, on=True)
-        if before is None or plan.routes != before.routes:
-            for subnet in await routing.set_routes(plan.routes, metric=self._names.route_metric):
-                log.warning(
-                    "no route to %s: its worker is not on a link of this machine; publish ports instead", subnet
-                )
+            await self._use_uplinks()
+        unrouted = await routing.set_routes(plan.routes, metric=self._names.route_metric)
+        for subnet in set(unrouted) - set(self._unrouted):
+            log.warning("no route to %s: its worker is not on a link of this machine; publish ports instead", subnet)
+        self._unrouted = unrouted
+
+    async def _use_uplinks(self) -> None:
+        """Idle interfaces forward VMs' packets only, unless the machine forwards for others, too (as for Docker)."""
+        was, self._forwards_anyway = self._forwards_anyway, await routing.forwards_anyway()
+        if self._forwards_anyway and not was and self._uplinks:
+            log.info(
+                "this machine forwards packets for others, too: %s are left to it", ", ".join(sorted(self._uplinks))
+            )
+            await firewall.release_uplinks(self._names)
+            self._uplinks.clear()
+        idle = await routing.idle_uplinks()
+        if idle:
+            await firewall.note_uplinks(self._names, idle)
+            self._uplinks.update(idle)
+            await routing.set_forwarding(idle, on=True)
 
     async def _follow_names(self, plan: NetworkPlan) -> None:
         """Names last: what they lead to is in force by now. Who may name less than before loses what it had."""

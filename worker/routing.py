@@ -21,6 +21,11 @@ async def idle_uplinks() -> tuple[str, ...]:
     return await trio.to_thread.run_sync(_idle_uplinks)
 
 
+async def forwards_anyway() -> bool:
+    """Whether somebody made the whole machine a router (`ip_forward`), which is none of a worker's doing."""
+    return _forwards("all")
+
+
 async def set_forwarding(interfaces: Iterable[str], *, on: bool) -> None:
     """Whether what comes in by these interfaces may be forwarded; one that is gone is fine. Raises Unavailable."""
     try:

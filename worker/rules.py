@@ -64,6 +64,11 @@ def uplinks_added(names: NetworkNames, interfaces: Iterable[str]) -> str:
     return f"add element inet {names.table} {UPLINKS} {{ {listed} }}\n" if listed else ""
 
 
+def uplinks_released(names: NetworkNames) -> str:
+    """The transaction that lets all interfaces forward again whatever others permit."""
+    return f"flush set inet {names.table} {UPLINKS}\n"
+
+
 def _sets(plan: NetworkPlan) -> str:
     table = plan.names.table
     pairs, incoming = (

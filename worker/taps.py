@@ -88,7 +88,8 @@ def _ensure(taps: list[Tap]) -> None:
 
 def _own(name: str, owner: int | None) -> None:
     try:
-        known = int((_DEVICES / name / "owner").read_text())
+        owned = _DEVICES / name / "owner"
+        known = int(owned.read_text()) if owned.exists() else -1  # no tap, so nobody's: a veth in its place
         if known == (-1 if owner is None else owner):
             return
         device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)

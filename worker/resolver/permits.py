@@ -3,6 +3,7 @@
 Permissions that are asked for while others are being written go together in the next transaction.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Iterable
 
 import trio
@@ -29,10 +30,23 @@ class Permits:
         self._waiting: dict[tuple[str, str], int] = {}
         self._turn = trio.Lock()
 
-    def forget(self, taps: Iterable[str] | None = None) -> None:
-        """The firewall has lost the permissions of these taps (None: of all)."""
-        for tap in list(self._until) if taps is None else taps:
+    def forget(self, taps: Iterable[str]) -> None:
+        """The permissions of these taps are taken away."""
+        for tap in taps:
             self._until.pop(tap, None)
+
+    async def write_again(self) -> None:
+        """The firewall has lost all of them: what still holds is written anew. Raises Unavailable."""
+        async with self._turn:
+            now = trio.current_time()
+            left = [
+                (tap, address, math.ceil(until - now))
+                for tap, known in self._until.items()
+                for address, until in known.items()
+                if until > now
+            ]
+            if left:
+                await self._write(left)
 
     async def permit(self, tap: str, addresses: Iterable[str], *, ttl: int) -> None:
         """Return when the tap may reach all of `addresses`. Raises Unavailable, and TooLarge for one with too many."""

@@ -15,7 +15,7 @@ from schema.blueprint import Egress, EgressMode, PublishedPort
 from worker import firewall
 from worker.dhcp import DhcpServer
 from worker.netplan import NetworkNames, Tap
-from worker.network import Network
+from worker.network import GUARD_SECONDS, Network
 from worker.resolver.upstream import Upstream
 from worker.tests.builders import a_content, a_spec
 from worker.tests.internet import LISTED, MACHINE, OTHER, ROUTER, UPLINK, Internet, an_internet
@@ -282,6 +282,80 @@ async def test_what_comes_in_by_the_uplink_is_forwarded_to_vms_only(tmp_path: Pa
         assert UPLINK in listed
         await world.network.remove_all()
         assert forwarding.read_text().strip() == "0", "as it was before"
+
+
+async def until_back(world: World) -> None:
+    with trio.fail_after(GUARD_SECONDS + 5):
+        while not await firewall.is_in_force(world.names):  # noqa: ASYNC110 - the kernel does not tell us
+            await trio.sleep(0.1)
+    await trio.sleep(0.3)
+
+
+async def test_who_flushes_the_rules_leaves_no_hole_behind(tmp_path: Path) -> None:
+    async with a_world(tmp_path, egress(EgressMode.ALLOW, "x.org")) as world:
+        await world.asks("web-0", "x.org")
+        with a_flow(world.guests["web-0"], LISTED) as kept:
+            assert await answers(kept, b"one\n")
+            tool(NFT, "flush", "table", "inet", world.names.table)
+            with a_flow(world.guests["web-0"], OTHER) as stolen:
+                # No NAT without rules: what makes its way back here is a route that a larger network would have.
+                world.internet.run(IP, "route", "add", "10.199.90.0/24", "via", MACHINE)
+                assert await answers(stolen, b"begun while nobody looked\n")
+                await until_back(world)
+                assert not await answers(stolen, b"and not ended\n")
+            assert await answers(kept, b"two\n"), "what it may have goes on"
+        assert await world.reaches("web-0", LISTED), "what it was permitted is permitted still"
+        assert UPLINK in tool(NFT, "list", "set", "inet", world.names.table, "uplinks")
+
+
+_ON_A_MACHINE_OF_ITS_OWN = """
+import sys, trio
+from pathlib import Path
+from schema.blueprint import EgressMode
+from worker import firewall
+from worker.dhcp import DhcpServer
+from worker.netplan import NetworkNames
+from worker.network import Network
+from worker.resolver.upstream import Upstream
+from worker.tests.net_guests import IP, tool
+from worker.tests.test_egress import egress, entries
+
+names = NetworkNames(sys.argv[1])
+network = Network(names, DhcpServer(names, below=Path(sys.argv[1])), Upstream([]))
+
+def up(name):
+    tool(IP, "link", "add", name, "type", "veth", "peer", "name", f"{name}p")
+    tool(IP, "link", "set", f"{name}p", "up")
+    tool(IP, "addr", "add", "203.0.113.1/24", "dev", name)
+    tool(IP, "link", "set", name, "up")
+
+async def story():
+    await network.update(entries(egress(EgressMode.OPEN)), ())
+    print(await firewall.noted_uplinks(names))
+    up("late0")
+    await network.look_outward()
+    print(await firewall.noted_uplinks(names), Path("/proc/sys/net/ipv4/conf/late0/forwarding").read_text().strip())
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    await network.look_outward()
+    print(await firewall.noted_uplinks(names))
+    up("later0")
+    await network.look_outward()
+    print(await firewall.noted_uplinks(names))
+
+trio.run(story)
+"""
+
+
+def test_an_uplink_that_comes_later_is_used_and_a_machine_that_forwards_for_others_by_then_goes_on(
+    tmp_path: Path,
+) -> None:
+    tool(IP, "netns", "add", "procurator-late")
+    try:
+        words = (IP, "netns", "exec", "procurator-late", sys.executable, "-c", _ON_A_MACHINE_OF_ITS_OWN, str(tmp_path))
+        said = tool(*words).splitlines()
+    finally:
+        tool(IP, "netns", "del", "procurator-late")
+    assert said == ["()", "('late0',) 1", "()", "()"]
 
 
 @contextmanager
