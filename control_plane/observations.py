@@ -36,20 +36,20 @@ class SeenVm(NamedTuple):
     def of(cls, vm: RunningVm) -> "SeenVm":
         """What is remembered of `vm`. Texts that many have in common are kept once."""
         return cls(
-            generation=vm.generation,
-            content_hash=sys.intern(vm.content_hash),
-            spec_hash=sys.intern(vm.spec_hash),
-            phase=vm.phase,
-            reason=vm.reason,
-            guest_view=vm.guest_view,
-            host_view=vm.host_view,
-            address=vm.address,
-            pid=vm.pid,
-            running_ms=vm.running_ms,
-            restarts=vm.restarts,
-            phase_ms=tuple((sys.intern(phase), lasted) for phase, lasted in vm.phase_ms.items()),
-            reverted=vm.reverted,
-            pull=vm.pull,
+            vm.generation,
+            sys.intern(vm.content_hash),
+            sys.intern(vm.spec_hash),
+            vm.phase,
+            vm.reason,
+            vm.guest_view,
+            vm.host_view,
+            vm.address,
+            vm.pid,
+            vm.running_ms,
+            vm.restarts,
+            tuple([(sys.intern(phase), lasted) for phase, lasted in vm.phase_ms.items()]),
+            vm.reverted,
+            vm.pull,
         )
 
     @property
@@ -63,6 +63,7 @@ class SeenVm(NamedTuple):
             self.reverted,
             self.guest_view,
             self.host_view,
+            self.restarts,
         )
 
 

@@ -49,8 +49,8 @@ LONGEST_PAUSE_MS = 5_000
 """How long the reconciler sleeps at most when nothing wakes it."""
 MOST_LOGGED = 50
 """Lines that one change writes to the log at most; watchers get all."""
-SIGNED_AT_ONCE = 64
-"""Assignments that are made in one step of the scheduler: about 20 ms."""
+SIGNED_AT_ONCE = 512
+"""Assignments that are made in one step of the scheduler: a fleet learns of a change before it reports about it."""
 REST_FACTOR = 3
 """How much longer than a look at everything the reconciler then rests."""
 RETRY_SECONDS = 1.0

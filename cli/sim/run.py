@@ -151,7 +151,7 @@ async def _succeeded(master: RemoteMaster, number: int) -> None:
                 return
             if newest.state.is_outcome:
                 raise Internal(f"generation {number} {newest.state}: {newest.reason}")
-            await trio.sleep(0.1)
+            await trio.sleep(0.5)
     raise DeadlineExceeded(f"generation {number} has not succeeded within {PATIENCE_SECONDS:g} s")
 
 

@@ -41,8 +41,15 @@ def tick(snapshot: Snapshot, observations: Observations, *, now_ms: int, lost_af
 def take_report(
     snapshot: Snapshot, observations: Observations, report: WorkerReport, *, now_ms: int, lost_after_ms: int
 ) -> Observations:
-    """`observations` with a worker's new report, and the clocks of its instances: no flapping goes unseen."""
+    """`observations` with a worker's new report, and the clocks of its instances: no flapping goes unseen.
+
+    A report that only says that time has passed judges nobody anew: what time alone changes is for `tick`.
+    """
+    before = observations.workers.get(report.worker_id)
+    silent_ms = observations.silent_ms(report.worker_id, now_ms=now_ms)
     observations = observations.with_report(report, now_ms=now_ms)
+    if silent_ms <= lost_after_ms and not observations.workers[report.worker_id].tells_news(before):
+        return observations
     mine = index_of(snapshot).on.get(report.worker_id, ())
     return _judged(snapshot, observations, mine, now_ms=now_ms, lost_after_ms=lost_after_ms)
 
