@@ -28,6 +28,7 @@ let
       runCommandCC = name: _environment: _script: fake name;
       runCommand = name: _environment: _script: fake name;
       writeText = name: _text: fake name;
+      writeTextFile = { name, ... }: fake name;
     };
   evaluated = lib.evalModules {
     modules = [ ./stubs.nix ] ++ modules;

@@ -15,6 +15,15 @@ let
     mkdir -p "$out/bin"
     $CC -O2 -Wall -o "$out/bin/guest-agent" ${../lib/guest/agent.c}
   '';
+  # `/run/procurator` is where both keep what they need; the guest's own tools are in the System's path.
+  switchSystem = pkgs.writeTextFile {
+    name = "procurator-switch";
+    destination = "/bin/procurator-switch";
+    executable = true;
+    text = builtins.replaceStrings [ "@sh@" "@path@" ] [ "/bin/sh" "/run/current-system/sw/bin" ] (
+      builtins.readFile ../lib/guest/procurator-switch.sh
+    );
+  };
   disk = serial: "/dev/disk/by-id/virtio-${serial}";
 in
 {
@@ -153,6 +162,7 @@ in
         "virtio_console"
         "vmw_vsock_virtio_transport"
       ];
+      environment.systemPackages = [ switchSystem ];
       # Who makes the file `ready` in it says that the guest does its work.
       systemd.tmpfiles.rules = [ "d /run/procurator 0755 root root -" ];
       systemd.services.procurator-agent = {
