@@ -24,7 +24,7 @@ from worker.guest.frames import Ended, Words, encoded, exec_request, said
 from worker.tests.test_guest import CACHE
 from worker.vmm.dev.mux import MAGIC, Frame, Garbled, Kind, Reader
 from worker.vmm.dev.mux import encoded as wire
-from worker.vmm.dev.vsock import VsockRelay
+from worker.vmm.dev.vsock import MOST_OWED, VsockRelay
 
 
 @dataclass
@@ -160,6 +160,55 @@ async def test_a_guest_that_says_nonsense_costs_its_caller_an_error_and_nothing_
         finally:
             relay.stop()
             guest.close()
+
+
+@contextmanager
+def a_greeted_guest() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The guest's side of a relay, by hand, and a client that it has heard of."""
+    with TemporaryDirectory(prefix="vsock-") as folder:
+        relay = VsockRelay(f"{folder}/vsock.sock")
+        with socket.socket(fileno=os.dup(relay.guest_side.fileno())) as guest, socket.socket(socket.AF_UNIX) as client:
+            relay.start()
+            try:
+                guest.settimeout(10)
+                client.settimeout(10)
+                guest.sendall(wire(Kind.HELLO, 0, MAGIC + b"12345678"))
+                assert guest.recv(100).endswith(b"12345678")
+                client.connect(f"{folder}/vsock.sock")
+                client.sendall(b"CONNECT 1024\n")
+                assert guest.recv(13) == wire(Kind.OPEN, 1, struct.pack("!I", 1024))
+                yield guest, client
+            finally:
+                relay.stop()
+
+
+def everything(client: socket.socket) -> bytes:
+    said = b""
+    while more := client.recv(65_536):
+        said += more
+    return said
+
+
+def test_what_a_guest_said_before_it_reset_a_connection_arrives() -> None:
+    with a_greeted_guest() as (guest, client):
+        words = [wire(Kind.DATA, 1, bytes([number]) * 60_000) for number in range(2)]
+        guest.sendall(wire(Kind.ACCEPTED, 1) + b"".join(words) + wire(Kind.RESET, 1))
+        assert everything(client) == b"OK 1\n" + b"\0" * 60_000 + b"\1" * 60_000
+
+
+@pytest.mark.parametrize("rude", [wire(Kind.ACCEPTED, 1) * 2, wire(Kind.DATA, 1, b"OK 1\n"), wire(Kind.FINISHED, 1)])
+def test_a_guest_that_accepts_twice_or_speaks_before_it_has_accepted_is_cut_off(rude: bytes) -> None:
+    with a_greeted_guest() as (guest, client):
+        guest.sendall(rude)
+        assert everything(client) in (b"OK 1\n", b"")
+
+
+def test_a_guest_that_asks_for_answers_and_takes_none_is_cut_off_before_they_are_many() -> None:
+    with a_greeted_guest() as (guest, client):
+        rude = wire(Kind.DATA, 77) * 10_000  # of no connection: each is answered
+        for _ in range(MOST_OWED // len(rude) + 10):
+            guest.sendall(rude)
+        assert everything(client) == b""
 
 
 @given(st.binary(max_size=300), st.integers(1, 40))

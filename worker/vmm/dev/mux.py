@@ -73,16 +73,18 @@ class Reader:
         frames: list[Frame] = []
         if not self._greeted and not self._find_greeting(frames):
             return frames
-        while len(self._held) >= HEAD.size:
-            kind, connection, size = HEAD.unpack_from(self._held)
+        at = 0  # one cut at the end: a guest may send frames of no payload as fast as it can
+        while len(self._held) >= at + HEAD.size:
+            kind, connection, size = HEAD.unpack_from(self._held, at)
             if size > MOST_PAYLOAD or kind not in _KINDS:
                 self.lose()
                 raise Garbled(f"a frame of type {kind!r} and {size} bytes")
-            if len(self._held) < HEAD.size + size:
+            end = at + HEAD.size + size
+            if len(self._held) < end:
                 break
-            payload = self._held[HEAD.size : HEAD.size + size]
-            self._held = self._held[HEAD.size + size :]
-            frames.append(Frame(_KINDS[kind], connection, payload))
+            frames.append(Frame(_KINDS[kind], connection, self._held[at + HEAD.size : end]))
+            at = end
+        self._held = self._held[at:]
         return frames
 
     def _find_greeting(self, frames: list[Frame]) -> bool:

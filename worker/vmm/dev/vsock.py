@@ -28,6 +28,8 @@ from worker.vmm.dev.mux import (
 READ_BYTES = 65_536
 MOST_UNSENT = 1 << 20
 """Bytes for the guest that wait here; beyond it clients are not read."""
+MOST_OWED = 4 << 20
+"""Beyond it, which no reading guest lets come, whatever is connected is ended: it asks for answers and takes none."""
 _GREETING = re.compile(rb"CONNECT ([0-9]{1,10})\r?\n")
 _LONGEST_GREETING = 32
 _MOST_NUMBER = 0xFFFF_FFFF
@@ -41,8 +43,9 @@ class _Client:
         self.ident = ident
         self.greeting = b""
         self.is_open = False
+        self.is_accepted = False
         self.credit = WINDOW
-        self.unsent = b""
+        self.unsent = bytearray()
         self.taken = 0
         self.interest = 0
         self.is_done = False
@@ -64,7 +67,7 @@ class VsockRelay:
         self._reader = Reader()
         self._clients: dict[int, _Client] = {}
         self._next = 1
-        self._to_guest = b""
+        self._to_guest = bytearray()
         self._greeted = False
         self._was_reset = False
         self._ending = False
@@ -118,6 +121,7 @@ class VsockRelay:
                 key.data(mask)
                 if self._ending:
                     return
+            self._flush_wire()
             self._set_interest()
 
     def _watch(self, watched: socket.socket, events: int, callback: Callable[[int], None]) -> None:
@@ -131,12 +135,12 @@ class VsockRelay:
 
     def _lose_guest(self) -> None:
         self._reader.lose()
-        self._greeted, self._to_guest = False, b""
+        self._greeted, self._to_guest = False, bytearray()
         for client in list(self._clients.values()):
             self._drop(client)
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # it went again, or there is no descriptor for it
             connected, _ = self._listener.accept()
             if len(self._clients) >= MOST_CONNECTIONS:
                 connected.close()
@@ -148,7 +152,7 @@ class VsockRelay:
             self._watch_client(client, selectors.EVENT_READ)
 
     def _on_client(self, client: _Client, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE:
+        if mask & selectors.EVENT_WRITE and client.ident in self._clients:
             self._flush(client)
         if mask & selectors.EVENT_READ and client.ident in self._clients:
             self._read(client)
@@ -190,12 +194,13 @@ class VsockRelay:
 
     def _send(self, kind: Kind, connection: int, payload: bytes = b"") -> None:
         self._to_guest += encoded(kind, connection, payload)
-        self._flush_wire()
+        if len(self._to_guest) > MOST_OWED:
+            self._lose_guest()
 
     def _flush_wire(self) -> None:
         try:
             while self._to_guest:
-                self._to_guest = self._to_guest[self._wire.send(self._to_guest) :]
+                del self._to_guest[: self._wire.send(self._to_guest)]
         except BlockingIOError:
             pass
         except OSError:
@@ -227,7 +232,7 @@ class VsockRelay:
             for client in list(self._clients.values()):
                 if client.is_open:
                     self._drop(client)
-            self._greeted, self._to_guest = True, b""
+            self._greeted, self._to_guest = True, bytearray()
             self._send(Kind.HELLO, 0, frame.payload)
             return
         known = self._clients.get(frame.connection)
@@ -238,9 +243,10 @@ class VsockRelay:
 
     def _take_of(self, client: _Client, frame: Frame) -> None:
         match frame.kind:
-            case Kind.ACCEPTED:
+            case Kind.ACCEPTED if not client.is_accepted:
+                client.is_accepted = True
                 client.unsent += f"OK {client.ident}\n".encode()
-            case Kind.DATA:
+            case Kind.DATA if client.is_accepted:
                 client.unsent += frame.payload
                 client.taken += len(frame.payload)
                 if len(client.unsent) > 2 * WINDOW:
@@ -249,8 +255,10 @@ class VsockRelay:
                     return
             case Kind.CREDIT:
                 client.credit = min(client.credit + number_of(frame.payload), WINDOW)
-            case Kind.FINISHED:
+            case Kind.FINISHED if client.is_accepted:
                 client.is_done = True
+            case Kind.RESET:
+                client.is_done = client.has_finished = True  # what came before it is its client's still
             case _:
                 self._drop(client)
                 return
@@ -259,7 +267,7 @@ class VsockRelay:
     def _flush(self, client: _Client) -> None:
         try:
             while client.unsent:
-                client.unsent = client.unsent[client.socket.send(client.unsent) :]
+                del client.unsent[: client.socket.send(client.unsent)]
         except BlockingIOError:
             return
         except OSError:
