@@ -2,11 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,6 +102,27 @@ async def test_what_a_command_leaves_running_does_not_keep_its_caller() -> None:
         await until_it_listens(agent.channel)
         with trio.fail_after(5):
             assert (await agent.channel.exec("sh", ("-c", "sleep 30 & echo started"))).stdout == b"started\n"
+
+
+async def test_what_a_command_leaves_running_does_not_keep_its_caller_either_when_it_never_stops_talking() -> None:
+    with an_agent(await parts()) as agent, TemporaryDirectory() as folder:
+        await until_it_listens(agent.channel)
+        script = f"echo first; setsid sh -c 'echo $$ > {folder}/pid; exec yes' & sleep 0.2; exit 4"
+        try:
+            with trio.fail_after(5):
+                done = await agent.channel.exec("sh", ("-c", script), deadline_ms=3000)
+            assert (done.exit_code, done.stdout[:6]) == (4, b"first\n")
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(int(Path(folder, "pid").read_text()), signal.SIGKILL)
+
+
+async def test_a_command_that_takes_no_input_is_answered_all_the_same() -> None:
+    with an_agent(await parts()) as agent:
+        await until_it_listens(agent.channel)
+        for _ in range(20):
+            done = await agent.channel.exec("sh", ("-c", "head -c 50000 /dev/zero"), stdin=bytes(500_000))
+            assert (done.exit_code, len(done.stdout)) == (0, 50_000)
 
 
 async def test_many_commands_run_beside_each_other() -> None:

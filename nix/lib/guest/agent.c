@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -152,15 +153,20 @@ static void run_command(int fd, unsigned char *payload, uint32_t size) {
   if (child == 0) { close(fd); become_command(arguments, in[0], out[1], err[1]); }
   close(in[0]); close(out[1]); close(err[1]);
   fcntl(in[1], F_SETFL, O_NONBLOCK); /* a command that writes before it reads must not wait for us */
-  int sources[2] = {out[0], err[0]};
+  int sources[2] = {out[0], err[0]}, left_over[2] = {0, 0};
   while (sources[0] >= 0 || sources[1] >= 0) {
     int is_holding = input_open && held_at < held_end;
     struct pollfd wait[4] = {{is_holding ? -1 : fd, POLLIN, 0}, {sources[0], POLLIN, 0}, {sources[1], POLLIN, 0},
                              {is_holding ? in[1] : -1, POLLOUT, 0}};
     long left = deadline ? deadline - now_ms() : 1000;
     if (deadline && left <= 0 && !timed_out) { timed_out = 1; kill(-child, SIGKILL); kill(child, SIGKILL); }
-    /* What the command left running may hold its pipes: the end of the command itself is what counts. */
-    if (!ended && waitpid(child, &status, WNOHANG) == child) ended = 1;
+    /* What the command left running may hold its pipes, and fill them: what was said up to its own end is what counts. */
+    if (!ended && waitpid(child, &status, WNOHANG) == child) {
+      ended = 1;
+      for (int each = 0; each < 2; each++)
+        if (sources[each] < 0 || ioctl(sources[each], FIONREAD, &left_over[each])) left_over[each] = 0;
+    }
+    if (ended && left_over[0] <= 0 && left_over[1] <= 0) break;
     int ready = poll(wait, 4, ended ? 50 : left > 200 || timed_out ? 200 : left < 1 ? 1 : (int)left);
     if (ended && ready == 0) break;
     if (wait[0].revents) {
@@ -178,6 +184,7 @@ static void run_command(int fd, unsigned char *payload, uint32_t size) {
     for (int each = 0; each < 2; each++) {
       if (sources[each] < 0 || !wait[each + 1].revents) continue;
       ssize_t got = read(sources[each], buffer, CHUNK);
+      if (got > 0 && ended) left_over[each] -= got;
       if (got > 0) { if (send_frame(fd, each ? 'e' : 'o', buffer, got)) { kill(-child, SIGKILL); _exit(0); } }
       else if (got == 0 || errno != EINTR) { close(sources[each]); sources[each] = -1; }
     }
@@ -359,6 +366,7 @@ static void take_frame(char type, uint32_t id, unsigned char *payload, uint32_t 
 static void take_words(struct connection *one) {
   static unsigned char buffer[CHUNK];
   uint32_t room = one->credit < CHUNK ? one->credit : CHUNK;
+  if (room == 0) return; /* its end is seen when the host takes what comes before it */
   ssize_t got = read(one->fd, buffer, room);
   if (got > 0) { one->credit -= got; send_mux('D', one->id, buffer, got); }
   else if (got == 0) { send_mux('F', one->id, NULL, 0); drop(one); }
@@ -398,7 +406,7 @@ static void serve_port(int descriptor) {
     if (wait[0].revents & POLLHUP && !(wait[0].revents & POLLIN)) break; /* nobody is at the other side */
     if (wait[0].revents & POLLIN) {
       ssize_t got = read(port_fd, wire + have, sizeof wire - have);
-      if (got <= 0 && errno != EINTR && errno != EAGAIN) break;
+      if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) break;
       have += got > 0 ? got : 0;
       uint32_t at = 0;
       while (have - at >= 9) {
