@@ -69,6 +69,11 @@ class AuditedWorker:
         await self._record("Worker.shutdown", self._id)
         await self._worker.shutdown()
 
+    async def delete_volume(self, instance: str, volume: str) -> None:
+        """As Worker.delete_volume."""
+        await self._record("Worker.deleteVolume", self._id, old=f"{instance}/{volume}")
+        await self._worker.delete_volume(instance, volume)
+
 
 class AuditedVm:
     """`Vm` on behalf of one identity."""
@@ -82,9 +87,9 @@ class AuditedVm:
         """As Vm.read."""
         return await self._vm.read()
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
         """As Vm.get_logs."""
-        await self._vm.get_logs(follow=follow, tail_lines=tail_lines, sink=sink)
+        await self._vm.get_logs(follow=follow, tail_lines=tail_lines, sink=sink, hypervisor=hypervisor)
 
     async def exec(
         self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0

@@ -79,6 +79,10 @@ class ForwardedWorker:
         """As Worker.shutdown."""
         await self._connected().shutdown()
 
+    async def delete_volume(self, instance: str, volume: str) -> None:
+        """As Worker.delete_volume."""
+        await self._connected().delete_volume(instance, volume)
+
 
 class ForwardedVm:
     """An instance on whatever connection its worker has at the moment of each call."""
@@ -94,9 +98,9 @@ class ForwardedVm:
         """As Vm.read."""
         return await (await self._vm()).read()
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
         """As Vm.get_logs."""
-        await (await self._vm()).get_logs(follow=follow, tail_lines=tail_lines, sink=sink)
+        await (await self._vm()).get_logs(follow=follow, tail_lines=tail_lines, sink=sink, hypervisor=hypervisor)
 
     async def exec(
         self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0

@@ -149,8 +149,11 @@ class Vm(Protocol):
     async def read(self) -> RunningVm:
         """What the worker sees of it now."""
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
-        """Feed the last `tail_lines` lines (0: all that is kept) and, with `follow`, what comes; ends with the VM."""
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
+        """Feed the last `tail_lines` lines (0: all that is kept) and, with `follow`, what comes; ends with the VM.
+
+        Of the guest's console, or with `hypervisor` of what the hypervisor itself said.
+        """
 
     async def exec(
         self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0
@@ -183,10 +186,10 @@ class Worker(Protocol):
         """The instances that it has."""
 
     async def get_vm(self, instance: str) -> Vm:
-        """One of them. Raises NotFound."""
+        """One of them; of one that left, its log for a while. Raises NotFound."""
 
     async def drain(self, *, deadline_ms: int, reason: str) -> None:
-        """Stop taking new VMs. Raises Unimplemented until it can."""
+        """Take no new VMs; stop those that are left after `deadline_ms` (0: never). Until the agent starts again."""
 
     async def get_config(self) -> dict[str, str]:
         """Its settings by their full keys; no secret is among them."""
@@ -196,6 +199,9 @@ class Worker(Protocol):
 
     async def shutdown(self) -> None:
         """End the agent; its VMs go on."""
+
+    async def delete_volume(self, instance: str, volume: str) -> None:
+        """Delete a volume kept of an instance that left. Raises NotFound, Conflict (it is assigned or runs here)."""
 
 
 class Master(Protocol):

@@ -27,6 +27,10 @@ interface Worker {
 
   shutdown @6 () -> ();
   # End the agent; its VMs go on.
+
+  deleteVolume @7 (instance :Text, volume :Text) -> ();
+  # Delete a volume that is kept of an instance which is no longer here; what is on it is lost. Errors: not-found,
+  # conflict while the instance is assigned here or has not ended.
 }
 
 interface Vm {
@@ -35,9 +39,10 @@ interface Vm {
   read @0 () -> (vm :Common.RunningVm);
   # What the worker sees of it now.
 
-  getLogs @1 (follow :Bool, tailLines :UInt32, sink :LogSink) -> ();
+  getLogs @1 (follow :Bool, tailLines :UInt32, sink :LogSink, hypervisor :Bool) -> ();
   # Feed the sink with what is kept and, with follow (default false), with what comes, until the VM is gone or
-  # the call is cancelled. tailLines: how many lines of what is kept, default 0, all.
+  # the call is cancelled. tailLines: how many lines of what is kept, default 0, all. hypervisor: what the hypervisor
+  # said instead of what the guest wrote to its console, default false. Also of a VM that has gone, for a while.
 
   exec @2 (command :Text, args :List(Text), stdin :Data, deadlineMs :UInt64) -> ExecResult;
   # Run a command in the guest, no shell in between. stdin: what it reads, at most 1 MiB, default empty. deadlineMs:

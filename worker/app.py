@@ -7,7 +7,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -31,9 +31,11 @@ from worker.collector import Collector
 from worker.confining import Confining
 from worker.dhcp import DhcpServer
 from worker.doctor import all_probes, try_one
+from worker.guest.channel import GuestChannel
 from worker.http import make_app
 from worker.identity import Door, Wire, own_key
 from worker.image import Images
+from worker.kept_logs import KeptLogs
 from worker.live_settings import LiveSettings
 from worker.netplan import NetworkNames
 from worker.network import Network
@@ -45,7 +47,7 @@ from worker.retention import Due
 from worker.service import WorkerService
 from worker.settings import Settings
 from worker.supervise import Supervisor
-from worker.vm_log import LogReader
+from worker.user_network import UserNetwork, noted
 from worker.vm_steps import StepSettings, VmSteps
 from worker.vmm.cgroup import Cgroups
 from worker.vmm.fence import boottime_ns
@@ -68,7 +70,7 @@ class Machinery:
 
     records: Records
     volumes: Volumes
-    network: Network
+    network: Network | UserNetwork
     steps: VmSteps
     closures: Closures
     images: Images
@@ -92,12 +94,18 @@ def upstream(settings: Settings) -> Upstream:
 
 def machinery(settings: Settings) -> Machinery:
     """The adapters of this worker; nothing is touched yet but its own directories."""
+
+    def guest_of(instance: str) -> GuestChannel:
+        return steps.guest(instance)
+
     for directory in (settings.state, settings.images, settings.volumes, settings.runtime_dirs):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     records, volumes = Records(settings.state), Volumes(settings.volumes)
     # Two workers of one machine differ in their state directory, whatever they are called.
     names = NetworkNames(f"{settings.name}\n{settings.state.resolve()}")
-    network = Network(names, DhcpServer(names), upstream(settings))
+    network: Network | UserNetwork = Network(names, DhcpServer(names), upstream(settings))
+    if settings.hypervisor.user_mode_network:
+        network = UserNetwork(settings.user_network, names, guest_of)
     closures = Closures(
         NixEnvironment(settings.state / "nix").write(),
         root=settings.store_root,
@@ -112,6 +120,7 @@ def machinery(settings: Settings) -> Machinery:
         volumes=volumes,
         network=network,
         confining=confining,
+        kept_logs=KeptLogs(settings.state / "logs", now=lambda: time.time_ns() / 1e9),
         records=records,
         runtime_dirs=settings.runtime_dirs,
         settings=_step_settings(settings),
@@ -124,7 +133,7 @@ def _confining(settings: Settings, names: NetworkNames) -> Confining:
         names.key,
         record=settings.state / "users.json",
         open_to=(settings.state, settings.images, settings.volumes, settings.runtime_dirs),
-        wanted=settings.hypervisor.separate_users,
+        wanted=settings.hypervisor.separate_users and not settings.hypervisor.user_mode_network,
         command=settings.hypervisor.command,
     )
     limits = settings.hypervisor
@@ -140,7 +149,7 @@ def _confining(settings: Settings, names: NetworkNames) -> Confining:
 
 def _step_settings(settings: Settings) -> StepSettings:
     return StepSettings(
-        command=_strict(settings.hypervisor.command),
+        command=_strict(_networked(settings)),
         # A backtrace of a real hypervisor would fill its error bodies (recorded).
         environment={name: value for name, value in os.environ.items() if name != "RUST_BACKTRACE"},
         log_bytes=settings.limits.log_bytes,
@@ -148,6 +157,13 @@ def _step_settings(settings: Settings) -> StepSettings:
         boot_seconds=settings.limits.boot_timeout_ms / _SECONDS,
         stop_seconds=settings.stop_timeout_ms / _SECONDS,
     )
+
+
+def _networked(settings: Settings) -> tuple[str, ...]:
+    """The hypervisor's command, with the user-mode network where that is wanted."""
+    command = settings.hypervisor.command
+    wanted = settings.hypervisor.user_mode_network
+    return (*command, "--dev-user-net", str(settings.user_network)) if wanted else command
 
 
 def _strict(command: tuple[str, ...]) -> tuple[str, ...]:
@@ -194,7 +210,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             records=parts.records,
             limits=_limits(settings, memory_mb=facts.memory_mb),
             min_healthy_ms=settings.min_healthy_ms,
-            ask=probe.ask,
+            ask=parts.network.ask if isinstance(parts.network, UserNetwork) else probe.ask,
             boottime_ns=boottime_ns,
         )
 
@@ -207,11 +223,17 @@ async def run(settings: Settings, ready: Ready) -> None:
             keeper.due = _due(changed)
             parts.steps.settings = _step_settings(changed)
 
+        def obey(asked: Sequence[Directive]) -> None:
+            supervisor.follow_drain(ordered=Directive.DRAIN in asked)
+            if Directive.COLLECT in asked:
+                keeper.request()
+
         async with trio.open_nursery() as nursery:
             service = WorkerService(
                 supervisor=supervisor,
                 report=report,
-                log_of=lambda instance: LogReader(parts.steps.directory(instance).serial_log),
+                logs_of=parts.steps.logs,
+                volumes=parts.volumes,
                 guest_of=parts.steps.guest,
                 console_of=lambda instance: open_console(parts.steps.directory(instance)),
                 spawn=nursery.start_soon,
@@ -228,7 +250,7 @@ async def run(settings: Settings, ready: Ready) -> None:
                 interval_ms=settings.report_interval_ms,
                 boottime_ns=boottime_ns,
                 draw=random.random,
-                on_directives=lambda asked: keeper.request() if Directive.COLLECT in asked else None,
+                on_directives=obey,
             )
             keeper = collector(settings, parts, agent.live_closures)
             nursery.start_soon(parts.network.run)
@@ -271,15 +293,16 @@ async def counters(parts: Machinery, supervisor: Supervisor) -> dict[str, Counte
 
 
 def _report(settings: Settings, parts: Machinery, supervisor: Supervisor, seen: Seen | None) -> WorkerReport:
-    return worker_report(
+    report = worker_report(
         settings.name,
         seen=seen,
         desired=supervisor.desired,
-        vms=supervisor.vms,
+        vms=supervisor.shown(),
         volumes=parts.volumes.on_disk(),
         metrics=machine.metrics(settings),
         now=trio.current_time(),
     )
+    return noted(report) if settings.hypervisor.user_mode_network else report
 
 
 def _door(settings: Settings, key: SecretKey, hello: Callable[[], WorkerHello], service: WorkerService) -> Door:

@@ -1,17 +1,24 @@
 """What the control plane may ask of this worker: the interfaces `Worker` and `Vm`; rights are checked on its side."""
 
+import logging
+import math
 from collections.abc import Awaitable, Callable
 
 import trio
 
-from schema.errors import DeadlineExceeded, NotFound, Unimplemented
+from schema.errors import Conflict, DeadlineExceeded, NotFound
 from schema.interfaces import SINK_DEADLINE_SECONDS, Console, ExecResult, LogSink
+from schema.names import printable
 from schema.status import ConnectionInfo, RunningVm, WorkerReport
 from worker.console import AttachedConsole, Spawn
 from worker.guest.channel import GuestChannel
 from worker.live_settings import LiveSettings
 from worker.supervise import Supervisor
 from worker.vm_log import PIECE_BYTES, POLL_SECONDS, LogReader, last_lines
+from worker.vmm.runtime_dir import RuntimeDir
+from worker.volumes import Volumes, is_label
+
+log = logging.getLogger(__name__)
 
 EXEC_LIMIT_MS = 3_600_000
 """The worker's own limit of a command in a guest."""
@@ -31,12 +38,19 @@ class VmService:
                 return vm
         raise NotFound(f"this worker has no {self._instance}")
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
-        """See `Vm.get_logs`: what is kept of the guest's console."""
-        reader = self._owner.log_of(self._instance)
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
+        """See `Vm.get_logs`. Raises NotFound where nothing is kept (any more)."""
+        logs = self._owner.logs_of(self._instance)
+        if logs is None:
+            raise NotFound(f"this worker has no logs of {self._instance}")
+        reader = LogReader(logs.hypervisor_log if hypervisor else logs.serial_log)
         await _feed(sink, last_lines(reader.kept(), tail_lines))
         while follow and self._instance in self._owner.supervisor.vms:
             await trio.sleep(POLL_SECONDS)
+            await _feed(sink, reader.more())
+        left = self._owner.logs_of(self._instance) if follow else None
+        if left is not None:  # its last words, wherever they are kept now
+            reader.follow_to(left.hypervisor_log if hypervisor else left.serial_log)
             await _feed(sink, reader.more())
 
     async def exec(
@@ -84,7 +98,8 @@ class WorkerService:
         *,
         supervisor: Supervisor,
         report: Callable[[], WorkerReport],
-        log_of: Callable[[str], LogReader],
+        logs_of: Callable[[str], RuntimeDir | None],
+        volumes: Volumes,
         guest_of: Callable[[str], GuestChannel],
         console_of: Callable[[str], Awaitable[trio.SocketStream]],
         spawn: Spawn,
@@ -93,7 +108,8 @@ class WorkerService:
     ) -> None:
         self.supervisor = supervisor
         self.report = report
-        self.log_of = log_of
+        self.logs_of = logs_of
+        self._volumes = volumes
         self.guest_of = guest_of
         self.console_of = console_of
         self.spawn = spawn
@@ -110,13 +126,13 @@ class WorkerService:
 
     async def get_vm(self, instance: str) -> VmService:
         """See `Worker.get_vm`. Raises NotFound."""
-        if instance not in await self.list_vms():
+        if instance not in await self.list_vms() and not (is_label(instance) and self.logs_of(instance)):
             raise NotFound(f"this worker has no {instance}")
         return VmService(instance, self)
 
     async def drain(self, *, deadline_ms: int, reason: str) -> None:
-        """Not yet."""
-        raise Unimplemented("this worker cannot drain itself yet")
+        """See `Worker.drain`."""
+        self.supervisor.drain(reason=printable(reason)[:200], seconds=deadline_ms / 1000 if deadline_ms else math.inf)
 
     async def get_config(self) -> dict[str, str]:
         """See `Worker.get_config`."""
@@ -129,6 +145,13 @@ class WorkerService:
     async def shutdown(self) -> None:
         """See `Worker.shutdown`."""
         self._stop_agent()
+
+    async def delete_volume(self, instance: str, volume: str) -> None:
+        """See `Worker.delete_volume`. Raises NotFound, Conflict and InvalidInput."""
+        if instance in self.supervisor.vms or instance in self.supervisor.desired:
+            raise Conflict(f"{instance} is here or is assigned here: its volumes are not deleted")
+        self._volumes.delete(instance, volume)
+        log.warning("volume %s/%s is deleted, as was asked for", instance, volume)
 
 
 async def _feed(sink: LogSink, data: bytes) -> None:

@@ -19,6 +19,7 @@ from schema.status import PullProgress, VmPhase
 from schema.vmspec import VmSpec
 from worker import adoption, lifecycle
 from worker.backoff import pause_after
+from worker.drain import Drain, accepted, why_not
 from worker.health import CheckResult, Verdict, after_round, guest_checks, host_checks, next_round_ms, verdict
 from worker.lease import Lease, renewed
 from worker.reconcile import Action, Begin, Cancel, Fence, Forget, Limits, Stop, reconcile
@@ -70,6 +71,7 @@ class Supervisor:
         self._news = trio.Event()
         self._assigned: tuple[Mapping[str, Desired], tuple[Peer, ...]] | None = None
         self._unapplied = False
+        self._drains: dict[bool, Drain] = {}
         self.vms: dict[str, VmState] = {}
 
     @property
@@ -99,6 +101,33 @@ class Supervisor:
         self.lease = fresh
         if was_over or lease_ms <= 0:
             self._wake.set()
+
+    def drain(self, *, reason: str, seconds: float) -> None:
+        """Take nothing new, until the agent starts again; after `seconds` (inf: never) end what is left."""
+        until = trio.current_time() + seconds
+        self._drains[False] = Drain(reason, frozenset(self.vms), until)
+        log.info("draining: nothing new is taken%s", "" if math.isinf(seconds) else f", all ends in {seconds:g} s")
+        self._changed()
+
+    def follow_drain(self, *, ordered: bool) -> None:
+        """Take nothing new for as long as the control plane says so; what leaves, and when, is in its assignments."""
+        if ordered != (True in self._drains):
+            log.info("the control plane %s", "drains this worker" if ordered else "gives this worker VMs again")
+            if ordered:
+                self._drains[True] = Drain("by the control plane", frozenset(self.vms))
+            else:
+                del self._drains[True]
+            self._changed()
+
+    def shown(self) -> Mapping[str, VmState]:
+        """All VMs for a report: also those that are assigned and not accepted, with the reason."""
+        now = trio.current_time()
+        refused = {
+            name: VmState(name, phase_since=now, reason=why_not(name, self._drains.values(), now=now))
+            for name in self.desired
+            if name not in self.vms
+        }
+        return {**self.vms, **refused}
 
     def news(self) -> trio.Event:
         """Set when there is something new to report since this call."""
@@ -153,11 +182,12 @@ class Supervisor:
         if self._unapplied and not await self._apply(*self._assigned):
             return trio.current_time() + 1.0
         now = trio.current_time()
-        for instance in self.desired:
+        desired = accepted(self.desired, self._drains.values(), now=now)
+        for instance in desired:
             if instance not in self.vms:
                 self.vms[instance] = VmState(instance, phase_since=now, memory=self._records.memory(instance))
         leased_until = now + self.lease.left_seconds(self._boottime_ns())
-        plan = reconcile(self.desired, self.vms, now=now, leased_until=leased_until, limits=self.limits)
+        plan = reconcile(desired, self.vms, now=now, leased_until=leased_until, limits=self.limits)
         for state in plan.vms.values():
             if state != self.vms.get(state.instance):
                 self._set(state)
@@ -166,7 +196,8 @@ class Supervisor:
                 continue
             log.info("%s", _told(action))
             self._carry_out(action, nursery, now=now)
-        return math.inf if plan.wake_at is None else plan.wake_at
+        ends = [drain.until for drain in self._drains.values() if drain.until > now]
+        return min([math.inf if plan.wake_at is None else plan.wake_at, *ends])
 
     def _carry_out(self, action: Action, nursery: trio.Nursery, *, now: float) -> None:
         match action:

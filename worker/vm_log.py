@@ -28,6 +28,10 @@ class LogReader:
         self._inode = 0
         self._at = 0
 
+    def follow_to(self, log: Path) -> None:
+        """It has been moved."""
+        self._log = log
+
     def kept(self) -> bytes:
         """All that is kept now; `more` goes on from there."""
         before = _read(self._log.with_name(f"{self._log.name}.1"), 0)[0]

@@ -26,10 +26,12 @@ from worker.guest.channel import GuestChannel
 from worker.guest.switch import NO_DISK, switch_system
 from worker.health import CheckResult
 from worker.image import Images
+from worker.kept_logs import KeptLogs, stray_directories
 from worker.network import Network
 from worker.records import Records
 from worker.steps import OnProgress
 from worker.switching import CannotSwitch, layer_serial
+from worker.user_network import UserNetwork
 from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
@@ -53,6 +55,8 @@ log = logging.getLogger(__name__)
 
 STORE_SERIAL = "store"
 SHORT_NAME_BYTES = 8
+PROBE = "vm"
+"""Below a directory of its own, where `--doctor` boots a VM."""
 READY_SECONDS = 10.0
 COUNTERS_SECONDS = 1.0
 SYSTEM_SECONDS = 2.0
@@ -95,8 +99,9 @@ class VmSteps:
         closures: Closures,
         images: Images,
         volumes: Volumes,
-        network: Network,
+        network: Network | UserNetwork,
         confining: Confining,
+        kept_logs: KeptLogs,
         records: Records,
         runtime_dirs: Path,
         settings: StepSettings,
@@ -106,12 +111,18 @@ class VmSteps:
         self._volumes = volumes
         self._network = network
         self._confining = confining
+        self._kept_logs = kept_logs
         self._records = records
         self._runtime_dirs = runtime_dirs
         self.settings = settings
         self._lives: dict[str, Live] = {}
         self._runs: dict[str, Content] = {}
         self._image_paths: dict[str, Path] = {}
+
+    def logs(self, instance: str) -> RuntimeDir | None:
+        """Where the logs of an instance lie, also of one that left; None where there are none."""
+        directory = self.directory(instance)
+        return directory if directory.path.is_dir() else self._kept_logs.of(instance)
 
     def directory(self, instance: str) -> RuntimeDir:
         """The runtime directory of an instance."""
@@ -297,6 +308,7 @@ class VmSteps:
         if for_good:
             await self._network.detach(instance)
             self._confining.forget(instance)
+            await trio.to_thread.run_sync(self._kept_logs.take, instance, directory)
 
     async def _ask_to_end(self, directory: RuntimeDir, live: Live) -> None:
         """The power button and its deadline, then the guest is ended without being asked."""
@@ -357,6 +369,7 @@ class VmSteps:
         """See `Steps.found`. Taps that belong to no living VM are removed, and half-made images."""
         await trio.to_thread.run_sync(self._images.clear_unfinished)
         found = {instance: self._found(instance) for instance in self._records.booted_instances()}
+        found |= await trio.to_thread.run_sync(self._strays, [self.directory(name).path.name for name in found])
         attached = {
             name: one.attachment
             for name, one in found.items()
@@ -365,6 +378,19 @@ class VmSteps:
         await self._network.adopt(attached)
         await self._confining.clear_all_but([name for name, one in found.items() if one.pid])
         return found
+
+    def _strays(self, known: Sequence[str]) -> dict[str, Found]:
+        """What lives in directories that nothing is recorded of; the dead ones go, their logs are kept."""
+        living: dict[str, Found] = {}
+        for name in stray_directories(self._runtime_dirs, known):
+            directory = RuntimeDir(self._runtime_dirs / name)
+            live = find(directory)
+            if isinstance(live, Live):
+                living[name] = Found(name, None, None, live.pid)
+            elif not isinstance(find(RuntimeDir(directory.path / PROBE)), Live):  # that of `--doctor` may be at work
+                self._kept_logs.take(name, directory)
+        self._kept_logs.prune()
+        return living
 
     def _found(self, instance: str) -> Found:
         directory, booted = self.directory(instance), self._records.booted(instance)

@@ -1,4 +1,4 @@
-"""Volumes: raw sparse files, formatted once when they are made, and grown; nothing here deletes or reformats one.
+"""Volumes: raw sparse files, formatted once when they are made, and grown; only `delete` deletes, for a person.
 
 A file system that a guest has written to is never opened on the host: a grown disk is the guest's to make use of
 (`resize2fs`, or NixOS' `autoResize`).
@@ -6,22 +6,32 @@ A file system that a guest has written to is never opened on the host: a grown d
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import trio
 
 from nix.run import run
 from schema.blueprint import Volume
+from schema.errors import InvalidInput, NotFound
 
 FORMAT_SECONDS = 120.0
+MOST_NAME = 100
 _SUFFIX = ".raw"
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _MIB = 1024 * 1024
 
 
 def volume_serial(name: str) -> str:
     """By which the guest finds the disk (`/sys/block/vd*/serial`): 20 bytes, all that virtio has room for."""
     return f"vol-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def is_label(text: str) -> bool:
+    """Whether it can be an instance's or a volume's name, and so that of a file."""
+    return len(text) < MOST_NAME and _LABEL.fullmatch(text) is not None
 
 
 class Volumes:
@@ -71,6 +81,19 @@ class Volumes:
         finally:
             os.close(descriptor)
         unfinished.replace(file)
+
+    def delete(self, instance: str, name: str) -> None:
+        """Delete a volume for good, as somebody asked for by name. Raises NotFound, InvalidInput (no names)."""
+        for label in (instance, name):
+            if not is_label(label):
+                raise InvalidInput(f"{label[:100]!r} is no name of an instance or a volume")
+        home = self._directory / instance
+        try:
+            (home / f"{name}{_SUFFIX}").unlink()
+        except FileNotFoundError:
+            raise NotFound(f"there is no volume {instance}/{name} on this worker") from None
+        with suppress(OSError):  # there are others
+            home.rmdir()
 
     def on_disk(self) -> dict[str, tuple[str, ...]]:
         """The names of all volumes there are, by instance."""

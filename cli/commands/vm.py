@@ -44,10 +44,31 @@ def list_vms(context: click.Context, *, output: OutputFormat) -> None:
     show_default="all that is kept",
     help="Begin with the last N lines.",
 )
+@click.option("--hypervisor", is_flag=True, help="What its hypervisor said, instead of the guest's console.")
+@click.option(
+    "--worker",
+    metavar="WORKER",
+    default="",
+    shell_complete=completing.workers,
+    help="Where it is or was; default: the one that has it, else whichever still has its log.",
+)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Lines, or JSON a line.")
 @click.pass_context
-def show_logs(context: click.Context, *, instance: str, follow: bool, tail: int, output: OutputFormat) -> None:
-    """Print what INSTANCE (`web-0`) wrote to its serial console, without its terminal escapes."""
+def show_logs(
+    context: click.Context,
+    *,
+    instance: str,
+    follow: bool,
+    tail: int,
+    hypervisor: bool,
+    worker: str,
+    output: OutputFormat,
+) -> None:
+    """Print what INSTANCE (`web-0`) wrote to its serial console, without its terminal escapes.
+
+    Of a VM that has left its worker, that worker keeps the log for a week.
+    """
+    from cli.remains import vm_or_its_remains
     from cli.render.logs import LogLines
     from cli.session import control_plane, run_command
     from schema.interfaces import Role
@@ -66,8 +87,8 @@ def show_logs(context: click.Context, *, instance: str, follow: bool, tail: int,
 
     async def ask() -> None:
         async with control_plane(target, Role.VIEWER) as master:
-            vm = await master.get_vm(instance)
-            await vm.get_logs(follow=follow, tail_lines=tail, sink=Printing())
+            vm = await vm_or_its_remains(master, instance, worker=worker)
+            await vm.get_logs(follow=follow, tail_lines=tail, sink=Printing(), hypervisor=hypervisor)
 
     try:
         run_command(ask)

@@ -115,6 +115,10 @@ class PretendService:
     async def shutdown(self) -> None:
         """Nothing to do."""
 
+    async def delete_volume(self, instance: str, volume: str) -> None:
+        """There is none."""
+        raise NotFound(f"{instance}/{volume} is only pretended")
+
 
 def now_ms() -> int:
     """Milliseconds of CLOCK_MONOTONIC."""

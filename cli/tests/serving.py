@@ -32,7 +32,7 @@ class LoggingVm(MemoryVm):
         self.pieces = pieces
         self.asked: list[tuple[bool, int]] = []
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
         self.asked.append((follow, tail_lines))
         for piece in self.pieces:
             await sink.write(piece)

@@ -12,7 +12,7 @@ from control_plane.settings import Settings
 from control_plane.tests.builders import CI_KEY, MASTER_KEY, key_of, some_facts
 from control_plane.tests.world import FakeWorker
 from schema.assignment import Seen, open_assignment
-from schema.errors import ProcuratorError, Unimplemented
+from schema.errors import NotFound, ProcuratorError, Unimplemented
 from schema.interfaces import (
     Challenge,
     Console,
@@ -133,7 +133,7 @@ class LiveVm:
     async def read(self) -> RunningVm:
         return {vm.instance: vm for vm in self._worker.fake.report().running_vms}[self._instance]
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
         await sink.write(f"log of {self._instance}, {tail_lines} lines, follow={follow}\n".encode())
 
     async def exec(
@@ -183,6 +183,9 @@ class LiveWorker:
 
     async def shutdown(self) -> None:
         pass
+
+    async def delete_volume(self, instance: str, volume: str) -> None:
+        raise NotFound(f"no volume {instance}/{volume} here")
 
     async def run(self, address: UnixAddress) -> None:
         """Connect, obey and report; connect anew whenever that ends."""

@@ -59,6 +59,7 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "Worker.getConfig": OPERATORS,
     "Worker.updateConfig": ADMIN,
     "Worker.shutdown": ADMIN,
+    "Worker.deleteVolume": ADMIN,
     # A VM, through the control plane.
     "Vm.read": READERS,
     "Vm.getLogs": READERS,

@@ -24,12 +24,13 @@ class RemoteVm(Remote):
         """As the Protocol."""
         return await self._ask(self._request("read"), lambda reply: RUNNING_VM.read(reply.vm))
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
         """As the Protocol."""
         request = self._request("getLogs")
         with writing("getLogs"):
             request.follow = follow
             request.tailLines = tail_lines
+            request.hypervisor = hypervisor
         request.sink = export_log_sink(self._connection, sink)
         await self._ask(request, ignore)
 
@@ -107,15 +108,22 @@ class RemoteWorker(Remote):
         """As the Protocol."""
         await self._ask(self._request("shutdown"), ignore)
 
+    async def delete_volume(self, instance: str, volume: str) -> None:
+        """As the Protocol."""
+        request = self._request("deleteVolume")
+        with writing("deleteVolume"):
+            request.instance, request.volume = instance, volume
+        await self._ask(request, ignore)
+
 
 def export_vm(connection: Connection, vm: Vm, guard: Guard) -> Any:
     """A capability for `vm` that asks `guard` before every call."""
 
-    async def get_logs(arguments: tuple[bool, int, Any]) -> None:
-        follow, tail_lines, capability = arguments
+    async def get_logs(arguments: tuple[bool, int, Any, bool]) -> None:
+        follow, tail_lines, capability, hypervisor = arguments
         sink = RemoteLogSink(capability, connection, check=lambda: guard.check("Vm.getLogs"))
         with guard.holding("Vm.getLogs"):
-            await vm.get_logs(follow=follow, tail_lines=tail_lines, sink=sink)
+            await vm.get_logs(follow=follow, tail_lines=tail_lines, sink=sink, hypervisor=hypervisor)
 
     def write_exec(results: Any, result: ExecResult) -> None:
         results.exitCode, results.stdout, results.stderr = result.exit_code, result.stdout, result.stderr
@@ -142,7 +150,9 @@ def export_vm(connection: Connection, vm: Vm, guard: Guard) -> Any:
             write=lambda results, value: RUNNING_VM.write(results.init("vm"), value),
         ),
         "getLogs": method(
-            read=lambda params: (params.follow, params.tailLines, params.sink), call=get_logs, write=no_results
+            read=lambda params: (params.follow, params.tailLines, params.sink, params.hypervisor),
+            call=get_logs,
+            write=no_results,
         ),
         "exec": method(
             read=lambda params: (params.command, tuple(params.args), bytes(params.stdin), params.deadlineMs),
@@ -172,6 +182,9 @@ def export_worker(connection: Connection, worker: Worker, guard: Guard) -> Any:
     def update_config(arguments: tuple[str, str]) -> Coroutine[Any, Any, str]:
         return worker.update_config(*arguments)
 
+    def delete_volume(arguments: tuple[str, str]) -> Coroutine[Any, Any, None]:
+        return worker.delete_volume(*arguments)
+
     def write_vm(results: Any, vm: Vm) -> None:
         results.vm = export_vm(connection, vm, guard)
 
@@ -198,5 +211,8 @@ def export_worker(connection: Connection, worker: Worker, guard: Guard) -> Any:
         "getConfig": method(read=nothing, call=lambda _: worker.get_config(), write=write_config),
         "updateConfig": method(read=lambda params: (params.key, params.value), call=update_config, write=write_old),
         "shutdown": method(read=nothing, call=lambda _: worker.shutdown(), write=no_results),
+        "deleteVolume": method(
+            read=lambda params: (str(params.instance), str(params.volume)), call=delete_volume, write=no_results
+        ),
     }
     return connection.export(wire.Worker, guarded("Worker", wire.Worker, guard, handlers))

@@ -27,7 +27,7 @@ from schema.origin import Origin
 from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import UnixAddress
 from schema.signing import PublicKey, SecretKey, check_signature, login_message
-from schema.status import LiveClosures, PushReply, RunningVm, WorkerReport
+from schema.status import Directive, LiveClosures, PushReply, RunningVm, WorkerReport
 from schema.vmspec import VmSpec
 
 KEY = SecretKey.from_seed("control-plane-1", b"\x03" * 32)
@@ -109,6 +109,7 @@ class FakeControlPlane:
     signer: SecretKey = KEY
     net: str = "10.199.90"
     lease_ms: int = 60_000
+    directives: tuple[Directive, ...] = ()
     reports: list[WorkerReport] = field(default_factory=list)
     hello: WorkerHello | None = None
     worker: Worker | None = None
@@ -205,7 +206,7 @@ class FakeControlPlane:
     async def push_data(self, report: WorkerReport) -> PushReply:
         self.reports.append(report)
         self._notify()
-        return PushReply(server_time_ms=0, lease_ms=self.lease_ms)
+        return PushReply(server_time_ms=0, lease_ms=self.lease_ms, directives=self.directives)
 
     async def live_closures(self) -> LiveClosures:
         return LiveClosures(paths=(), complete=False)

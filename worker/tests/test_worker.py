@@ -9,8 +9,8 @@ import httpx
 import pytest
 import trio
 
-from schema.errors import NotFound, Unavailable
-from schema.status import RunningVm, View, VmPhase
+from schema.errors import Conflict, InvalidInput, NotFound, Unavailable
+from schema.status import Directive, RunningVm, View, VmPhase
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.net_guests import IP, tool
 from worker.tests.running import a_worker, addresses_on_this_host, http_check, is_running
@@ -43,6 +43,92 @@ async def test_a_vm_that_is_not_assigned_any_more_is_stopped_and_leaves_its_volu
         await cp.until(lambda vms: not vms)
         assert not is_running(vm.pid)
         assert cp.reports[-1].kept_volumes == ("db-0/data",)
+        assert cp.worker is not None
+        with pytest.raises(InvalidInput):
+            await cp.worker.delete_volume("..", "data")
+        with pytest.raises(NotFound):
+            await cp.worker.delete_volume("db-0", "other")
+        cp.assign(Wanted("db-0", worker.a_published_spec("db", volumes=volumes)))
+        await cp.until(lambda vms: vms["db-0"].phase is VmPhase.HEALTHY)
+        with pytest.raises(Conflict, match="is assigned here"):
+            await cp.worker.delete_volume("db-0", "data")
+        cp.assign()
+        await cp.until(lambda vms: not vms)
+        await cp.worker.delete_volume("db-0", "data")
+        assert not (worker.state / "volumes" / "db-0").exists()
+        assert (await cp.worker.read()).kept_volumes == ()
+
+
+async def test_the_logs_of_a_vm_that_left_are_kept_and_its_directory_goes(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        cp.assign(Wanted("web-0", worker.a_published_spec(script="fake.says=hello")))
+        await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY)
+        assert cp.worker is not None
+        sink = Lines()
+        async with trio.open_nursery() as nursery:
+            vm = await cp.worker.get_vm("web-0")
+            nursery.start_soon(partial(vm.get_logs, follow=True, tail_lines=0, sink=sink))
+            cp.assign()
+        assert sink.data.startswith(b"hello"), "the follower's stream ended with the VM"
+        assert not (worker.state / "vms" / "web-0").exists()
+        gone = await cp.worker.get_vm("web-0")
+        for hypervisor in (False, True):
+            kept = Lines()
+            await gone.get_logs(follow=False, tail_lines=0, sink=kept, hypervisor=hypervisor)
+            assert kept.data.startswith(b"hello") is not hypervisor
+        with pytest.raises(NotFound):
+            await cp.worker.get_vm("../../etc")
+        with pytest.raises(NotFound):
+            await gone.exec("true", ())
+
+
+async def test_a_drained_worker_takes_nothing_new_and_at_the_deadline_keeps_nothing(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        spec = worker.a_published_spec(replicas=2)
+        cp.assign(Wanted("web-0", spec))
+        before = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
+        cp.directives = (Directive.DRAIN,)
+        cp.assign(Wanted("web-0", spec))
+        await trio.sleep(0.3)
+        cp.assign(Wanted("web-0", spec), Wanted("web-1", spec, number=3))
+        vms = await cp.until(lambda vms: "drained" in vms["web-1"].reason)
+        assert (vms["web-0"].pid, vms["web-0"].phase, vms["web-1"].phase) == (
+            before.pid,
+            VmPhase.HEALTHY,
+            VmPhase.WAITING,
+        )
+        cp.directives = ()
+        cp.assign(Wanted("web-0", spec), Wanted("web-1", spec, number=3))
+        await cp.until(lambda vms: vms["web-1"].phase is VmPhase.HEALTHY)
+        assert cp.worker is not None
+        await cp.worker.drain(deadline_ms=300, reason="a new \x1b[31mdisk")
+        vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.WAITING})
+        assert not is_running(before.pid)
+        assert vms["web-0"].reason == "this worker is drained: a new disk"
+
+
+async def test_what_lives_in_a_directory_that_nothing_is_known_of_is_ended(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        spec = worker.a_published_spec(replicas=2)
+        cp.assign(Wanted("web-0", spec), Wanted("web-1", spec, number=3))
+        before = await cp.until(lambda vms: len(vms) == 2 and {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY})
+        await worker.end(signal.SIGKILL)
+        (worker.state / "booted" / "web-0.json").unlink()
+        (worker.state / "assignment.json").unlink()
+        dead = worker.state / "vms" / "old-7"
+        dead.mkdir()
+        (dead / "serial.log").write_text("long ago")
+        cp.assign(Wanted("web-1", spec, number=3))
+        cp.reports.clear()
+        await worker.start()
+        after = await cp.until(lambda vms: set(vms) == {"web-1"} and vms["web-1"].phase is VmPhase.HEALTHY)
+        assert after["web-1"].pid == before["web-1"].pid
+        assert not is_running(before["web-0"].pid)
+        assert not dead.exists()
+        assert (worker.state / "logs" / "old-7" / "serial.log").read_text() == "long ago"
 
 
 def all_three_healthy(vms: dict[str, RunningVm]) -> bool:

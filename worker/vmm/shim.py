@@ -1,9 +1,9 @@
 """Holds one VM's hypervisor: starts it, keeps its exit and its output, answers on a control socket; it decides nothing.
 
 A program of its own with nothing but the standard library, `fence.py`, `confinement.py` and `shim_files.py`, run as
-`python -I -S shim.py`: one stays beside every VM and outlives the worker. It forks once and reports through its parent's
-exit code: 0 when the hypervisor has been started and the control socket listens, 1 with a line on stderr when not, 3
-when a shim or a hypervisor without one already holds the directory.
+`python -I -S shim.py`: one stays beside every VM and outlives the worker. It forks once and reports through its
+parent's exit code: 0 when the hypervisor has been started and the control socket listens, 1 with a line on stderr when
+not, 3 when a shim or a hypervisor without one already holds the directory.
 
 Control socket: one JSON object a line, answered by one. `{"op": "status"}`; `{"op": "kill", "signal": "TERM" | "KILL"}`
 signals the hypervisor's whole session; `{"op": "attach"}` answers when the serial socket is connected, so that a boot

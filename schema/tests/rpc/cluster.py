@@ -113,10 +113,10 @@ class MemoryVm:
     async def read(self) -> RunningVm:
         return a_running_vm(self.instance)
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
         lines = [f"line {number}\n".encode() for number in range(10)]
         for line in lines[-tail_lines:] if tail_lines else lines:
-            await sink.write(line)
+            await sink.write(b"hypervisor " + line if hypervisor else line)
         while follow:
             await sink.write(b"more\n")
             await trio.sleep(0.005)
@@ -146,6 +146,7 @@ class MemoryWorker:
         self.vms = {"web-0": MemoryVm("web-0")}
         self.config = {"vmm.kind": "dev"}
         self.drained: list[tuple[int, str]] = []
+        self.deleted: list[tuple[str, str]] = []
         self.stopped = False
 
     async def read(self) -> WorkerReport:
@@ -172,6 +173,9 @@ class MemoryWorker:
 
     async def shutdown(self) -> None:
         self.stopped = True
+
+    async def delete_volume(self, instance: str, volume: str) -> None:
+        self.deleted.append((instance, volume))
 
 
 class MemoryMaster(MemoryOperations):

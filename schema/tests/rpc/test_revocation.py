@@ -31,7 +31,7 @@ from schema.tests.rpc.test_rights import Sinks
 class QuietVm(MemoryVm):
     """Says nothing by itself."""
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink, hypervisor: bool = False) -> None:
         await trio.sleep_forever()
 
     async def exec(

@@ -156,6 +156,8 @@ async def test_a_worker_is_reached_through_the_control_plane(socket: Path) -> No
         assert await remote.list_vms() == ("web-0",)
         assert await remote.get_config() == {"vmm.kind": "dev"}
         assert await remote.update_config("vmm.kind", "real") == "dev"
+        await remote.delete_volume("db-0", "data")
+        assert worker.deleted == [("db-0", "data")]
         await remote.drain(deadline_ms=5000, reason="maintenance")
         assert worker.drained == [(5000, "maintenance")]
         with pytest.raises(NotFound, match="no VM 'db-0' here"):
