@@ -7,6 +7,7 @@ from pathlib import Path
 
 from schema.status import WorkerFacts, WorkerMetrics
 from worker.settings import Settings
+from worker.user_network import NOT_ENFORCED
 
 _MIB = 1024 * 1024
 
@@ -23,6 +24,12 @@ def _meminfo_mb(key: str) -> int:
     return 0
 
 
+def _hypervisor(settings: Settings) -> str:
+    """Its program's name, and what it does not do."""
+    name = Path(settings.hypervisor.command[0]).name
+    return f"{name} ({NOT_ENFORCED})" if settings.hypervisor.user_mode_network else name
+
+
 def facts(settings: Settings, *, version: str) -> WorkerFacts:
     """The machine as it is told at login; configured capacity goes before what is found."""
     return WorkerFacts(
@@ -31,7 +38,7 @@ def facts(settings: Settings, *, version: str) -> WorkerFacts:
         memory_mb=settings.capacity.memory_mb or _meminfo_mb("MemTotal"),
         disk_mb=shutil.disk_usage(settings.state).total // _MIB,
         address=settings.network.address,
-        hypervisor=Path(settings.hypervisor.command[0]).name,
+        hypervisor=_hypervisor(settings),
         labels=settings.labels,
         extras=settings.extras,
         version=version,

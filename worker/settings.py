@@ -78,6 +78,9 @@ class HypervisorSettings(Section):
     command: Annotated[tuple[str, ...], Field(min_length=1)] = ("procurator-vmm",)
     separate_users: bool = True
     """Run each as a user of its own, where the worker is root and the command works so."""
+    user_mode_network: bool = False
+    """For development without root, with `procurator-vmm` only: no taps; guests do not see one another, what leaves
+    them is not enforced, and ports of 127.0.0.1 lead to them."""
     landlock: bool = True
     """Let each open only its VM's files, the images and its sockets, where the kernel has Landlock."""
     overhead_mb: Annotated[int, Field(ge=64, le=1 << 20)] = 512
@@ -161,6 +164,11 @@ class Settings(ServiceSettings):
     def store_root(self) -> Path:
         """The root of the worker's own chroot store: `local?root=<this>`."""
         return self.state / "store"
+
+    @property
+    def user_network(self) -> Path:
+        """Where the user-mode network says what each card gets."""
+        return self.state / "user-net"
 
     @property
     def images(self) -> Path:

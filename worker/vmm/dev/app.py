@@ -12,7 +12,11 @@ PROGRAM = "procurator-vmm"
 
 def make_guest(options: Options, log: Callable[[str], None]) -> QemuGuest:
     """The QEMU guest that the command line asks for."""
-    return QemuGuest(accelerator=options.accelerator, sandbox=options.seccomp == "true", log=log)
+    if options.user_net is not None:
+        log("user-mode network: what leaves a guest is not enforced")
+    return QemuGuest(
+        accelerator=options.accelerator, sandbox=options.seccomp == "true", user_net=options.user_net, log=log
+    )
 
 
 def main() -> None:

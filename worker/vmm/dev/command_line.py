@@ -16,6 +16,8 @@ USAGE = """Usage: {program} --api-socket PATH|path=PATH|fd=N [OPTIONS]
 DEV_USAGE = """
 Only the dev hypervisor (QEMU) has:
   --dev-accel tcg|kvm         tcg by default; kvm is never tried unasked
+  --dev-user-net DIRECTORY    no taps: a card called NAME gets what DIRECTORY/NAME.json says, by QEMU's user-mode
+                              network. Needs no root. What leaves a guest is not enforced, and guests see nobody.
 """
 SECCOMP = ("true", "false", "log", "errno")
 ACCELERATORS = ("tcg", "kvm")
@@ -44,6 +46,7 @@ class Options(NamedTuple):
     version: bool = False
     help: bool = False
     accelerator: str = "tcg"
+    user_net: str | None = None
 
 
 def parse(arguments: list[str]) -> Options:
@@ -68,7 +71,7 @@ def parse(arguments: list[str]) -> Options:
 
 
 _SWITCHES = ("--no-shutdown", "-V", "--version", "-h", "--help")
-_VALUED = ("--api-socket", "--event-monitor", "--log-file", "--seccomp", "--dev-accel")
+_VALUED = ("--api-socket", "--event-monitor", "--log-file", "--seccomp", "--dev-accel", "--dev-user-net")
 
 
 def _switch(flag: str, options: Options) -> Options:
@@ -90,6 +93,10 @@ def _valued(flag: str, value: str, options: Options) -> Options:
             return options._replace(event_monitor=_place(flag, value))
         case "--log-file":
             return options._replace(log_file=value)
+        case "--dev-user-net":
+            if not value.startswith("/"):
+                raise UsageProblem(f"invalid value '{value}' for '{flag}': an absolute path is needed")
+            return options._replace(user_net=value)
         case "--seccomp":
             return options._replace(seccomp=_choice(flag, value, SECCOMP))
     return options._replace(accelerator=_choice(flag, value, ACCELERATORS))

@@ -7,8 +7,10 @@ import socket
 import struct
 from pathlib import Path
 
-from worker.vmm.dev.answers import BootFailed, BootFailure, Json
+from worker.vmm.dev.answers import BootFailed, BootFailure, GuestFailed, Json
 from worker.vmm.dev.machine import os_error_text
+from worker.vmm.dev.slots import Slots
+from worker.vmm.dev.user_net import backend, file_of
 from worker.vmm.dev.vm_config import devices, section
 
 MAX_TAP_BYTES = 15
@@ -92,6 +94,18 @@ def open_taps(config: Json) -> list[int]:
         close_all(opened)
         raise
     return opened
+
+
+def read_backends(folder: str, config: Json, slots: Slots) -> tuple[str, ...]:
+    """What stands behind each card of a user-mode network, as its file says; raises BootFailed (device)."""
+    try:
+        return tuple(
+            backend(Path(file_of(folder, str(net.get("tap", "")))).read_text(), slots.taken[str(net["id"])])
+            for net in devices(config, "net")
+        )
+    except (OSError, GuestFailed) as error:
+        why = (os_error_text(error),) if isinstance(error, OSError) else error.causes
+        raise _tap_failure("Failed to open taps", *why) from error
 
 
 def close_all(descriptors: list[int]) -> None:

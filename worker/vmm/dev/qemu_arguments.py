@@ -42,8 +42,18 @@ class Descriptors(NamedTuple):
         return (*(each for each in single if each is not None), *self.taps)
 
 
-def arguments(config: Json, slots: Slots, *, descriptors: Descriptors, accelerator: str, sandbox: bool) -> list[str]:
+def arguments(
+    config: Json,
+    slots: Slots,
+    *,
+    descriptors: Descriptors,
+    accelerator: str,
+    sandbox: bool,
+    backends: tuple[str, ...] | None = None,
+) -> list[str]:
     """The whole argv. Ids are ours, by slot (`blk3`, `nic4`): QEMU takes none that starts with an underscore.
+
+    `backends` are the network cards' where they are not taps.
 
     With `descriptors.saved` the guest is read from there and stays paused.
     """
@@ -58,19 +68,32 @@ def arguments(config: Json, slots: Slots, *, descriptors: Descriptors, accelerat
     argv += ["-chardev", f"socket,id=control,fd={descriptors.control}", "-mon", "chardev=control,mode=control"]
     argv += _serial(section(config, "serial"), descriptors.serial_listener)
     argv += ["-device", BRIDGE, "-device", _json(driver="virtio-rng-pci", **_at(slots.taken[RNG]))]
-    argv += _devices(config, slots, descriptors)
+    argv += _disks(config, slots) + _nets(config, slots, descriptors.taps, backends) + _rest(config, slots, descriptors)
     argv += ["-incoming", f"fd:{descriptors.saved}", "-S"] if descriptors.saved is not None else []
     return argv + (["-sandbox", SANDBOX] if sandbox else [])
 
 
-def _devices(config: Json, slots: Slots, descriptors: Descriptors) -> list[str]:
+def _disks(config: Json, slots: Slots) -> list[str]:
     argv: list[str] = []
     for disk in devices(config, "disks"):
         slot = slots.taken[str(disk["id"])]
         argv += ["-blockdev", _json(**disk_node(disk, slot)), "-device", _json(**disk_device(disk, slot))]
-    for net, tap in zip(devices(config, "net"), descriptors.taps, strict=True):
-        slot = slots.taken[str(net["id"])]
-        argv += ["-netdev", f"tap,id=net{slot},fd={tap}", "-device", _json(**net_device(net, slot))]
+    return argv
+
+
+def _nets(config: Json, slots: Slots, taps: tuple[int, ...], backends: tuple[str, ...] | None) -> list[str]:
+    argv: list[str] = []
+    nets = devices(config, "net")
+    placed = [slots.taken[str(net["id"])] for net in nets]
+    if backends is None:
+        backends = tuple(f"tap,id=net{slot},fd={tap}" for slot, tap in zip(placed, taps, strict=True))
+    for net, slot, behind in zip(nets, placed, backends, strict=True):
+        argv += ["-netdev", behind, "-device", _json(**net_device(net, slot))]
+    return argv
+
+
+def _rest(config: Json, slots: Slots, descriptors: Descriptors) -> list[str]:
+    argv: list[str] = []
     if descriptors.vsock is not None:
         slot = slots.taken[str(section(config, "vsock")["id"])]
         argv += ["-chardev", f"socket,id=vsock{slot},fd={descriptors.vsock}"]

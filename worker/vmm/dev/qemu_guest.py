@@ -30,6 +30,7 @@ from worker.vmm.dev.files import (
     listen,
     lock_failure,
     open_taps,
+    read_backends,
     tap_statistic,
     truncated,
 )
@@ -80,8 +81,11 @@ class _Running(NamedTuple):
 class QemuGuest:
     """Runs one guest at a time. `log` takes a line for people."""
 
-    def __init__(self, *, accelerator: str, sandbox: bool, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, accelerator: str, sandbox: bool, log: Callable[[str], None], user_net: str | None = None
+    ) -> None:
         self._accelerator = accelerator
+        self._user_net = user_net
         self._sandbox = sandbox
         self._log = log
         self._listener: socket.socket | None = None
@@ -117,12 +121,13 @@ class QemuGuest:
         """See `Guest.start`."""
         check_initramfs(config)
         check_disks(config)
-        taps = open_taps(config)
+        backends = None if self._user_net is None else read_backends(self._user_net, config, slots)
+        taps = open_taps(config) if backends is None else []
         try:
             check_kernel(config)
             check_locks(config)
             self._forget_serial_file()
-            self._running = self._spawn(config, slots, taps, saved=saved)
+            self._running = self._spawn(config, slots, taps, saved=saved, backends=backends)
         finally:
             close_all(taps)
         self._boots += 1
@@ -162,6 +167,8 @@ class QemuGuest:
         match kind:
             case "disks":
                 plug_disk(running.qmp, device, slot)
+            case "net" if self._user_net is not None:
+                raise GuestFailed("Error from device manager", "The user-mode network takes no card after boot")
             case "net":
                 plug_net(running.qmp, device, slot)
                 running.taps_before.update(_tap_counters_of([device]))
@@ -266,12 +273,14 @@ class QemuGuest:
             for relay in self._running.relays.values():
                 relay.guest_was_reset()
 
-    def _spawn(self, config: Json, slots: Slots, taps: list[int], *, saved: str | None) -> _Running:
+    def _spawn(
+        self, config: Json, slots: Slots, taps: list[int], *, saved: str | None, backends: tuple[str, ...] | None
+    ) -> _Running:
         relay = open_relay(config)
         memory = None
         try:
             memory = None if saved is None else snapshot_files.open_memory(saved)
-            running = self._spawn_with(config, slots, taps, relay=relay, memory=memory)
+            running = self._spawn_with(config, slots, taps, relay=relay, memory=memory, backends=backends)
         except BaseException:
             if relay is not None:
                 relay.stop()
@@ -285,7 +294,14 @@ class QemuGuest:
         return running
 
     def _spawn_with(
-        self, config: Json, slots: Slots, taps: list[int], *, relay: VsockRelay | None, memory: int | None
+        self,
+        config: Json,
+        slots: Slots,
+        taps: list[int],
+        *,
+        relay: VsockRelay | None,
+        memory: int | None,
+        backends: tuple[str, ...] | None,
     ) -> _Running:
         ours, theirs = socket.socketpair()
         listener = None if self._listener is None else self._listener.fileno()
@@ -296,7 +312,14 @@ class QemuGuest:
             vsock=None if relay is None else relay.guest_side.fileno(),
             saved=memory,
         )
-        argv = arguments(config, slots, descriptors=descriptors, accelerator=self._accelerator, sandbox=self._sandbox)
+        argv = arguments(
+            config,
+            slots,
+            descriptors=descriptors,
+            accelerator=self._accelerator,
+            sandbox=self._sandbox,
+            backends=backends,
+        )
         self._log(f"starting {' '.join(argv)}")
         words = os.memfd_create("qemu-stderr")
         try:
