@@ -7,7 +7,7 @@ number of processes may share the directory; the oldest go when there are too ma
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -47,6 +47,13 @@ class Cache:
         if data[: len(_MAGIC)] != _MAGIC or _digest(data[head:]) != data[len(_MAGIC) : head]:
             return None
         return unpacked(data[head:])
+
+    def first(self, keys: Sequence[str]) -> tuple[int, Known | None]:
+        """The first of `keys` that is there, and what was put under it; None where none is."""
+        for index, key in enumerate(keys):
+            if (found := self.get(key)) is not None:
+                return index, found
+        return len(keys), None
 
     def put(self, key: str, value: Known) -> None:
         """Keep `value`; where that cannot be, nothing is kept."""

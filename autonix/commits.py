@@ -4,6 +4,7 @@ It understands nothing of them. Nothing is fetched: transports are off, so that 
 counts as one that cannot be read.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from autonix.contents import Contents, Undecodable, decoded
 from autonix.findings import Skipped
 from autonix.tree import GIT, GIT_DEADLINE, GIT_ENV, MAX_FILE, MAX_LISTING, MAX_TOTAL, safe_ones
 from nix.run import run
-from schema.errors import CommandFailed, InvalidInput, NotFound
+from schema.errors import CommandFailed, DeadlineExceeded, InvalidInput, NotFound, TooLarge
 
 ANCESTORS: Final = 64
 """So many commits back a kept analysis is looked for."""
@@ -22,6 +23,8 @@ MAX_CHANGES: Final = 5_000
 """Changed files between two commits beyond which the whole tree is read again."""
 _LINK, _FILES = "120000", ("100644", "100755", "100664")
 _MOST_LINKS: Final = 8
+_ABSENT: Final = "cannot be read: No such file or directory"
+_ENTRY = re.compile(r"(\d+) \w+ ([0-9a-f]+) +(\S+)\t([^\0]+)\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,18 @@ class CommitTree:
     """All files of a tree by path, sorted, and the bytes of each object."""
 
     repository: Path
-    files: Mapping[str, Blob]
-    sizes: Mapping[str, int]
+    files: Mapping[str, tuple[str, str, str]]
+    """By path: mode, id, and bytes as git prints them (no number where there is no such object)."""
+
+    def blob(self, path: str) -> Blob | None:
+        """The file at `path`."""
+        found = self.files.get(path)
+        return None if found is None else Blob(found[0], found[1])
+
+    def size(self, path: str) -> int:
+        """Bytes of the file at `path`, 0 where git does not know them."""
+        size = self.files[path][2]
+        return int(size) if size.isdigit() else 0
 
     async def read(self, paths: Collection[str]) -> Contents:
         """The texts of `paths`, shallow ones first where not all can be read, as `tree.read_files` reads them."""
@@ -61,8 +74,8 @@ class CommitTree:
         texts: dict[str, str] = {}
         wanted: list[tuple[str, str]] = []
         left = MAX_TOTAL
-        for path, blob in zip(ordered, (await self._followed(ordered))[0], strict=True):
-            size = self.sizes.get(blob.id, 0) if isinstance(blob, Blob) else 0
+        for path, blob, place in zip(ordered, *await self._followed(ordered), strict=True):
+            size = self.size(place) if isinstance(blob, Blob) else 0
             if isinstance(blob, str):
                 skipped.append(Skipped(path, blob))
             elif not blob.is_file:
@@ -84,12 +97,12 @@ class CommitTree:
 
     async def behind(self, paths: Collection[str]) -> tuple[str, ...]:
         """Where the files of `paths` lie that are links."""
-        links = [path for path in paths if (blob := self.files.get(path)) is not None and blob.mode == _LINK]
+        links = [path for path in paths if (blob := self.blob(path)) is not None and blob.mode == _LINK]
         return tuple((await self._followed(links))[1])
 
     async def _followed(self, paths: Sequence[str]) -> tuple[list[Blob | str], list[str]]:
         """The file of each path behind links, or why there is none; and where it lies."""
-        found: list[Blob | str] = [self.files[path] for path in paths]
+        found: list[Blob | str] = [self.blob(path) or _ABSENT for path in paths]
         places = list(paths)
         for _ in range(_MOST_LINKS):
             links = [n for n, each in enumerate(found) if isinstance(each, Blob) and each.mode == _LINK]
@@ -105,7 +118,7 @@ class CommitTree:
                     found[number] = "a symlink that leaves the tree"
                 else:
                     places[number] = place
-                    found[number] = self.files.get(place, "cannot be read: No such file or directory")
+                    found[number] = self.blob(place) or _ABSENT
         endless = "cannot be read: Too many levels of symbolic links"
         ended = [endless if isinstance(each, Blob) and each.mode == _LINK else each for each in found]
         return ended, places
@@ -137,18 +150,37 @@ async def find_commit(repository: Path, revision: str) -> Commit:
 async def tree_of(commit: Commit) -> CommitTree:
     """Everything in the commit's tree."""
     printed = await _git(commit.repository, ("ls-tree", "-r", "-z", "-l", "--full-tree", commit.tree))
-    files: dict[str, Blob] = {}
-    sizes: dict[str, int] = {}
-    names: list[bytes] = []
-    for entry in printed.split(b"\0")[:-1]:
-        head, _, name = entry.partition(b"\t")
-        mode, _, identifier, size = head.decode().split()
-        names.append(name)
-        files[name.decode(errors="replace")] = Blob(mode, identifier)
-        if size.isdigit():  # else "-" (no file), or "BAD" (git lacks the object)
-            sizes[identifier] = int(size)
-    safe = safe_ones(b"\0".join(names))
-    return CommitTree(commit.repository, {path: files[path] for path in safe}, sizes)
+    entries = {path: (mode, id_, size) for mode, id_, size, path in _entries(printed)}
+    paths = safe_ones("\0".join(entries).encode())
+    return CommitTree(commit.repository, {path: entries[path] for path in paths})
+
+
+async def head_sizes(directory: Path) -> dict[str, int] | None:
+    """Bytes of the files below `directory` in the commit that is checked out, links aside; None without a commit."""
+    try:
+        printed = await _git(directory, ("ls-tree", "-r", "-z", "-l", "HEAD"))
+    except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
+        return None
+    return {path: int(size) for mode, _, size, path in _entries(printed) if mode in _FILES and size.isdigit()}
+
+
+def _entries(printed: bytes) -> list[tuple[str, str, str, str]]:
+    """Mode, id, size and path of each; a path that is no UTF-8 does not count."""
+    try:
+        text = printed.decode()
+    except UnicodeDecodeError:
+        kept = (each for each in printed.split(b"\0") if each and _is_text(each))
+        text = "".join(f"{each.decode()}\0" for each in kept)
+    found: list[tuple[str, str, str, str]] = _ENTRY.findall(text)
+    return found
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 async def changes_between(repository: Path, old: str, new: str) -> tuple[Change, ...] | None:

@@ -13,17 +13,19 @@ from typing import TypeAlias
 import trio
 
 from autonix.cache import Cache, key_of
-from autonix.commits import Change, Commit, CommitTree, changes_between, find_commit, sizes_of, tree_of
+from autonix.commits import Change, Commit, CommitTree, changes_between, find_commit, head_sizes, sizes_of, tree_of
 from autonix.contents import Contents
 from autonix.findings import Analysis
 from autonix.languages import attributes
 from autonix.languages.shares import Tally, counted_as, settled
 from autonix.memory import Known, known
 from autonix.reader import Reader
-from autonix.tree import Listing, file_sizes, list_tree, read_files
+from autonix.tree import Listing, file_sizes, list_tracked, list_tree, read_files, safe_ones
 from autonix.understand import counted, further, understood, wanted
 from schema.errors import NotFound, TooLarge
 
+_KEPT_EVERY = 8
+"""So many commits may follow a kept one before another is kept: a difference is found faster than a file is written."""
 _DEEPEST = 4
 """How often a file that was read may lead to further ones (`include` of an `include`)."""
 
@@ -38,7 +40,18 @@ async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
 
     The same tree gives an equal analysis. Raises `NotFound` where `root` is not a directory.
     """
-    listing = await list_tree(root)
+    sizes: dict[str, int] | None = {}
+
+    async def weigh() -> None:
+        nonlocal sizes
+        sizes = await head_sizes(listing_root)
+
+    listing_root = Path(os.path.realpath(root))
+    if not listing_root.is_dir():
+        raise NotFound(f"{root} is not a directory")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(weigh)
+        listing = await list_tree(listing_root)
     paths = counted(listing.paths)
 
     async def read(asked: Collection[str]) -> Contents:
@@ -51,8 +64,7 @@ async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
         held = await _understood(listing.root.name, paths, first, read)
         if cache is not None:
             await trio.to_thread.run_sync(cache.put, key, held)
-    tally = await _tally_of_files(listing)
-    return replace(held.analysis, languages=settled(tally))
+    return replace(held.analysis, languages=settled(await _tally_of_files(listing, sizes)))
 
 
 async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None = None) -> Analysis:
@@ -75,8 +87,8 @@ async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None
         texts = await _attributes(tree.files, tree.read)
         behind = await tree.behind(held.read)
         held = replace(held, tally=_tally_of(tree, texts), attributes=texts, read=held.read.union(behind))
-    if cache is not None:
-        await trio.to_thread.run_sync(cache.put, key_of("commit", name, commit.tree), held)
+        if cache is not None:
+            await trio.to_thread.run_sync(cache.put, key_of("commit", name, commit.tree), held)
     return replace(held.analysis, languages=settled(held.tally or Tally({})))
 
 
@@ -113,17 +125,17 @@ async def _understood(name: str, paths: Sequence[str], first: Contents, read: Re
 
 async def _known_of(commit: Commit, name: str, cache: Cache) -> Known | None:
     """The analysis of this tree, or that of an ancestor's where the difference changes nothing in it."""
-    for tree in commit.earlier:
-        held = await trio.to_thread.run_sync(cache.get, key_of("commit", name, tree))
-        if held is None:
-            continue
-        if tree == commit.tree:
-            return held
-        changes = await changes_between(commit.repository, tree, commit.tree)
-        if changes is None or held.tally is None or not _unmoved(held, changes):
-            return None
-        return replace(held, tally=await _tally_after(held, changes, commit.repository))
-    return None
+    keys = [key_of("commit", name, tree) for tree in commit.earlier]
+    index, held = await trio.to_thread.run_sync(cache.first, keys)
+    if held is None or index == 0:
+        return held
+    changes = await changes_between(commit.repository, commit.earlier[index], commit.tree)
+    if changes is None or held.tally is None or not _unmoved(held, changes):
+        return None
+    held = replace(held, tally=await _tally_after(held, changes, commit.repository))
+    if index >= _KEPT_EVERY:
+        await trio.to_thread.run_sync(cache.put, keys[0], held)
+    return held
 
 
 def _unmoved(held: Known, changes: Iterable[Change]) -> bool:
@@ -148,24 +160,27 @@ async def _tally_after(held: Known, changes: Sequence[Change], repository: Path)
     return (held.tally or Tally({})).changed(gone=of(lambda change: change.old), new=of(lambda change: change.new))
 
 
-async def _tally_of_files(listing: Listing) -> Tally:
-    texts = await _attributes(listing.tracked, lambda paths: read_files(listing, paths))
-    languages = dict(counted_as(listing.tracked, attributes.rules_of(texts)))
-    return _tally(languages, await file_sizes(listing, languages))
+async def _tally_of_files(listing: Listing, sizes: Mapping[str, int] | None) -> Tally:
+    """As the last commit has it, or, before the first, as the files that are to be in it are."""
+    tracked: Iterable[str] = sizes if sizes is not None else await list_tracked(listing.root)
+    texts = await _attributes(tracked, lambda paths: read_files(listing, paths))
+    languages = dict(counted_as(tracked, attributes.rules_of(texts)))
+    return _tally(languages, sizes if sizes is not None else await file_sizes(listing, languages))
 
 
 def _tally_of(tree: CommitTree, texts: Mapping[str, str]) -> Tally:
-    files = (path for path, blob in tree.files.items() if blob.is_file)
+    files = (path for path in tree.files if (blob := tree.blob(path)) is not None and blob.is_file)
     languages = dict(counted_as(files, attributes.rules_of(texts)))
-    return _tally(languages, {path: tree.sizes.get(tree.files[path].id, 0) for path in languages})
+    return _tally(languages, {path: tree.size(path) for path in languages})
 
 
 async def _attributes(paths: Iterable[str], read: Read) -> dict[str, str]:
     """The texts of `.gitattributes` that speak of languages."""
     named = [path for path in paths if path.endswith(attributes.NAME) and path.rpartition("/")[2] == attributes.NAME]
-    texts = (await read(named)).texts if named else {}
+    texts = (await read(safe_ones("\0".join(named).encode()))).texts if named else {}
     return {path: text for path, text in texts.items() if "linguist-" in text}
 
 
 def _tally(languages: Mapping[str, str], sizes: Mapping[str, int]) -> Tally:
-    return Tally({}).changed(gone=(), new=((languages[path], size) for path, size in sizes.items()))
+    new = ((language, sizes[path]) for path, language in languages.items() if path in sizes)
+    return Tally({}).changed(gone=(), new=new)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,14 +46,10 @@ GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Paths relative to `root` with `/`, sorted, UTF-8 only; nothing says that one still exists or is a file.
-
-    `tracked` are those that git tracks; none in a plain directory.
-    """
+    """Paths relative to `root` with `/`, sorted, UTF-8 only; nothing says that one still exists or is a file."""
 
     root: Path
     paths: tuple[str, ...]
-    tracked: tuple[str, ...] = ()
 
 
 async def list_tree(root: Path, *, git_deadline: float = GIT_DEADLINE) -> Listing:
@@ -65,12 +61,15 @@ async def list_tree(root: Path, *, git_deadline: float = GIT_DEADLINE) -> Listin
     root = Path(os.path.realpath(root))
     if not root.is_dir():
         raise NotFound(f"{root} is not a directory")
-    listed = await _listed_by_git(root, git_deadline)
-    if listed is None:
-        names = await trio.to_thread.run_sync(partial(_walked, root))
-        return Listing(root, safe_ones(b"\0".join(names)))
-    tracked, other = listed
-    return Listing(root, tuple(sorted({*tracked, *other})) if other else tracked, tracked)
+    names = await _listed_by_git(root, ("--cached", "--others", "--exclude-standard"), git_deadline)
+    if names is None:
+        names = b"\0".join(await trio.to_thread.run_sync(partial(_walked, root)))
+    return Listing(root, safe_ones(names))
+
+
+async def list_tracked(root: Path) -> tuple[str, ...]:
+    """What git tracks under `root`; nothing in a plain directory."""
+    return safe_ones(await _listed_by_git(root, ("--cached",), GIT_DEADLINE) or b"")
 
 
 async def read_files(listing: Listing, paths: Collection[str]) -> Contents:
@@ -83,17 +82,12 @@ async def file_sizes(listing: Listing, paths: Iterable[str]) -> dict[str, int]:
     return await trio.to_thread.run_sync(partial(_sizes, listing.root, paths))
 
 
-async def _listed_by_git(root: Path, deadline: float) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Tracked paths and those that are neither tracked nor ignored; None where git cannot tell."""
-    argv = (*GIT, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard")
+async def _listed_by_git(root: Path, which: Sequence[str], deadline: float) -> bytes | None:
+    argv = (*GIT, "ls-files", "-z", *which)
     try:
-        done = await run(argv, deadline=deadline, env=GIT_ENV, cwd=root, max_output=MAX_LISTING)
+        return (await run(argv, deadline=deadline, env=GIT_ENV, cwd=root, max_output=MAX_LISTING)).stdout
     except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
         return None  # no repository, or one that git cannot read: then every file counts
-    tagged = done.stdout.split(b"\0")
-    other = [entry[2:] for entry in tagged if entry.startswith(b"? ")]
-    tracked = [entry[2:] for entry in tagged if not entry.startswith(b"? ")]
-    return safe_ones(b"\0".join(tracked)), safe_ones(b"\0".join(other))
 
 
 def _walked(root: Path) -> list[bytes]:
@@ -124,15 +118,15 @@ def safe_ones(names: bytes) -> tuple[str, ...]:
         decoded_ones = (name.decode(errors="surrogateescape") for name in names.split(b"\0"))
         paths = [path for path in decoded_ones if not any("\ud800" <= each <= "\udfff" for each in path)]
     directories: dict[str, bool] = {}
-    found = set()
+    found: dict[str, None] = {}
     for path in paths:
         directory, _, name = path.rpartition("/")
         if (safe := directories.get(directory)) is None:
             inside = not directory or (_UNSAFE.search(f"/{directory}/") is None and directory.isprintable())
             safe = directories[directory] = inside and path.count("/") < MAX_DEPTH
         if safe and name.isprintable() and name not in _NO_NAMES and not path.startswith("/"):
-            found.add(path)
-    return tuple(sorted(found))
+            found[path] = None
+    return tuple(sorted(found))  # git's own order is nearly this one already
 
 
 def _sizes(root: Path, paths: Iterable[str]) -> dict[str, int]:

@@ -33,9 +33,12 @@ class Tally:
 def counted_as(paths: Iterable[str], rules: Sequence[Rule] = ()) -> Iterator[tuple[str, str]]:
     """Each path that counts, with its language."""
     aside: dict[str, bool] = {}
+    names: dict[str, tuple[str | None, bool]] = {}
     for path in paths:
         directory, _, name = path.rpartition("/")
-        language = language_of(name)
+        if (of_name := names.get(name)) is None:
+            of_name = names[name] = (language_of(name), name_is_aside(name))
+        language, named_aside = of_name
         said = None
         if rules:
             said, named = said_of(path, rules)
@@ -45,7 +48,7 @@ def counted_as(paths: Iterable[str], rules: Sequence[Rule] = ()) -> Iterator[tup
         if said is None:
             if (known := aside.get(directory)) is None:
                 known = aside[directory] = directory_is_aside(directory)
-            if known or name_is_aside(name):
+            if known or named_aside:
                 continue
         yield path, language
 
