@@ -10,7 +10,8 @@ from worker.vm_state import Attachment, Content
 class Found:
     """A runtime directory: what was last recorded as booted there, and the hypervisor if one really runs.
 
-    `content` is None where the record is unreadable; `pid` is 0 where no process matches pid, start time and socket.
+    `content` is None where the record is unreadable; `is_doubtful`: it names two, of which it may run either; `pid` is 0
+    where no process matches pid, start time and socket.
     """
 
     instance: str
@@ -21,6 +22,7 @@ class Found:
     remains: str = ""
     is_fenced: bool = False
     layers: tuple[str, ...] = ()
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Adopt:
     started_at: float
     is_fenced: bool = False
     layers: tuple[str, ...] = ()
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +57,13 @@ def _decide(one: Found) -> Adopt | Clear:
         return Clear(one.instance, one.remains or "its hypervisor does not run any more")
     if one.content is None or one.attachment is None:
         return Clear(one.instance, "what was booted there is not recorded")
-    return Adopt(one.instance, one.content, one.attachment, one.pid, one.started_at, one.is_fenced, one.layers)
+    return Adopt(
+        one.instance,
+        one.content,
+        one.attachment,
+        one.pid,
+        one.started_at,
+        one.is_fenced,
+        one.layers,
+        one.is_doubtful,
+    )

@@ -394,12 +394,15 @@ class Supervisor:
             state = self._attended(instance, process)
             if state is None:
                 return
-            if state.process is None or len(state.process.layers) < 2 or state.step is not None:
+            running_in = state.process
+            if running_in is None or not (len(running_in.layers) > 1 or running_in.is_doubtful) or state.step:
                 continue
             running = await self._steps.system_of(instance)
             now = self._attended(instance, process)
-            wanted = now.content.spec.toplevel if now and now.content and now.step is None else None
-            if running and now and wanted and running != wanted:
+            if now is None or now.content is None or now.content != state.content or now.step is not None:
+                continue  # the answer is of another time
+            wanted = now.content.spec.toplevel
+            if running and running != wanted:
                 log.warning("%s runs %s instead of %s: it is started anew", instance, running, wanted)
                 self._set(replace(now, restart_wanted=True))
 

@@ -123,7 +123,7 @@ class Process:
     """A VM's hypervisor. `started_at` is on the worker's clock (seconds), before the worker's own start if adopted.
 
     `is_fenced`: its shim ends it when the worker's lease is over. `layers` are the contents whose closures it has
-    mounted, the booted one first.
+    mounted, the booted one first. `is_doubtful`: an earlier run of the worker may have ended amid a switch in place.
     """
 
     pid: int
@@ -131,6 +131,7 @@ class Process:
     attachment: Attachment
     is_fenced: bool = False
     layers: tuple[str, ...] = ()
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

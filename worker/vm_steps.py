@@ -205,6 +205,8 @@ class VmSteps:
         is_new = content.content_hash not in process.layers
         device = await self._add_layer(directory, content) if is_new else ""
         serial = layer_serial(content) if is_new else NO_DISK
+        # What it may be, before it can be; which of both, afterwards. Killed in between, the next run asks the guest.
+        self._records.keep_booted(instance, content, process.attachment, earlier=running)
         try:
             await switch_system(self.guest(instance), serial=serial, toplevel=content.spec.toplevel)
         except ProcuratorError:
@@ -214,8 +216,6 @@ class VmSteps:
                         await hypervisor.remove_device(device)
             raise
         layers = (*process.layers, content.content_hash) if is_new else process.layers
-        # First what it may be, then which of both it is: killed in between, the record still names one of them.
-        self._records.keep_booted(instance, content, process.attachment, earlier=running)
         write_boot_record(directory, BootRecord(layers[0], content.content_hash, layers))
         self._runs[instance] = content
         return replace(process, layers=layers)
@@ -406,7 +406,16 @@ class VmSteps:
             )
         started_at = trio.current_time() - _running_seconds(live)
         layers = record.layers if record else ()
-        return Found(instance, content, attachment, live.pid, started_at, is_fenced=live.is_fenced, layers=layers)
+        return Found(
+            instance,
+            content,
+            attachment,
+            live.pid,
+            started_at,
+            is_fenced=live.is_fenced,
+            layers=layers,
+            is_doubtful=len(contents) > 1,
+        )
 
     async def adopt(self, one: Adopt) -> Process:
         """See `Steps.adopt`."""
@@ -414,7 +423,7 @@ class VmSteps:
         if live is None:
             live = Live(pid=one.pid, start_time=-1, started_at=0.0, shim_pid=None)  # it has just ended
         self._lives[one.instance], self._runs[one.instance] = live, one.content
-        return Process(one.pid, one.started_at, one.attachment, one.is_fenced, one.layers)
+        return Process(one.pid, one.started_at, one.attachment, one.is_fenced, one.layers, one.is_doubtful)
 
 
 async def _until_it_answers(hypervisor: Hypervisor) -> None:

@@ -111,4 +111,4 @@ class ScriptedSteps:
 
     async def adopt(self, one: Adopt) -> Process:
         self.running[one.instance] = trio.Event()
-        return Process(one.pid, one.started_at, one.attachment, one.is_fenced)
+        return Process(one.pid, one.started_at, one.attachment, one.is_fenced, one.layers, one.is_doubtful)

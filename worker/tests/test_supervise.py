@@ -274,6 +274,20 @@ async def test_after_six_closures_a_vm_is_replaced(tmp_path: Path, autojump_cloc
         assert (steps.kinds().count("switch"), steps.kinds().count("boot")) == (8, 2)
 
 
+async def test_a_guest_that_was_left_amid_a_switch_is_asked_what_it_runs(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    one, steps = switchable("one"), ScriptedSteps(seconds=0.0)
+    steps.systems["web-0"] = switchable("two").spec.toplevel
+    left = Found("web-0", one, a_desired().attachment, 77, -50.0, layers=(one.content_hash,), is_doubtful=True)
+    steps.left["web-0"] = left
+    async with a_fleet(tmp_path, steps) as fleet:
+        fleet.assign(a_desired(content=one))
+        await trio.sleep(10)
+        assert steps.kinds().count("boot") == 1
+        assert fleet.supervisor.vms["web-0"].content == one
+
+
 async def test_a_guest_that_resets_itself_into_an_older_system_is_started_anew(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
