@@ -10,8 +10,8 @@ from worker.vm_state import Attachment, Content
 class Found:
     """A runtime directory: what was last recorded as booted there, and the hypervisor if one really runs.
 
-    `content` is None where the record is unreadable; `is_doubtful`: it names two, of which it may run either; `pid` is 0
-    where no process matches pid, start time and socket.
+    `content` is None where the record is unreadable; `is_doubtful`: it names two, of which it may run either; `pid` is
+    0 where no process matches pid, start time and socket.
     """
 
     instance: str
