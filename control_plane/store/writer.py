@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Never, TypeVar
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from control_plane.store.places import Place
@@ -18,6 +18,13 @@ from control_plane.store.tables import database
 from schema.errors import Conflict, Unavailable
 
 T = TypeVar("T")
+_COLUMNS = database.c
+_FENCE = (
+    database.update()
+    .where(_COLUMNS.id == 1, _COLUMNS.starts == bindparam("mine"), _COLUMNS.commits == bindparam("known"))
+    .values(commits=bindparam("next"))
+)
+"""Made once: making a statement anew costs more than carrying it out."""
 
 
 class Superseded(Conflict):
@@ -100,11 +107,8 @@ class Writer:
         self._place.close()
 
     def _pass_fence(self, connection: Connection) -> None:
-        table = database.c
-        claim = database.update().where(
-            table.id == 1, table.starts == self.opened.starts, table.commits == self._commits
-        )
-        if connection.execute(claim.values(commits=self._commits + 1)).rowcount != 1:
+        known = {"mine": self.opened.starts, "known": self._commits, "next": self._commits + 1}
+        if connection.execute(_FENCE, known).rowcount != 1:
             raise self._superseded()
 
     def _superseded(self) -> Superseded:
