@@ -76,12 +76,12 @@ class Images:
         """Remove what a build that was cut short left; to be called before any build."""
         if self._directory.is_dir():
             for remains in self._directory.glob(".*.building"):
-                shutil.rmtree(remains)
+                _remove(remains)
 
     async def _build(self, image: Path, paths: list[Path], *, of: list[str]) -> None:
         workshop = image.with_name(f".{image.name}.building")
         tree, unfinished = workshop / "tree", workshop / "image"
-        shutil.rmtree(workshop, ignore_errors=True)
+        await trio.to_thread.run_sync(_remove, workshop)
         tree.mkdir(mode=0o700, parents=True)
         try:
             # Links, not copies: the image is read from the store's own files.
@@ -92,7 +92,14 @@ class Images:
             unfinished.replace(image)
         finally:
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(shutil.rmtree, workshop)
+                await trio.to_thread.run_sync(_remove, workshop)
+
+
+def _remove(tree: Path) -> None:
+    """Remove a tree of links into a store, none is fine: only root empties directories that it may not write."""
+    for directory, _, _ in os.walk(tree):
+        Path(directory).chmod(0o700)  # they are ours: directories are not linked
+    shutil.rmtree(tree, ignore_errors=not tree.exists())
 
 
 def mkfs_argv(image: Path, tree: Path) -> tuple[str, ...]:

@@ -1,5 +1,8 @@
 """A closure becomes an erofs image, always the same, once."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,25 @@ def test_what_a_killed_build_left_is_cleared(tmp_path: Path) -> None:
     (tmp_path / "images/kept.erofs").touch()
     images(tmp_path).clear_unfinished()
     assert [path.name for path in (tmp_path / "images").glob("*.erofs")] == ["kept.erofs"]
+
+
+def test_what_an_ordinary_user_linked_out_of_a_store_is_removed_again() -> None:
+    nobody = 65_534
+    root = Path(tempfile.mkdtemp())
+    try:
+        unfinished = root / "images" / ".x.building" / "tree" / "path"
+        unfinished.mkdir(parents=True)
+        (unfinished / "file").touch()
+        for directory in (root, *root.rglob("*")):
+            os.chown(directory, nobody, nobody)
+        unfinished.chmod(0o555)
+        child = os.fork()
+        if child == 0:
+            os.setresuid(nobody, nobody, nobody)
+            try:
+                Images(root / "images", physical=Path).clear_unfinished()
+            finally:
+                os._exit((root / "images" / ".x.building").exists())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        shutil.rmtree(root)
