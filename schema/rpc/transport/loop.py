@@ -7,7 +7,6 @@ and a turn of KJ runs wherever bytes have just arrived.
 """
 
 import asyncio.events  # noqa: TID251 # this is the one place: the face of an asyncio loop
-import gc
 import logging
 import threading
 from collections import deque
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 import capnp
 import trio
 
+from schema.rpc.transport.garbage import Collector
 from schema.rpc.transport.promises import Pump, Reply, uninstrumented
 
 log = logging.getLogger("procurator.rpc")
@@ -55,6 +55,7 @@ class KjLoop:
         self._draining = False
         self._pump = Pump(self.drain)
         self._kj: Any = None
+        self._collector = Collector()
         self.users = 0
 
     # What pycapnp calls.
@@ -130,6 +131,7 @@ class KjLoop:
         asyncio.events._set_running_loop(self)  # type: ignore[arg-type] # the part of a loop that pycapnp uses
         self._pump = Pump(self.drain)
         self._pump.start()
+        self._collector.start()
         if self._kj is None:
             self._kj = capnp.kj_loop()
             with uninstrumented():
@@ -142,9 +144,10 @@ class KjLoop:
         the thread's next user.
         """
         try:
-            self.drain()
-            if self._remains():
-                gc.collect()  # a cycle, usually of an exception and its own traceback, keeps a call's context
+            try:
+                self.drain()
+            finally:
+                self._collector.stop()
             if self._remains():
                 log.warning("KJ's loop stays: something of a call outlives its connection")
                 return

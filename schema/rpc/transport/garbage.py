@@ -1,0 +1,77 @@
+"""Has Python look for unreachable cycles on KJ's thread alone, while KJ's loop is there; it breaks no cycle itself.
+
+What KJ made must be destroyed on its own thread: elsewhere, and after its loop has ended, KJ ends the process. Python
+however looks for cycles on whichever thread happens to allocate, and an exception with its traceback is enough to have
+one that holds a capability. So this is switched off, and done between two waits of trio's instead.
+"""
+
+import gc
+import threading
+
+import trio
+
+_REST = 20
+"""After a full look, so many times as long as it took without another."""
+
+
+class _Switch:
+    """Python's own collector: off while anybody holds it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._was_on = False
+
+    def hold(self) -> None:
+        """Switch it off, if it is not yet."""
+        with self._lock:
+            if self._holders == 0:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._holders += 1
+
+    def let_go(self) -> None:
+        """Switch it on again after the last holder, if it was on before the first."""
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0 and self._was_on:
+                gc.enable()
+
+
+_switch = _Switch()
+
+
+class Collector(trio.abc.Instrument):
+    """Collects on the thread that it was started on, by Python's own thresholds, whenever trio is about to wait."""
+
+    def __init__(self) -> None:
+        self._not_before = 0.0
+
+    def start(self) -> None:
+        """From now on cycles are looked for here, and nowhere else."""
+        _switch.hold()
+        trio.lowlevel.add_instrument(self)
+
+    def stop(self) -> None:
+        """Look once more, so that nothing of KJ's is left in a cycle, and leave it to Python again."""
+        trio.lowlevel.remove_instrument(self)
+        gc.collect()
+        _switch.let_go()
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Called by trio, often: it has to cost next to nothing while there is nothing to do."""
+        del timeout
+        young, middle, old = gc.get_count()
+        most_young, most_middle, most_old = gc.get_threshold()
+        if not most_young or young <= most_young:
+            return
+        if middle <= most_middle:
+            gc.collect(0)
+            return
+        began = trio.current_time()
+        if old <= most_old or began < self._not_before:
+            gc.collect(1)
+            return
+        gc.collect()
+        ended = trio.current_time()
+        self._not_before = ended + _REST * (ended - began)
