@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.errors import InvalidInput
-from worker.vmm.config import Disk, Nic, VmConfig, create_request
+from worker.vmm.config import (
+    Disk,
+    Nic,
+    Size,
+    VmConfig,
+    create_request,
+    disk_request,
+    folder_url,
+    resize_request,
+)
 from worker.vmm.port import VmAction
 
 OPENAPI = Path(__file__).parents[3].parent / "shared" / "cloud-hypervisor-v53.yaml"
@@ -65,6 +74,7 @@ def test_a_vm_without_disks_nics_and_initrd_has_no_such_keys() -> None:
         ({"disks": (Disk("/a", "s", readonly=True), Disk("/b", "s", readonly=True))}, "same serial"),
         ({"disks": (Disk("/a", "s" * 21, readonly=True),)}, "disk serial"),
         ({"disks": (Disk("rel", "s", readonly=True),)}, "not absolute"),
+        ({"balloon_bytes": 1 << 44}, "not less than the memory"),
         ({"nics": (Nic("x" * 16, "02:00:00:00:00:01"),)}, "tap"),
         ({"nics": (Nic("-x", "02:00:00:00:00:01"),)}, "tap"),
         ({"nics": (Nic("tap0", "02:00:00:00:00:0G"),)}, "mac"),
@@ -99,6 +109,30 @@ def test_every_create_request_fits_the_openapi_file(
     disks = tuple(Disk(f"/{name}", name, readonly=readonly) for name in names)
     request = create_request(a_vm(cpus=cpus, memory_bytes=pages * 4096, disks=disks, initrd=initrd))
     assert misfits(openapi, {"$ref": "#/components/schemas/VmConfig"}, request) == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        ("vm.add-disk", disk_request(Disk("/d", "s", readonly=True))),
+        ("vm.remove-device", {"id": "_disk0"}),
+        ("vm.resize", resize_request(Size(cpus=2, memory_bytes=4096, balloon_bytes=0))),
+        ("vm.snapshot", {"destination_url": folder_url("/f")}),
+        ("vm.restore", {"source_url": folder_url("/f"), "resume": True}),
+    ],
+)
+def test_every_other_request_fits_the_openapi_file(
+    openapi: dict[str, Any], endpoint: str, body: dict[str, object]
+) -> None:
+    (content,) = openapi["paths"][f"/{endpoint}"]["put"]["requestBody"]["content"].values()
+    assert misfits(openapi, content["schema"], body) == []
+
+
+def test_what_is_added_is_looked_at_before_it_is_asked_for() -> None:
+    with pytest.raises(InvalidInput, match="not absolute"):
+        disk_request(Disk("d", "s", readonly=True))
+    with pytest.raises(InvalidInput, match="not absolute"):
+        folder_url("f")
 
 
 def test_every_action_is_an_endpoint_of_the_openapi_file_that_takes_no_body(openapi: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.tests.vmm.subjects import request
-from worker.vmm.dev.answers import BootFailed, BootFailure, GuestEnd, GuestFailed, Json, Refused
+from worker.vmm.dev.answers import BootFailed, BootFailure, GuestEnd, GuestFailed, Json, Refused, Unplugged
 from worker.vmm.dev.command_line import Options, Place, UsageProblem, parse
 from worker.vmm.dev.counters import disk_counters
 from worker.vmm.dev.guest_port import Steering
@@ -258,6 +258,31 @@ def test_a_device_failure_drops_all_devices_of_that_kind() -> None:
     assert info is not None
     assert isinstance(info["config"], dict)
     assert "disks" not in info["config"]
+
+
+def test_a_device_that_the_guest_let_go_unasked_is_removed_without_asking_it() -> None:
+    machine = machine_over(_Guest())
+    machine.handle(Request.CREATE, BODY)
+    machine.handle(Request.BOOT, b"")
+    assert machine.handle(Request.ADD_DISK, b'{"path":"/e"}') == {"id": "_disk1", "bdf": "0000:01:03.0"}
+    machine.guest_told(Unplugged(2))
+    machine.guest_told(Unplugged(3))
+    machine.handle(Request.REMOVE_DEVICE, b'{"id":"_disk0"}')
+    assert machine.handle(Request.ADD_DISK, b'{"path":"/f"}') == {"id": "_disk2", "bdf": "0000:01:02.0"}
+
+
+def test_a_slot_is_free_again_only_when_the_guest_has_let_go() -> None:
+    machine = machine_over(_Guest())
+    machine.handle(Request.CREATE, BODY)
+    machine.handle(Request.BOOT, b"")
+    machine.handle(Request.REMOVE_DEVICE, b'{"id":"_disk0"}')
+    assert machine.handle(Request.ADD_DISK, b'{"path":"/e"}') == {"id": "_disk1", "bdf": "0000:01:03.0"}
+    machine.guest_told(Unplugged(2))
+    assert machine.handle(Request.ADD_DISK, b'{"path":"/f"}') == {"id": "_disk2", "bdf": "0000:01:02.0"}
+    for _ in range(28):
+        machine.handle(Request.ADD_DISK, b'{"path":"/g"}')
+    with pytest.raises(Refused, match="slots for 31 devices"):
+        machine.handle(Request.ADD_DISK, b'{"path":"/g"}')
 
 
 def diagram() -> str:

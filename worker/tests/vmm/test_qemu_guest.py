@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import trio
 from worker.tests.vmm import tiny_kernel
 from worker.tests.vmm.subjects import REAL_ONE, a_config, a_disk, a_folder, a_kernel, ask, request, running
 from worker.vmm.config import Disk, Nic, create_request
+from worker.vmm.dev.qmp import Qmp, QmpRefused, QmpSilent
 from worker.vmm.port import HypervisorRefused, VmAction, VmState, create_and_boot
 
 # Serial file: truncated by all boots but the first
@@ -167,6 +170,21 @@ async def test_a_tap_in_use_fails_on_the_device_and_drops_the_nics(kind: str) ->
             assert "net" not in (await second.client.info()).config
 
 
+@pytest.mark.parametrize("kind", ["dev", REAL_ONE])
+async def test_a_network_card_is_added_on_a_tap_and_gets_an_id_and_a_mac(kind: str) -> None:
+    with a_folder() as folder, a_persistent_tap() as tap:
+        async with running(kind, folder) as started:
+            await create_and_boot(started.client, a_config(folder))
+            status, _, answer = ask(started, request("PUT", "vm.add-net", json.dumps({"tap": tap}).encode()))
+            assert (status, json.loads(answer)["id"]) == (200, "_net0")
+            (net,) = json.loads(ask(started, request("GET", "vm.info"))[2])["config"]["net"]
+            assert (net["tap"], net["id"], net["mac"][:3]) == (tap, "_net0", "2e:")
+            assert "_net0" in await started.client.counters()
+            status, _, answer = ask(started, request("PUT", "vm.add-net", json.dumps({"tap": tap}).encode()))
+            assert (status, json.loads(answer)[-1]) == (500, "Device or resource busy (os error 16)")
+            assert len(json.loads(ask(started, request("GET", "vm.info"))[2])["config"]["net"]) == 1
+
+
 async def test_a_tap_name_over_15_bytes_is_told() -> None:
     with a_folder() as folder:
         body = create_request(a_config(folder)) | {"net": [{"tap": "x" * 16}]}
@@ -198,3 +216,30 @@ async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
     with trio.fail_after(seconds):
         while not true():  # noqa: ASYNC110 - another process makes it true
             await trio.sleep(0.01)
+
+
+# Its monitor
+
+
+def test_an_answer_that_comes_after_its_deadline_is_thrown_away() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        monitor = Qmp(ours)
+        with pytest.raises(QmpSilent):
+            monitor.execute("slow", seconds=0.01)
+        event = b'{"event": "RESET", "data": {"guest": true}}'
+        theirs.sendall(b'{"return": "late", "id": 1}\n' + event + b'\n{"return": "mine", "id": 2}\n')
+        assert monitor.execute("next") == "mine"
+        assert [told["event"] for told in monitor.events()] == ["RESET"]
+
+
+def test_what_qemu_refuses_is_told_in_its_words_and_descriptors_go_along() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, tempfile.TemporaryFile() as file:
+        theirs.sendall(b'{"id": 1, "error": {"class": "GenericError", "desc": "no room"}}\n')
+        with pytest.raises(QmpRefused, match=r"^no room$"):
+            Qmp(ours).execute("getfd", {"fdname": "f"}, descriptor=file.fileno())
+        data, descriptors, _, _ = socket.recv_fds(theirs, 4096, 1)
+        assert json.loads(data) == {"execute": "getfd", "id": 1, "arguments": {"fdname": "f"}}
+        assert os.fstat(descriptors[0]).st_ino == os.fstat(file.fileno()).st_ino
+        os.close(descriptors[0])

@@ -234,7 +234,7 @@ class Machine:
             if self.phase.has_guest:
                 raise GuestFailed("Error from device manager", f"{_UNKNOWN}{identifier}")
             raise GuestFailed(f'No device with id "{identifier}" to remove')
-        if self.phase.has_guest:
+        if self.phase.has_guest and identifier in self._slots.taken:  # a guest may let go unasked
             self._guest.unplug(self._slots.taken[identifier])
             self._slots = self._slots.ejecting(identifier)
         self._config = left

@@ -1,26 +1,21 @@
 """The `Guest` that QEMU runs: a child that dies with this process, steered over QMP; it knows no API and no phases."""
 
 import contextlib
-import ctypes
 import os
-import signal
 import socket
 import subprocess  # noqa: TID251 - the VMM process owner
 from collections.abc import Callable
-from typing import NamedTuple
 
 from worker.vmm.dev import snapshot_files
 from worker.vmm.dev.answers import (
     BalloonChanged,
-    BootFailed,
-    BootFailure,
     GuestEnd,
     GuestEvent,
     GuestFailed,
     GuestReset,
     Json,
 )
-from worker.vmm.dev.counters import TAP_COUNTERS, disk_counters
+from worker.vmm.dev.counters import disk_counters
 from worker.vmm.dev.files import (
     check_disks,
     check_initramfs,
@@ -28,35 +23,27 @@ from worker.vmm.dev.files import (
     check_locks,
     close_all,
     listen,
-    lock_failure,
     open_taps,
     read_backends,
-    tap_statistic,
     truncated,
 )
 from worker.vmm.dev.guest_port import Steering
-from worker.vmm.dev.machine import os_error_text
-from worker.vmm.dev.qemu_arguments import PROGRAM, Descriptors, arguments
 from worker.vmm.dev.qemu_devices import (
     after_unplug,
-    open_relay,
     plug_disk,
     plug_net,
     plug_vsock,
     resize_disk,
     unplug,
 )
-from worker.vmm.dev.qemu_memory import await_memory, write_memory
-from worker.vmm.dev.qmp import Qmp, QmpGone
+from worker.vmm.dev.qemu_memory import write_memory
+from worker.vmm.dev.qemu_process import Running, Wanted, launch, repeat, tap_counters, tap_counters_of
+from worker.vmm.dev.qmp import QmpGone
 from worker.vmm.dev.slots import Slots
 from worker.vmm.dev.snapshot import Snapshot
 from worker.vmm.dev.vm_config import devices, number, section
-from worker.vmm.dev.vsock import VsockRelay
 
-GREETING_SECONDS = 30.0
 STOP_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
-
 
 _STEERING = {
     Steering.PAUSE: "stop",
@@ -65,17 +52,6 @@ _STEERING = {
     Steering.POWER_BUTTON: "system_powerdown",
     Steering.NMI: "inject-nmi",
 }
-
-
-class _Running(NamedTuple):
-    """One running QEMU; the taps' counters as they were when their cards were made."""
-
-    process: "subprocess.Popen[bytes]"
-    qmp: Qmp
-    taps_before: dict[str, int]
-    words: int
-    relays: dict[int, VsockRelay]
-    memory_bytes: int
 
 
 class QemuGuest:
@@ -93,8 +69,7 @@ class QemuGuest:
         self._serial_file = ""
         self._boots = 0
         self._powered_off = False
-        self._running: _Running | None = None
-        self._libc = ctypes.CDLL(None)
+        self._running: Running | None = None
 
     def open_serial(self, config: Json) -> None:
         """See `Guest.open_serial`."""
@@ -127,7 +102,9 @@ class QemuGuest:
             check_kernel(config)
             check_locks(config)
             self._forget_serial_file()
-            self._running = self._spawn(config, slots, taps, saved=saved, backends=backends)
+            listener = None if self._listener is None else self._listener.fileno()
+            wanted = Wanted(config, slots, tuple(taps), backends, listener, saved)
+            self._running = launch(wanted, accelerator=self._accelerator, sandbox=self._sandbox, log=self._log)
         finally:
             close_all(taps)
         self._boots += 1
@@ -153,7 +130,7 @@ class QemuGuest:
             process.wait()
         for relay in relays.values():
             relay.stop()
-        self._repeat(words)
+        repeat(words, self._log)
 
     def steer(self, steering: Steering) -> None:
         """See `Guest.steer`."""
@@ -171,7 +148,7 @@ class QemuGuest:
                 raise GuestFailed("Error from device manager", "The user-mode network takes no card after boot")
             case "net":
                 plug_net(running.qmp, device, slot)
-                running.taps_before.update(_tap_counters_of([device]))
+                running.taps_before.update(tap_counters_of([device]))
             case _:
                 running.relays[slot] = plug_vsock(running.qmp, device, slot)
 
@@ -252,7 +229,7 @@ class QemuGuest:
                 return GuestEnd.POWERED_OFF if self._powered_off else GuestEnd.CRASHED
         return None
 
-    def _now_running(self) -> _Running:
+    def _now_running(self) -> Running:
         if self._running is None:
             raise GuestFailed("QEMU does not run")
         return self._running
@@ -273,99 +250,6 @@ class QemuGuest:
             for relay in self._running.relays.values():
                 relay.guest_was_reset()
 
-    def _spawn(
-        self, config: Json, slots: Slots, taps: list[int], *, saved: str | None, backends: tuple[str, ...] | None
-    ) -> _Running:
-        relay = open_relay(config)
-        memory = None
-        try:
-            memory = None if saved is None else snapshot_files.open_memory(saved)
-            running = self._spawn_with(config, slots, taps, relay=relay, memory=memory, backends=backends)
-        except BaseException:
-            if relay is not None:
-                relay.stop()
-            raise
-        finally:
-            if memory is not None:
-                os.close(memory)
-        if relay is not None:
-            running.relays[slots.taken[str(section(config, "vsock")["id"])]] = relay
-            relay.start(restored=saved is not None)
-        return running
-
-    def _spawn_with(
-        self,
-        config: Json,
-        slots: Slots,
-        taps: list[int],
-        *,
-        relay: VsockRelay | None,
-        memory: int | None,
-        backends: tuple[str, ...] | None,
-    ) -> _Running:
-        ours, theirs = socket.socketpair()
-        listener = None if self._listener is None else self._listener.fileno()
-        descriptors = Descriptors(
-            control=theirs.fileno(),
-            serial_listener=listener,
-            taps=tuple(taps),
-            vsock=None if relay is None else relay.guest_side.fileno(),
-            saved=memory,
-        )
-        argv = arguments(
-            config,
-            slots,
-            descriptors=descriptors,
-            accelerator=self._accelerator,
-            sandbox=self._sandbox,
-            backends=backends,
-        )
-        self._log(f"starting {' '.join(argv)}")
-        words = os.memfd_create("qemu-stderr")
-        try:
-            with theirs:
-                process = self._popen(argv, pass_fds=descriptors.all, stderr=words)
-            qmp = Qmp(ours)
-            qmp.greet(seconds=GREETING_SECONDS)
-            if memory is not None:
-                await_memory(qmp)
-        except OSError as error:
-            ours.close()
-            os.close(words)
-            raise BootFailed(BootFailure.EARLY, f"Cannot start {PROGRAM}", os_error_text(error)) from error
-        except QmpGone as gone:
-            ours.close()
-            process.kill()
-            process.wait()
-            raise boot_failure(self._repeat(words)) from gone
-        before = _tap_counters_of(devices(config, "net"))
-        size = number(section(config, "memory").get("size"))
-        return _Running(process=process, qmp=qmp, taps_before=before, words=words, relays={}, memory_bytes=size)
-
-    def _popen(self, argv: list[str], *, pass_fds: tuple[int, ...], stderr: int) -> "subprocess.Popen[bytes]":
-        parent, prctl = os.getpid(), self._libc.prctl
-
-        def die_with_parent() -> None:
-            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
-
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL if "stdio,id=serial,signal=off" not in argv else None,
-            stderr=stderr,
-            pass_fds=pass_fds,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one thread; nothing else sets the signal before exec
-        )
-
-    def _repeat(self, words: int) -> str:
-        """What QEMU said on stderr, once it has ended; it goes to our log too."""
-        said = os.pread(words, 65_536, 0).decode(errors="replace").rstrip()
-        os.close(words)
-        if said:
-            self._log(said)
-        return said
-
     def _forget_serial_file(self) -> None:
         """A real one truncates its serial file at every boot but the first, and at every reset (recorded)."""
         if self._serial_file and (self._boots or self._running):
@@ -381,22 +265,3 @@ class QemuGuest:
             return {}
         listed = answer if isinstance(answer, list) else []
         return {str(block.get("node-name")): section(block, "stats") for block in listed if block.get("qdev")}
-
-
-def boot_failure(words: str) -> BootFailed:
-    """What a QEMU that ended before its greeting means in the real one's words."""
-    if 'Failed to get "write" lock' in words or "Failed to get shared" in words:
-        return lock_failure(words.strip().splitlines()[0][:200])
-    if "cannot set up guest memory" in words.lower():
-        return BootFailed(BootFailure.EARLY, "Memory manager error", words.strip()[:500])
-    return BootFailed(BootFailure.EARLY, "QEMU did not start", words.strip()[:500] or "it said nothing")
-
-
-def tap_counters(tap: str) -> dict[str, int]:
-    """A network card's counters in the real one's names, since its tap was made."""
-    return {name: tap_statistic(tap, host_name) for name, host_name in TAP_COUNTERS.items()}
-
-
-def _tap_counters_of(nets: list[Json]) -> dict[str, int]:
-    taps = [str(net.get("tap", "")) for net in nets]
-    return {f"{tap}/{name}": value for tap in taps for name, value in tap_counters(tap).items()}
