@@ -47,13 +47,17 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 @asynccontextmanager
 async def control_plane(target: Target, role: Role) -> AsyncIterator[RemoteMaster]:
-    """A session with the control plane. Raises Unavailable with the ways to say where it is."""
+    """A session with the control plane. Raises Unavailable; with the ways to say where it is, if it was not reached."""
     address = reach(target.address, ca=target.ca, server_name=target.server_name, plaintext=target.plaintext)
     credential = _credential(target.token_file)
+    reached = False
     try:
         async with open_session(address, role, credential) as master:
+            reached = True
             yield master
     except Unavailable as error:
+        if reached:
+            raise
         raise Unavailable(f"{error.message}; start it with `pcr up`, or name another by --connect ADDRESS") from error
 
 

@@ -107,7 +107,7 @@ def uncordon(context: click.Context, *, worker: str, output: OutputFormat) -> No
 @output_option
 @click.pass_context
 def drain(context: click.Context, *, worker: str, deadline: float, reason: str, output: OutputFormat) -> None:
-    """Move the VMs of WORKER elsewhere, one of a kind at a time; those with a kept volume stay and say so."""
+    """Move the VMs of WORKER elsewhere, one of a kind at a time; those with a kept volume stop until `uncordon`."""
     from cli.calling import ask, done
     from schema.interfaces import Role
 

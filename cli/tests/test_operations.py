@@ -17,7 +17,8 @@ from cli.main import pcr
 from cli.render.operations import rollout_text
 from cli.tests.builders import a_status
 from cli.tests.serving import Cluster, LoggingVm, a_cluster
-from schema.errors import InvalidInput, ProcuratorError
+from schema.errors import InvalidInput, ProcuratorError, Unavailable
+from schema.interfaces import LogSink
 from schema.status import RolloutState
 from schema.tests.rpc.operating import ADMISSION, EXPLANATION, GENERATION, HOLD, ROLLOUT
 
@@ -36,6 +37,13 @@ class Operated:
         env = {"PROCURATOR_STATE": str(self.cluster.root), "HOME": str(self.cluster.root)}
         call = partial(CliRunner().invoke, pcr, argv, env=env, input=answer)
         return await trio.to_thread.run_sync(call)
+
+
+class SilentVm(LoggingVm):
+    """A VM whose worker cannot reach it."""
+
+    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+        raise Unavailable("no guest channel")
 
 
 @asynccontextmanager
@@ -190,3 +198,14 @@ def test_times_are_milliseconds() -> None:
         7_776_000_000,
         0,
     ]
+
+
+async def test_what_fails_in_a_session_is_not_told_as_a_control_plane_that_is_not_there(tmp_path: Path) -> None:
+    async with operated(tmp_path) as world:
+        world.cluster.vms["web-0"] = SilentVm("web-0", [])
+        refused = await world.pcr("vm", "logs", "web-0")
+        assert str(refused.exception) == "no guest channel"
+    unreached = await trio.to_thread.run_sync(
+        partial(CliRunner().invoke, pcr, ["--connect", f"unix:{tmp_path}/nothing", "worker", "ls"])
+    )
+    assert "pcr up" in str(unreached.exception)

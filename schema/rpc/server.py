@@ -156,7 +156,7 @@ class _Door:
                 if role is Role.WORKER:
                     raise PermissionDenied("a worker logs in by its key, also over a unix socket")
         if role not in granted:
-            raise PermissionDenied(f"{subject} may not log in as {role}")
+            raise PermissionDenied(f"{subject} may not log in as {role}, only as {', '.join(sorted(granted))}")
         return Identity(subject=subject, role=role, peer=peer.address)
 
     def _of_uid(self, uid: int | None) -> tuple[frozenset[Role], str]:
