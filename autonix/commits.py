@@ -21,9 +21,10 @@ ANCESTORS: Final = 64
 """So many commits back a kept analysis is looked for."""
 MAX_CHANGES: Final = 5_000
 """Changed files between two commits beyond which the whole tree is read again."""
-_LINK, _FILES = "120000", ("100644", "100755", "100664")
+LINK, _FILES = "120000", ("100644", "100755", "100664")
 _MOST_LINKS: Final = 8
 _ABSENT: Final = "cannot be read: No such file or directory"
+_FILE = re.compile(r"100\d{3} blob [0-9a-f]+ +(\d+)\t([^\0]+)\0")
 _ENTRY = re.compile(r"(\d+) \w+ ([0-9a-f]+) +(\S+)\t([^\0]+)\0")
 
 
@@ -97,7 +98,7 @@ class CommitTree:
 
     async def behind(self, paths: Collection[str]) -> tuple[str, ...]:
         """Where the files of `paths` lie that are links."""
-        links = [path for path in paths if (blob := self.blob(path)) is not None and blob.mode == _LINK]
+        links = [path for path in paths if (blob := self.blob(path)) is not None and blob.mode == LINK]
         return tuple((await self._followed(links))[1])
 
     async def _followed(self, paths: Sequence[str]) -> tuple[list[Blob | str], list[str]]:
@@ -105,7 +106,7 @@ class CommitTree:
         found: list[Blob | str] = [self.blob(path) or _ABSENT for path in paths]
         places = list(paths)
         for _ in range(_MOST_LINKS):
-            links = [n for n, each in enumerate(found) if isinstance(each, Blob) and each.mode == _LINK]
+            links = [n for n, each in enumerate(found) if isinstance(each, Blob) and each.mode == LINK]
             if not links:
                 return found, places
             targets = await blobs(self.repository, [each.id for n in links if isinstance(each := found[n], Blob)])
@@ -120,7 +121,7 @@ class CommitTree:
                     places[number] = place
                     found[number] = self.blob(place) or _ABSENT
         endless = "cannot be read: Too many levels of symbolic links"
-        ended = [endless if isinstance(each, Blob) and each.mode == _LINK else each for each in found]
+        ended = [endless if isinstance(each, Blob) and each.mode == LINK else each for each in found]
         return ended, places
 
 
@@ -150,29 +151,31 @@ async def find_commit(repository: Path, revision: str) -> Commit:
 async def tree_of(commit: Commit) -> CommitTree:
     """Everything in the commit's tree."""
     printed = await _git(commit.repository, ("ls-tree", "-r", "-z", "-l", "--full-tree", commit.tree))
-    entries = {path: (mode, id_, size) for mode, id_, size, path in _entries(printed)}
+    entries = {path: (mode, id_, size) for mode, id_, size, path in _ENTRY.findall(_text_of(printed))}
     paths = safe_ones("\0".join(entries).encode())
     return CommitTree(commit.repository, {path: entries[path] for path in paths})
 
 
-async def head_sizes(directory: Path) -> dict[str, int] | None:
-    """Bytes of the files below `directory` in the commit that is checked out, links aside; None without a commit."""
+async def head_sizes(directory: Path) -> list[tuple[str, str]] | None:
+    """Bytes (in digits) and path of each file below `directory` in the commit that is checked out, links aside.
+
+    None where there is no commit.
+    """
     try:
         printed = await _git(directory, ("ls-tree", "-r", "-z", "-l", "HEAD"))
     except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
         return None
-    return {path: int(size) for mode, _, size, path in _entries(printed) if mode in _FILES and size.isdigit()}
+    found: list[tuple[str, str]] = _FILE.findall(_text_of(printed))
+    return found
 
 
-def _entries(printed: bytes) -> list[tuple[str, str, str, str]]:
-    """Mode, id, size and path of each; a path that is no UTF-8 does not count."""
+def _text_of(printed: bytes) -> str:
+    """As text, without the entries whose path is no UTF-8."""
     try:
-        text = printed.decode()
+        return printed.decode()
     except UnicodeDecodeError:
         kept = (each for each in printed.split(b"\0") if each and _is_text(each))
-        text = "".join(f"{each.decode()}\0" for each in kept)
-    found: list[tuple[str, str, str, str]] = _ENTRY.findall(text)
-    return found
+        return "".join(f"{each.decode()}\0" for each in kept)
 
 
 def _is_text(data: bytes) -> bool:

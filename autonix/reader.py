@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from posixpath import basename, dirname, join, normpath
+from posixpath import basename, join, normpath
 
 from autonix.findings import Skipped
 from autonix.formats.document import Document
@@ -133,7 +133,7 @@ def paths_below(paths: Sequence[str], directory: str) -> tuple[str, ...]:
 
 def folder(path: str) -> str:
     """The directory of a file, "." for the root."""
-    return dirname(path) or "."
+    return path.rpartition("/")[0] or "."
 
 
 def beside(directory: str, name: str) -> str:

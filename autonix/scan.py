@@ -13,15 +13,25 @@ from typing import TypeAlias
 import trio
 
 from autonix.cache import Cache, key_of
-from autonix.commits import Change, Commit, CommitTree, changes_between, find_commit, head_sizes, sizes_of, tree_of
+from autonix.commits import (
+    LINK,
+    Change,
+    Commit,
+    CommitTree,
+    changes_between,
+    find_commit,
+    head_sizes,
+    sizes_of,
+    tree_of,
+)
 from autonix.contents import Contents
 from autonix.findings import Analysis
 from autonix.languages import attributes
-from autonix.languages.shares import Tally, counted_as, settled
+from autonix.languages.shares import Tally, counted_as, settled, tallied
 from autonix.memory import Known, known
 from autonix.reader import Reader
 from autonix.tree import Listing, file_sizes, list_tracked, list_tree, read_files, safe_ones
-from autonix.understand import counted, further, understood, wanted
+from autonix.understand import all_wanted, counted, further, understood, wanted
 from schema.errors import NotFound, TooLarge
 
 _KEPT_EVERY = 8
@@ -40,11 +50,11 @@ async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
 
     The same tree gives an equal analysis. Raises `NotFound` where `root` is not a directory.
     """
-    sizes: dict[str, int] | None = {}
+    committed: list[tuple[str, str]] | None = None
 
     async def weigh() -> None:
-        nonlocal sizes
-        sizes = await head_sizes(listing_root)
+        nonlocal committed
+        committed = await head_sizes(listing_root)
 
     listing_root = Path(os.path.realpath(root))
     if not listing_root.is_dir():
@@ -57,14 +67,14 @@ async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
     async def read(asked: Collection[str]) -> Contents:
         return await read_files(listing, asked)
 
-    first = await read([path for path in paths if wanted(path)])
+    first = await read(all_wanted(paths))
     key = key_of("files", listing.root.name, first.digest)
     held = await trio.to_thread.run_sync(cache.get, key) if cache is not None else None
     if held is None or not held.holds_for(paths) or (await read(held.further)).digest != held.digest:
         held = await _understood(listing.root.name, paths, first, read)
         if cache is not None:
             await trio.to_thread.run_sync(cache.put, key, held)
-    return replace(held.analysis, languages=settled(await _tally_of_files(listing, sizes)))
+    return replace(held.analysis, languages=settled(await _tally_of_files(listing, committed)))
 
 
 async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None = None) -> Analysis:
@@ -82,7 +92,7 @@ async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None
     if held is None:
         tree = await tree_of(commit)
         paths = counted(tuple(tree.files))
-        first = await tree.read([path for path in paths if wanted(path)])
+        first = await tree.read(all_wanted(paths))
         held = await _understood(name, paths, first, tree.read)
         texts = await _attributes(tree.files, tree.read)
         behind = await tree.behind(held.read)
@@ -160,18 +170,19 @@ async def _tally_after(held: Known, changes: Sequence[Change], repository: Path)
     return (held.tally or Tally({})).changed(gone=of(lambda change: change.old), new=of(lambda change: change.new))
 
 
-async def _tally_of_files(listing: Listing, sizes: Mapping[str, int] | None) -> Tally:
+async def _tally_of_files(listing: Listing, committed: Sequence[tuple[str, str]] | None) -> Tally:
     """As the last commit has it, or, before the first, as the files that are to be in it are."""
-    tracked: Iterable[str] = sizes if sizes is not None else await list_tracked(listing.root)
-    texts = await _attributes(tracked, lambda paths: read_files(listing, paths))
-    languages = dict(counted_as(tracked, attributes.rules_of(texts)))
-    return _tally(languages, sizes if sizes is not None else await file_sizes(listing, languages))
+    files = committed
+    if files is None:
+        sizes = await file_sizes(listing, await list_tracked(listing.root))
+        files = [(str(size), path) for path, size in sizes.items()]
+    texts = await _attributes([path for _, path in files], lambda paths: read_files(listing, paths))
+    return tallied(files, attributes.rules_of(texts))
 
 
 def _tally_of(tree: CommitTree, texts: Mapping[str, str]) -> Tally:
-    files = (path for path in tree.files if (blob := tree.blob(path)) is not None and blob.is_file)
-    languages = dict(counted_as(files, attributes.rules_of(texts)))
-    return _tally(languages, {path: tree.size(path) for path in languages})
+    files = ((size, path) for path, (mode, _, size) in tree.files.items() if size.isdigit() and mode != LINK)
+    return tallied(files, attributes.rules_of(texts))
 
 
 async def _attributes(paths: Iterable[str], read: Read) -> dict[str, str]:
@@ -179,8 +190,3 @@ async def _attributes(paths: Iterable[str], read: Read) -> dict[str, str]:
     named = [path for path in paths if path.endswith(attributes.NAME) and path.rpartition("/")[2] == attributes.NAME]
     texts = (await read(safe_ones("\0".join(named).encode()))).texts if named else {}
     return {path: text for path, text in texts.items() if "linguist-" in text}
-
-
-def _tally(languages: Mapping[str, str], sizes: Mapping[str, int]) -> Tally:
-    new = ((language, sizes[path]) for path, language in languages.items() if path in sizes)
-    return Tally({}).changed(gone=(), new=new)

@@ -117,6 +117,8 @@ def safe_ones(names: bytes) -> tuple[str, ...]:
     except UnicodeDecodeError:
         decoded_ones = (name.decode(errors="surrogateescape") for name in names.split(b"\0"))
         paths = [path for path in decoded_ones if not any("\ud800" <= each <= "\udfff" for each in path)]
+    if _all_safe(paths):
+        return tuple(sorted(dict.fromkeys(filter(None, paths))))  # git's own order is nearly this one already
     directories: dict[str, bool] = {}
     found: dict[str, None] = {}
     for path in paths:
@@ -126,7 +128,17 @@ def safe_ones(names: bytes) -> tuple[str, ...]:
             safe = directories[directory] = inside and path.count("/") < MAX_DEPTH
         if safe and name.isprintable() and name not in _NO_NAMES and not path.startswith("/"):
             found[path] = None
-    return tuple(sorted(found))  # git's own order is nearly this one already
+    return tuple(sorted(found))
+
+
+def _all_safe(paths: Sequence[str]) -> bool:
+    """Whether nothing in a list gives cause to look at each path: as good as always, and found much faster."""
+    whole = f"\0{chr(0).join(paths)}\0"
+    ends = ("/", "\0")
+    odd = any(f"{first}{name}{last}" in whole for name in _NO_NAMES if name for first in ends for last in ends)
+    if odd or "//" in whole or "\0/" in whole or max(map(len, paths)) >= 2 * MAX_DEPTH:
+        return False
+    return whole.replace("\0", "").isprintable()
 
 
 def _sizes(root: Path, paths: Iterable[str]) -> dict[str, int]:

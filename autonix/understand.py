@@ -97,6 +97,7 @@ WANTED_BELOW: Mapping[str, str] = {"requirements": "*.txt", "workflows": "*.y*ml
 _EXACT = frozenset(name for name in WANTED if "*" not in name)
 _FIRST = tuple({name.partition("*")[0] for name in WANTED if "*" in name} - {""})
 _LAST = tuple({name.rpartition("*")[2] for name in WANTED if name.startswith("*")} - {""})
+_PARENTS = tuple(WANTED_BELOW)
 _GLOBS = re.compile("|".join(translate(name) for name in WANTED if "*" in name))
 
 
@@ -112,6 +113,19 @@ def counted(paths: Sequence[str]) -> tuple[str, ...]:
         if counts:
             found.append(path)
     return tuple(found)
+
+
+def all_wanted(paths: Sequence[str]) -> list[str]:
+    """Those of many paths whose texts are needed."""
+    names: dict[str, bool] = {}
+    found = []
+    for path in paths:
+        parent, _, name = path.rpartition("/")
+        if (is_wanted := names.get(name)) is None:
+            is_wanted = names[name] = wanted(name)
+        if is_wanted or (parent.endswith(_PARENTS) and wanted(path)):
+            found.append(path)
+    return found
 
 
 def wanted(path: str) -> bool:

@@ -53,6 +53,15 @@ def counted_as(paths: Iterable[str], rules: Sequence[Rule] = ()) -> Iterator[tup
         yield path, language
 
 
+def tallied(files: Iterable[tuple[str, str]], rules: Sequence[Rule] = ()) -> Tally:
+    """The bytes of files, given as digits and path."""
+    sizes: dict[str, int] = {}
+    pairs = {path: size for size, path in files}
+    for path, language in counted_as(pairs, rules):
+        sizes[language] = sizes.get(language, 0) + int(pairs[path])
+    return Tally(dict(sorted(sizes.items())))
+
+
 def settled(tally: Tally) -> tuple[Share, ...]:
     """Each language's bytes, most first; headers are of that one of C, C++ and Objective-C which has most else."""
     sizes = dict(tally.sizes)
