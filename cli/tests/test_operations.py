@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -18,7 +19,6 @@ from cli.render.operations import rollout_text
 from cli.tests.builders import a_status
 from cli.tests.serving import Cluster, LoggingVm, a_cluster
 from schema.errors import InvalidInput, ProcuratorError, Unavailable
-from schema.interfaces import LogSink
 from schema.status import RolloutState
 from schema.tests.rpc.operating import ADMISSION, EXPLANATION, GENERATION, HOLD, ROLLOUT
 
@@ -42,7 +42,7 @@ class Operated:
 class SilentVm(LoggingVm):
     """A VM whose worker cannot reach it."""
 
-    async def get_logs(self, *, follow: bool, tail_lines: int, sink: LogSink) -> None:
+    async def get_logs(self, *_: Any, **__: Any) -> None:
         raise Unavailable("no guest channel")
 
 
