@@ -1,5 +1,6 @@
 """From the answers of health checks over time to a verdict; it asks nobody."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -66,7 +67,9 @@ def verdict(views: Sequence[HealthState], *, running_ms: float, min_healthy_ms: 
     return Verdict.HEALTHY if all(state.view is View.OK for state in views) else Verdict.UNHEALTHY
 
 
-def next_round_ms(views: Sequence[HealthState], policy: Health) -> int:
-    """Milliseconds until the checks are asked again."""
+def next_round_ms(views: Sequence[HealthState], policy: Health, *, running_ms: float, min_healthy_ms: int) -> int:
+    """Milliseconds until the checks are asked again; with nobody to ask, until it has run for `min_healthy_ms`."""
+    if not views and running_ms < min_healthy_ms:
+        return math.ceil(min_healthy_ms - running_ms)
     passed = all(state.passed_once for state in views)
     return policy.interval_ms if passed else min(policy.interval_ms, STARTING_INTERVAL_MS)

@@ -367,7 +367,8 @@ class Supervisor:
             judged = lifecycle.judged(state, healthy=said is Verdict.HEALTHY, now=now)
             if judged != self.vms.get(instance):
                 self._set(judged)
-            await trio.sleep(next_round_ms(asked, policy) / 1000)
+            pause = next_round_ms(asked, policy, running_ms=running_ms, min_healthy_ms=self._min_healthy_ms)
+            await trio.sleep(pause / 1000)
 
     async def _answers(self, instance: str, process: Process, spec: VmSpec) -> tuple[Answers, Answers]:
         """One round of all checks, at once: what the worker finds, and what the guest says of itself."""

@@ -67,8 +67,13 @@ def test_host_and_guest_must_agree() -> None:
 
 
 def test_a_starting_vm_is_asked_more_often_than_one_that_has_passed() -> None:
-    assert next_round_ms([HealthState()], POLICY) == 200
-    assert next_round_ms([rounds(PASS)], POLICY) == 2000
+    assert next_round_ms([HealthState()], POLICY, running_ms=0, min_healthy_ms=300) == 200
+    assert next_round_ms([rounds(PASS)], POLICY, running_ms=0, min_healthy_ms=300) == 2000
+
+
+def test_with_nobody_to_ask_a_vm_is_looked_at_as_soon_as_it_can_be_healthy() -> None:
+    assert next_round_ms([], POLICY, running_ms=100.5, min_healthy_ms=300) == 200
+    assert next_round_ms([], POLICY, running_ms=300, min_healthy_ms=300) == 2000
 
 
 @given(st.lists(st.booleans(), max_size=30))
