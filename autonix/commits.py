@@ -24,7 +24,7 @@ MAX_CHANGES: Final = 5_000
 LINK, _FILES = "120000", ("100644", "100755", "100664")
 _MOST_LINKS: Final = 8
 _ABSENT: Final = "cannot be read: No such file or directory"
-_FILE = re.compile(r"100\d{3} blob [0-9a-f]+ +(\d+)\t([^\0]+)\0")
+_FILE = re.compile(r"100\d{3} (\d+) ([^\0]+)\0")
 _ENTRY = re.compile(r"(\d+) \w+ ([0-9a-f]+) +(\S+)\t([^\0]+)\0")
 
 
@@ -159,10 +159,10 @@ async def tree_of(commit: Commit) -> CommitTree:
 async def head_sizes(directory: Path) -> list[tuple[str, str]] | None:
     """Bytes (in digits) and path of each file below `directory` in the commit that is checked out, links aside.
 
-    None where there is no commit.
+    None where there is no commit, or where git is older than 2.36.
     """
     try:
-        printed = await _git(directory, ("ls-tree", "-r", "-z", "-l", "HEAD"))
+        printed = await _git(directory, ("ls-tree", "-r", "-z", "--format=%(objectmode) %(objectsize) %(path)", "HEAD"))
     except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
         return None
     found: list[tuple[str, str]] = _FILE.findall(_text_of(printed))

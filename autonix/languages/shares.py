@@ -3,7 +3,7 @@
 `Tally` can be added to and taken from, so that the tally of a commit follows from its parent's and their difference.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autonix.findings import Share
@@ -32,34 +32,50 @@ class Tally:
 
 def counted_as(paths: Iterable[str], rules: Sequence[Rule] = ()) -> Iterator[tuple[str, str]]:
     """Each path that counts, with its language."""
-    aside: dict[str, bool] = {}
-    names: dict[str, tuple[str | None, bool]] = {}
-    for path in paths:
-        directory, _, name = path.rpartition("/")
-        if (of_name := names.get(name)) is None:
-            of_name = names[name] = (language_of(name), name_is_aside(name))
-        language, named_aside = of_name
-        said = None
-        if rules:
-            said, named = said_of(path, rules)
-            language = named or language
-        if language is None or said:
-            continue
-        if said is None:
-            if (known := aside.get(directory)) is None:
-                known = aside[directory] = directory_is_aside(directory)
-            if known or named_aside:
-                continue
-        yield path, language
+    language_for = classifier(rules)
+    return ((path, language) for path in paths if (language := language_for(path)) is not None)
 
 
 def tallied(files: Iterable[tuple[str, str]], rules: Sequence[Rule] = ()) -> Tally:
     """The bytes of files, given as digits and path."""
+    language_for = classifier(rules)
     sizes: dict[str, int] = {}
-    pairs = {path: size for size, path in files}
-    for path, language in counted_as(pairs, rules):
-        sizes[language] = sizes.get(language, 0) + int(pairs[path])
+    for size, path in files:
+        if (language := language_for(path)) is not None:
+            sizes[language] = sizes.get(language, 0) + int(size)
     return Tally(dict(sorted(sizes.items())))
+
+
+def classifier(rules: Sequence[Rule]) -> Callable[[str], str | None]:
+    """What tells the language that a path counts for; it remembers names and directories, as they come again."""
+    names: dict[str, str | None] = {}
+    directories: dict[str, bool] = {}
+
+    def plain(path: str) -> str | None:
+        directory, _, name = path.rpartition("/")
+        try:
+            language = names[name]
+        except KeyError:
+            language = names[name] = None if name_is_aside(name) else language_of(name)
+        if language is None:
+            return None
+        try:
+            aside = directories[directory]
+        except KeyError:
+            aside = directories[directory] = directory_is_aside(directory)
+        return None if aside else language
+
+    def ruled(path: str) -> str | None:
+        aside, said = said_of(path, rules)
+        if aside:
+            return None
+        if aside is None and said is None:
+            return plain(path)
+        if aside is None and (directory_is_aside(path.rpartition("/")[0]) or name_is_aside(path.rpartition("/")[2])):
+            return None
+        return said or language_of(path.rpartition("/")[2])
+
+    return ruled if rules else plain
 
 
 def settled(tally: Tally) -> tuple[Share, ...]:
