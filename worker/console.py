@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import trio
 
-from schema.errors import InvalidInput, Unavailable
+from schema.errors import InvalidInput, ProcuratorError, Unavailable
 from schema.interfaces import SINK_DEADLINE_SECONDS, LogSink
 
 PIECE_BYTES = 65_536
@@ -24,7 +24,8 @@ class AttachedConsole:
     async def run(self) -> None:
         """Until it is closed, the VM is gone, or its watcher takes longer than 5 s for a piece."""
         try:
-            with self._scope, suppress(trio.BrokenResourceError, trio.ClosedResourceError, Unavailable):
+            # Whatever its watcher's side fails with: nobody waits for this task, and it may not end the worker.
+            with self._scope, suppress(trio.BrokenResourceError, trio.ClosedResourceError, ProcuratorError):
                 await self._show()
         finally:
             self._is_over = True
