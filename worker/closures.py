@@ -41,6 +41,8 @@ class Closures:
         self._live_roots = root / "nix/var/nix/gcroots/procurator-live"
         self._copying = trio.Lock()
         self._waiting: list[tuple[frozenset[str], OnProgress]] = []
+        self._valid: set[frozenset[str]] = set()
+        self._signed: set[frozenset[str]] = set()
 
     async def pull(
         self, paths: Sequence[str], *, deadline: float, on_progress: OnProgress = lambda _progress: None
@@ -110,11 +112,15 @@ class Closures:
         """Asked of nix: an interrupted pull leaves folders in the store that are no valid paths."""
         if not (self._root / "nix/var/nix/db").is_dir():
             return False
+        if frozenset(paths) in self._valid and self.present(paths) >= frozenset(paths):
+            return True
         try:
             known = await path_info(self._nix, paths, deadline=ASK_SECONDS, store=self._root)
         except CommandFailed:
             return False
-        return all(known.get(path) for path in paths) and all(known.values())
+        valid = all(known.get(path) for path in paths) and all(known.values())
+        (self._valid.add if valid else self._valid.discard)(frozenset(paths))
+        return valid
 
     async def closure(self, paths: Sequence[str]) -> Mapping[str, PathInfo]:
         """Everything that `paths` refer to, by path. Raises NotFound where something of it is not valid here."""
@@ -125,11 +131,18 @@ class Closures:
         return {path: info for path, info in known.items() if info is not None}
 
     async def verify(self, paths: Sequence[str]) -> None:
-        """Check the closures' signatures against the keys that are pinned now. Raises BadSignature."""
+        """Check the closures' signatures against the keys that are pinned now. Raises BadSignature.
+
+        Those keys are the same for as long as this process runs: what it has found signed, and has not collected since,
+        is not asked for again.
+        """
+        if frozenset(paths) in self._signed and self.present(paths) >= frozenset(paths):
+            return
         try:
             await verify_signatures(self._nix, paths, store=self._root, trusted_keys=self._keys, deadline=ASK_SECONDS)
         except CommandFailed as error:
             raise BadSignature(f"the closure of {paths[0]} is not signed by a pinned key: {_tail(error)}") from error
+        self._signed.add(frozenset(paths))
 
     def keep(self, instance: str, roles: Mapping[str, Iterable[str]]) -> None:
         """Make exactly these paths roots of `instance`, each link named for its role; no roles: none is kept."""
@@ -173,7 +186,11 @@ class Closures:
         needs has its root before its pull begins.
         """
         self._keep_live({Path(path).name: path for path in live})
-        return await collect_garbage(self._nix, deadline=COLLECT_SECONDS, store=self._root)
+        try:
+            return await collect_garbage(self._nix, deadline=COLLECT_SECONDS, store=self._root)
+        finally:
+            self._valid.clear()
+            self._signed.clear()
 
     def _keep_live(self, wanted: Mapping[str, str]) -> None:
         self._live_roots.mkdir(parents=True, exist_ok=True)

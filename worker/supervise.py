@@ -154,6 +154,7 @@ class Supervisor:
                     await self._wake.wait()
 
     async def _adopt(self, nursery: trio.Nursery) -> None:
+        began, living = trio.current_time(), 0
         for decision in adoption.decide(await self._steps.found()):
             match decision:
                 case adoption.Adopt(instance, content):
@@ -161,6 +162,7 @@ class Supervisor:
                     fresh = VmState(instance, memory=self._records.memory(instance))
                     self._set(lifecycle.adopted(fresh, content, process, now=trio.current_time()))
                     nursery.start_soon(self._attend, instance, process)
+                    living += 1
                     log.info("adopted %s", instance, extra={"pid": process.pid})
                 case adoption.Clear(instance, reason):
                     log.info("cleared %s: %s", instance, reason)
@@ -168,6 +170,7 @@ class Supervisor:
                     self._records.forget_booted(instance)
                 case _:
                     assert_never(decision)
+        log.info("adopted %d VMs in %.3f s", living, trio.current_time() - began)
 
     async def _first_verdicts(self) -> None:
         """An adopted VM that is well is told as healthy from the first report on: give its checks a moment."""

@@ -23,6 +23,8 @@ FIRST_ID = 0x7000_0000
 USERS = 1 << 26
 FIRST_GROUP = FIRST_ID + USERS
 TRY_SECONDS = 20.0
+MANY = 1000
+"""Records of instances that left are kept up to so many."""
 KVM = Path("/dev/kvm")
 TUN = Path("/dev/net/tun")
 
@@ -67,6 +69,7 @@ class Users:
         self._command = command
         self._group = group_of(worker)
         self._turn = trio.Lock()
+        self._known = _read(record)
         self._works: bool | None = None if wanted and os.geteuid() == 0 else False
 
     async def confinement(self, instance: str, *, cgroups: tuple[str, ...] = ()) -> Confinement:
@@ -91,17 +94,16 @@ class Users:
 
     def of(self, instance: str) -> int:
         """The instance's user; recorded, so that it stays the same."""
-        known = self._known()
+        known = self._known
         if instance not in known:
             known[instance] = choose(self._worker, instance, taken=set(known.values()))
             write_durably(self._record, json.dumps(known).encode())
         return known[instance]
 
     def forget(self, instance: str) -> None:
-        """The instance has left."""
-        known = self._known()
-        if known.pop(instance, None) is not None:
-            write_durably(self._record, json.dumps(known).encode())
+        """The instance has left. Until there are many it keeps its user; written with the next new one."""
+        if len(self._known) > MANY:
+            self._known.pop(instance, None)
 
     def let_read(self, file: Path) -> None:
         """Make a file below the worker's directories readable to its hypervisors; a store path is it already."""
@@ -147,11 +149,12 @@ class Users:
         said = await runs_as(Confinement(uid=uid, gid=self._group), (*self._command, "--version"), deadline=TRY_SECONDS)
         return f"{self._command[0]} --version does not run as another user: {said}" if said else ""
 
-    def _known(self) -> dict[str, int]:
-        try:
-            return {str(name): int(uid) for name, uid in json.loads(self._record.read_bytes()).items()}
-        except (OSError, ValueError, AttributeError, TypeError):
-            return {}
+
+def _read(record: Path) -> dict[str, int]:
+    try:
+        return {str(name): int(uid) for name, uid in json.loads(record.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
 
 
 def _device_groups() -> tuple[int, ...]:
