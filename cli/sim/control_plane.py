@@ -57,7 +57,7 @@ def settings_of(directory: Path, options: SimOptions, *, publisher: SecretKey, f
         "[database]",
         f'url = "sqlite:///{directory}/state.sqlite"',
         "[keys]",
-        f'assignment = "{directory}/control-plane.key"',
+        f'assignment = "{directory}/assignment.key"',
         f'publishers = ["{publisher.public}"]',
         "[network]",
         'range = "10.0.0.0/8"',
@@ -82,7 +82,7 @@ async def simulated(directory: Path, options: SimOptions, *, now: datetime) -> A
     """
     publisher = SecretKey.from_seed("simulated-ci", secrets.token_bytes(32))
     own = SecretKey.from_seed("simulated-control-plane", secrets.token_bytes(32))
-    write_once(directory / "control-plane.key", own.reveal)
+    write_once(directory / "assignment.key", own.reveal)
     files = Files(directory) if options.tls else None
     if files:
         ensure_certificates(files, names=[HOST], now=now)

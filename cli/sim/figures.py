@@ -16,7 +16,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 class Spread:
     """How a generation got around: seconds from its publish to the answer, and to half, 99 % and all of the workers.
 
-    `succeeded_s`: until its rollout had succeeded. `heartbeat_p99_ms` is of the reports of that time.
+    `succeeded_s`: until its rollout had succeeded. `heartbeat_p99_ms` is of the reports of that time. `processor_s` is
+    what the control plane used of a processor until all knew: on a busy machine that says more than the clock.
     """
 
     published_s: float
@@ -25,10 +26,18 @@ class Spread:
     all_s: float
     succeeded_s: float
     heartbeat_p99_ms: float
+    processor_s: float
 
     @classmethod
     def of(
-        cls, *, began_s: float, published_s: float, told_s: Sequence[float], succeeded_s: float, beats: Sequence[float]
+        cls,
+        *,
+        began_s: float,
+        published_s: float,
+        told_s: Sequence[float],
+        succeeded_s: float,
+        beats: Sequence[float],
+        processor_s: float,
     ) -> "Spread":
         """From moments of one clock; `told_s` is when each worker was told."""
         return cls(
@@ -38,6 +47,7 @@ class Spread:
             all_s=max(told_s) - began_s,
             succeeded_s=succeeded_s - began_s,
             heartbeat_p99_ms=percentile(beats, 0.99) * 1000,
+            processor_s=processor_s,
         )
 
 
@@ -88,6 +98,7 @@ class Found:
             ("next generation: acknowledged", f"{after.published_s:.2f} s"),
             ("  known to half, 99 %, all", f"{after.half_s:.2f} s, {after.most_s:.2f} s, {after.all_s:.2f} s"),
             ("  succeeded", f"{after.succeeded_s:.2f} s"),
+            ("  processor until known to all", f"{after.processor_s:.2f} s"),
             ("  heartbeat p99 meanwhile", f"{after.heartbeat_p99_ms:.1f} ms"),
             ("heartbeats", str(beats.count)),
             ("  median, p99, worst", f"{beats.median_ms:.1f} ms, {beats.p99_ms:.1f} ms, {beats.worst_ms:.1f} ms"),

@@ -132,15 +132,23 @@ async def _publish(
 ) -> Spread:
     await fleet.ask(Latencies(), Latencies)
     publish = publish_of(options, number, key=control_plane.publisher)
-    began = time.monotonic()
+    began, used = time.monotonic(), control_plane.cpu_seconds()
     await master.publish_state(publish)
     published = time.monotonic()
     told = await fleet.ask(Watch(number), Known)
+    processor = control_plane.cpu_seconds() - used
     await _succeeded(master, number)
     succeeded = time.monotonic()
     beats = [beat for each in await fleet.ask(Latencies(), Latencies) for beat in each.seconds]
     moments = [moment for each in told for moment in each.at_s]
-    return Spread.of(began_s=began, published_s=published, told_s=moments, succeeded_s=succeeded, beats=beats)
+    return Spread.of(
+        began_s=began,
+        published_s=published,
+        told_s=moments,
+        succeeded_s=succeeded,
+        beats=beats,
+        processor_s=processor,
+    )
 
 
 async def _succeeded(master: RemoteMaster, number: int) -> None:
