@@ -11,7 +11,7 @@ from schema.interfaces import SINK_DEADLINE_SECONDS, Console, ExecResult, LogSin
 from schema.names import printable
 from schema.status import ConnectionInfo, RunningVm, WorkerReport
 from worker.console import AttachedConsole, Spawn
-from worker.guest.channel import GuestChannel
+from worker.guest.channel import GuestChannel, Outcome
 from worker.live_settings import LiveSettings
 from worker.supervise import Supervisor
 from worker.vm_log import PIECE_BYTES, POLL_SECONDS, LogReader, last_lines
@@ -22,6 +22,14 @@ log = logging.getLogger(__name__)
 
 EXEC_LIMIT_MS = 3_600_000
 """The worker's own limit of a command in a guest."""
+
+
+CUT = b"\nprocurator: it said more than 1 MiB on one of its outputs; the rest is thrown away\n"
+
+
+def exec_result(done: Outcome) -> ExecResult:
+    """What the caller hears of a command's end; behind its error output, whether something was thrown away."""
+    return ExecResult(done.exit_code, done.stdout, done.stderr + (CUT if done.is_cut else b""))
 
 
 class VmService:
@@ -63,7 +71,7 @@ class VmService:
         done = await guest.exec(command, args, stdin=stdin, deadline_ms=deadline_ms or EXEC_LIMIT_MS)
         if done.timed_out:
             raise DeadlineExceeded(f"{command} was killed after {(deadline_ms or EXEC_LIMIT_MS) / 1000:g} s")
-        return ExecResult(done.exit_code, done.stdout, done.stderr)
+        return exec_result(done)
 
     async def console(self, output: LogSink, *, columns: int, rows: int) -> Console:
         """See `Vm.console`. Raises NotFound, and Unavailable where its process or its shim is gone."""

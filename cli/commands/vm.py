@@ -118,6 +118,8 @@ def execute(
     given = words[1:] if words[:1] == ("--",) else words
     if not given:
         raise click.UsageError("no command was given")
+    if any(map(_is_no_text, given)):
+        raise InvalidInput("an argument is no text in UTF-8; feed such bytes with --stdin")
     data = sys.stdin.buffer.read(MOST_INPUT + 1) if with_input else b""
     if len(data) > MOST_INPUT:
         raise InvalidInput(f"more than {MOST_INPUT} bytes of input: copy them in pieces")
@@ -145,6 +147,11 @@ def console(context: click.Context, *, instance: str) -> None:
     from cli.interactive.console import attach
 
     attach(target_of(context), instance)
+
+
+def _is_no_text(word: str) -> bool:
+    """Whether bytes of the command line stand in it that are no UTF-8 (PEP 383)."""
+    return any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def _say(stream: TextIO, data: bytes) -> None:

@@ -7,7 +7,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 import trio
@@ -20,6 +20,8 @@ from schema.interfaces import Console, Role
 DETACH = b"\x1d"
 """Ctrl-]."""
 PIECE_BYTES = 4096
+AS_BEFORE = b"\x1b[!p\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1047l\x1b[0m"
+"""Switches off what a guest may have left on: attributes, a hidden cursor, the mouse, bracketed paste, its screen."""
 LOOK_SECONDS = 2.0
 
 
@@ -47,7 +49,13 @@ class _Screen:
     """`LogSink`: what the guest shows, as it is."""
 
     async def write(self, data: bytes) -> None:
-        await trio.to_thread.run_sync(os.write, sys.stdout.fileno(), data)
+        await trio.to_thread.run_sync(_show, data)
+
+
+def _show(data: bytes) -> None:
+    """All of it: a terminal may take less than it is given."""
+    while data:
+        data = data[os.write(sys.stdout.fileno(), data) :]
 
 
 async def _type(console: Console) -> None:
@@ -85,7 +93,10 @@ def _raw() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with suppress(OSError):  # the terminal has gone
+            os.write(sys.stdout.fileno(), AS_BEFORE)
+        with suppress(termios.error):
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _size() -> tuple[int, int]:

@@ -172,6 +172,8 @@ async def test_a_command_in_a_guest_has_its_output_and_its_exit_code(tmp_path: P
         as_json = json.loads((await world.pcr("vm", "exec", "-o", "json", "web-0", "ls")).stdout)
         assert (as_json["exitCode"], as_json["stdout"]) == (3, "ls")
         assert (await world.pcr("vm", "exec", "web-0")).exit_code == 2
+        no_text = await world.pcr("vm", "exec", "web-0", "ls", "\udcff")
+        assert "no text in UTF-8" in str(no_text.exception)
 
 
 async def test_what_needs_a_terminal_says_so(tmp_path: Path) -> None:

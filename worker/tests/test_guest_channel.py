@@ -22,6 +22,7 @@ from nix.parts import make_parts
 from schema.errors import DeadlineExceeded, InvalidInput, Unavailable
 from worker.guest.channel import MOST_OUTPUT, GuestChannel
 from worker.guest.frames import Ended, Words, encoded, exec_request, said
+from worker.service import CUT, exec_result
 from worker.tests.test_guest import CACHE
 from worker.vmm.dev.mux import MAGIC, Frame, Garbled, Kind, Reader
 from worker.vmm.dev.mux import encoded as wire
@@ -95,6 +96,7 @@ async def test_large_input_and_output_pass_and_what_is_too_much_is_cut_and_told(
         assert (await agent.channel.exec("cat", (), stdin=data)).stdout == data
         flood = await agent.channel.exec("sh", ("-c", "head -c 3000000 /dev/zero; cat | wc -c >&2"), stdin=data)
         assert (len(flood.stdout), flood.stderr.strip(), flood.is_cut) == (MOST_OUTPUT, b"1048576", True)
+        assert exec_result(flood).stderr == flood.stderr + CUT
 
 
 async def test_what_a_command_leaves_running_does_not_keep_its_caller() -> None:
