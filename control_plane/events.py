@@ -57,6 +57,14 @@ class WorkerChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisionRaised:
+    """A worker had obeyed a higher revision than the database has; what it shall run is told under this one."""
+
+    worker_id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerForgotten:
     """A worker that has nothing any more is gone; its subnet is free."""
 
@@ -89,6 +97,7 @@ StateEvent = (
     | GenerationPublished
     | WorkerJoined
     | WorkerChanged
+    | RevisionRaised
     | WorkerForgotten
     | PlacementsChanged
     | PlacementsReleased
@@ -118,6 +127,8 @@ def _apply(snapshot: Snapshot, event: StateEvent) -> Snapshot:
             return _with_worker(snapshot, WorkerRecord(worker_id, facts, subnet, revision))
         case WorkerChanged(worker_id=worker_id, facts=facts):
             return _with_worker(snapshot, replace(snapshot.workers[worker_id], facts=facts))
+        case RevisionRaised(worker_id=worker_id, revision=revision):
+            return _raised(snapshot, worker_id, revision)
         case WorkerForgotten(worker_id=worker_id):
             return _without_worker(snapshot, worker_id)
         case PlacementsChanged(placements=placements):
@@ -142,6 +153,13 @@ def _published(snapshot: Snapshot, generation: Generation) -> Snapshot:
 
 def _with_worker(snapshot: Snapshot, worker: WorkerRecord) -> Snapshot:
     return replace(snapshot, workers=derive(snapshot.workers, put={worker.worker_id: worker}))
+
+
+def _raised(snapshot: Snapshot, worker_id: str, revision: int) -> Snapshot:
+    """What the worker says under a lower revision is no word about these targets."""
+    told = {one.instance: replace(one, revision=revision) for one in snapshot.placed_on(worker_id)}
+    snapshot = _with_worker(snapshot, replace(snapshot.workers[worker_id], revision=revision))
+    return replace(snapshot, placements=derive(snapshot.placements, put=told))
 
 
 def _without_worker(snapshot: Snapshot, worker_id: str) -> Snapshot:

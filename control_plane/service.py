@@ -13,6 +13,7 @@ import trio
 
 from control_plane.assign import assignment_for
 from control_plane.authority import Authority, Bell
+from control_plane.behind import caught_up, knows_more
 from control_plane.closures import live_closures
 from control_plane.connections import Connections, ForwardedVm, ForwardedWorker
 from control_plane.convergence import Moment, cluster_status
@@ -232,6 +233,10 @@ class ControlPlane:
                 worker = self.snapshot.workers.get(worker_id)
                 if worker is None:
                     raise NotFound(f"there is no worker {worker_id!r}")
+                if last_seen and knows_more(self.snapshot, worker_id, last_seen):
+                    log.warning("%s has obeyed %s: the database is an older copy", worker_id, last_seen)
+                    await self.authority.change(partial(caught_up, worker_id=worker_id, seen=last_seen))
+                    continue
                 if last_seen != Seen(self.snapshot.epoch, worker.revision):
                     return await self._signed_assignment(worker_id)
                 await news.wait()
