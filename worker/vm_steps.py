@@ -404,6 +404,7 @@ class VmSteps:
             return Found(
                 instance, content, attachment, remains=f"the hypervisor ended: {how}" if isinstance(how, Ended) else ""
             )
+        self._lives[instance] = live
         started_at = trio.current_time() - _running_seconds(live)
         layers = record.layers if record else ()
         return Found(
@@ -419,10 +420,7 @@ class VmSteps:
 
     async def adopt(self, one: Adopt) -> Process:
         """See `Steps.adopt`."""
-        live = find_live(self.directory(one.instance))
-        if live is None:
-            live = Live(pid=one.pid, start_time=-1, started_at=0.0, shim_pid=None)  # it has just ended
-        self._lives[one.instance], self._runs[one.instance] = live, one.content
+        self._runs[one.instance] = one.content  # if it has ended since it was found, `ended` tells at once
         return Process(one.pid, one.started_at, one.attachment, one.is_fenced, one.layers, one.is_doubtful)
 
 

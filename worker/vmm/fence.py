@@ -28,8 +28,18 @@ def boottime_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+_boot_id = ""
+
+
 def boot_id() -> str:
     """The running kernel's own id: times since its start compare only within one run."""
+    global _boot_id  # noqa: PLW0603 - read once: it is the same for as long as we are there
+    if not _boot_id:
+        _boot_id = _read_boot_id()
+    return _boot_id
+
+
+def _read_boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - see shim.py
         return file.read().strip()
 

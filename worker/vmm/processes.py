@@ -286,10 +286,10 @@ def _exists(pid: object, started: object) -> bool:
 
 
 def _is_running(pid: object, started: object) -> bool:
-    if not _exists(pid, started):
+    if not isinstance(pid, int):
         return False
     try:
-        state = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
+        told = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return int(told[19]) == started and told[0] not in ("Z", "X")
+    except (OSError, ValueError, IndexError):
         return False
-    return state not in ("Z", "X")
