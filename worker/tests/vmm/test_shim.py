@@ -161,8 +161,8 @@ async def test_what_the_hypervisor_says_is_kept_and_capped() -> None:
 
 async def test_a_program_that_cannot_be_started_is_told_at_once() -> None:
     with a_runtime_dir() as directory:
-        with pytest.raises(CommandFailed, match=r"cannot start /nonexistent: .*No such file"):
-            await start_shim(directory, command=["/nonexistent"], log_bytes=LOG_BYTES)
+        with pytest.raises(CommandFailed, match=r"cannot start /nowhere/at/all: .*No such file"):
+            await start_shim(directory, command=["/nowhere/at/all"], log_bytes=LOG_BYTES)
         assert find(directory) is None
 
 
