@@ -212,8 +212,8 @@ class ChangeKind(StrEnum):
 class WaveProgress:
     """A part of what a rollout changes, in the order in which it changes, and how far it is.
 
-    `opened_ms` and `finished_ms` are Unix milliseconds, None before that; `delay_ms` counts from when the wave before it
-    finished (the first: from the rollout's start). `promoted_by` is who approved it.
+    `opened_ms` and `finished_ms` are Unix milliseconds, None before that; `delay_ms` counts from when the wave before
+    it finished (the first: from the rollout's start). `promoted_by` is who approved it.
     """
 
     instances: tuple[str, ...]
@@ -353,7 +353,7 @@ class Snapshot:
         return next((hold for hold in self.holds.values() if vm in hold.against), None)
 
     def home(self, instance: str) -> int:
-        """The generation that `instance` goes back to: the one that it is held at, else its last good one, or NOTHING."""
+        """The generation that `instance` goes back to: that at which it is held, else its last good one, or NOTHING."""
         hold = self.hold_of(instance) if self.holds else None
         if hold is None:
             return self.last_good.get(instance, NOTHING)
