@@ -135,9 +135,11 @@ class Agent:
             try:
                 await self._obey(signed, keep=True)
                 refused = 0
-            except ProcuratorError as error:
-                # It would be offered again at once: wait, and go on with what is obeyed already.
-                log.warning("an assignment is refused: %s", error.message)
+            except (ProcuratorError, OSError) as error:
+                # It would be offered again at once: wait, and go on with what is obeyed already. One that cannot be
+                # kept (the disk is full) is not obeyed; the session stays, without which nothing would be collected.
+                told = error.message if isinstance(error, ProcuratorError) else str(error)
+                log.warning("an assignment is refused: %s", told)
                 await trio.sleep(pause_after(refused, longest=LONGEST_PAUSE))
                 refused += 1
 

@@ -65,6 +65,7 @@ class Supervisor:
         self._boottime_ns = boottime_ns
         self.lease = Lease()
         self._fencing: set[str] = set()
+        self._unkept: set[str] = set()
         self._scopes: dict[str, trio.CancelScope] = {}
         self._told_pulls: dict[str, float] = {}
         self._wake = trio.Event()
@@ -214,6 +215,7 @@ class Supervisor:
             case Forget(instance):
                 del self.vms[instance]
                 self._records.forget(instance)
+                self._unkept.discard(instance)
                 self._unapplied = True
                 self._changed()
             case Fence(instance):
@@ -419,10 +421,21 @@ class Supervisor:
 
     def _set(self, state: VmState) -> None:
         before = self.vms.get(state.instance)
-        if before is not None and before.memory != state.memory:
-            self._records.keep_memory(state.instance, state.memory)
+        if state.instance in self._unkept or (before is not None and before.memory != state.memory):
+            self._keep_memory(state)
         self.vms[state.instance] = state
         self._changed()
+
+    def _keep_memory(self, state: VmState) -> None:
+        """A full disk is no reason to look after no VM any more: what could not be kept is kept at the next change."""
+        try:
+            self._records.keep_memory(state.instance, state.memory)
+        except OSError as error:
+            if state.instance not in self._unkept:
+                log.warning("%s: what is known of its contents cannot be kept yet: %s", state.instance, error)
+            self._unkept.add(state.instance)
+        else:
+            self._unkept.discard(state.instance)
 
     def _changed(self) -> None:
         self._wake.set()

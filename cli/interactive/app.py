@@ -137,8 +137,9 @@ class ClusterApp(App[None]):
             self.screen.show(self._vm_text(message.explanation.instance, message.explanation))
 
     def _draw(self) -> None:
-        base = self.screen_stack[0]
         scene = self._scene
+        if not self.screen_stack or not (base := self.screen_stack[0]).query("#away"):
+            return  # the app is ending: what came last is drawn nowhere
         away = base.query_one("#away", Static)
         away.display = bool(scene.away)
         away.update(f"{scene.away}; trying again" if scene.away else "")

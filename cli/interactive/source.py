@@ -7,13 +7,14 @@ This one hears the events of `watch` and asks for the status after each burst of
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
 
 from cli.session import control_plane
 from cli.settings import Target
-from schema.errors import ProcuratorError
+from schema.errors import NotFound, ProcuratorError
 from schema.interfaces import Role
 from schema.operations import Explanation, RolloutStatus
 from schema.rpc.client import RemoteMaster
@@ -102,7 +103,8 @@ class Source:
     async def _answer(self, master: RemoteMaster) -> None:
         wanted, self._wanted = self._wanted, ""
         if wanted:
-            self._on_explained(await master.explain(wanted))
+            with suppress(NotFound):  # it left meanwhile, as the tables will show
+                self._on_explained(await master.explain(wanted))
 
     async def event(self, event: Event, cursor: Cursor) -> None:
         """`EventSink`."""

@@ -225,3 +225,16 @@ async def test_a_refused_assignment_that_is_offered_again_and_again_is_not_fetch
         await trio.sleep(60)
         assert 5 <= len(world.session.asked) <= 10
         nursery.cancel_scope.cancel()
+
+
+async def test_an_assignment_that_cannot_be_kept_is_not_obeyed_and_costs_no_session(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "assignment.json"
+    in_the_way.mkdir()  # as good as a full disk
+    async with a_world(tmp_path) as world:
+        world.session.offer(signed(1, "web"))
+        await trio.sleep(0.3)
+        assert world.agent.seen is None and world.agent.connected and len(world.session.dialled) == 1
+        in_the_way.rmdir()
+        world.session.offer(signed(1, "web"))
+        await obeyed(world, 1)
+        assert len(world.session.dialled) == 1

@@ -274,6 +274,20 @@ async def test_after_six_closures_a_vm_is_replaced(tmp_path: Path, autojump_cloc
         assert (steps.kinds().count("switch"), steps.kinds().count("boot")) == (8, 2)
 
 
+async def test_what_cannot_be_written_now_is_written_later_and_no_vm_suffers(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    (tmp_path / "memory").touch()  # in the place of a folder: as good as a full disk
+    async with a_fleet(tmp_path) as fleet:
+        fleet.assign(a_desired())
+        await trio.sleep(10)
+        assert fleet.phase() is VmPhase.HEALTHY
+        (tmp_path / "memory").unlink()
+        fleet.supervisor.restart("web-0")
+        await trio.sleep(10)
+        assert fleet.records.memory("web-0").proven
+
+
 async def test_a_guest_that_was_left_amid_a_switch_is_asked_what_it_runs(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -10,6 +10,7 @@ from textual.widgets import DataTable, Static
 
 from cli.interactive.app import ClusterApp, Detail
 from cli.interactive.panes import filter_of, panes, vm_detail
+from cli.interactive.source import Scene, Source
 from cli.settings import Target
 from cli.tests.builders import a_generation, a_status, a_vm, a_worker
 from cli.tests.serving import Cluster, a_cluster
@@ -109,6 +110,25 @@ async def test_a_control_plane_that_is_away_is_told_and_the_last_state_stays(tmp
             await screen.pilot.press("q")
 
         await on_screen(cluster, play)
+
+
+async def test_a_question_about_a_vm_that_has_just_left_is_no_lost_connection(tmp_path: Path) -> None:
+    async with a_cluster(tmp_path, a_status()) as cluster:
+        scenes: list[Scene] = []
+        target = Target(f"unix:{cluster.socket}", None, "http://127.0.0.1:1")
+        source = Source(target, on_scene=scenes.append, on_explained=lambda _: None)
+        source.start()
+        try:
+            with trio.fail_after(SECONDS):
+                while not scenes:  # noqa: ASYNC110 - it is another thread's
+                    await trio.sleep(0.02)
+                source.explain("nobody-0")
+                seen = len(scenes)
+                while len(scenes) < seen + 2:  # noqa: ASYNC110 - as above
+                    await trio.sleep(0.02)
+        finally:
+            await trio.to_thread.run_sync(source.stop)
+        assert [scene.away for scene in scenes] == [""] * len(scenes)
 
 
 def test_what_others_wrote_cannot_act_on_the_terminal() -> None:
