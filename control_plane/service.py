@@ -234,8 +234,8 @@ class ControlPlane:
                 if worker is None:
                     raise NotFound(f"there is no worker {worker_id!r}")
                 if last_seen and knows_more(self.snapshot, worker_id, last_seen):
-                    log.warning("%s has obeyed %s: the database is an older copy", worker_id, last_seen)
                     await self.authority.change(partial(caught_up, worker_id=worker_id, seen=last_seen))
+                    log.warning("%s has obeyed %s: the database is an older copy", worker_id, last_seen)
                     continue
                 if last_seen != Seen(self.snapshot.epoch, worker.revision):
                     return await self._signed_assignment(worker_id)
