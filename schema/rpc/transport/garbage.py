@@ -12,6 +12,9 @@ import trio
 
 _REST = 20
 """After a full look, so many times as long as it took without another."""
+_WHOLE_SECONDS = 600.0
+"""How often everything is looked at. In between a full look is at what came since the last one: what survived that is
+set aside, since a look at all that a control plane knows of a large fleet stops it for half a second."""
 
 
 class _Switch:
@@ -46,15 +49,18 @@ class Collector(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self._not_before = 0.0
+        self._whole_at = 0.0
 
     def start(self) -> None:
         """From now on cycles are looked for here, and nowhere else."""
+        self._whole_at = trio.current_time() + _WHOLE_SECONDS
         _switch.hold()
         trio.lowlevel.add_instrument(self)
 
     def stop(self) -> None:
         """Look once more, so that nothing of KJ's is left in a cycle, and leave it to Python again."""
         trio.lowlevel.remove_instrument(self)
+        gc.unfreeze()
         gc.collect()
         _switch.let_go()
 
@@ -72,6 +78,10 @@ class Collector(trio.abc.Instrument):
         if old <= most_old or began < self._not_before:
             gc.collect(1)
             return
+        if began >= self._whole_at:
+            gc.unfreeze()
+            self._whole_at = began + _WHOLE_SECONDS
         gc.collect()
+        gc.freeze()
         ended = trio.current_time()
         self._not_before = ended + _REST * (ended - began)
