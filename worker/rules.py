@@ -146,6 +146,8 @@ def _inet_chains(plan: NetworkPlan) -> str:
     through_host = (
         f"iifname @{UPLINKS} meta oifgroup != {TAP_GROUP} drop",
         f"iifname != {taps} oifname != {taps} accept",
+        # What belongs to no flow gets no NAT either: it would leave with an address of the inside.
+        "ct state invalid drop",
         "ct state established,related accept",
         f"iifname {taps} {crowded}",
         # Addresses are believed of taps only, which are pinned: from a link anybody may send in a guest's name.

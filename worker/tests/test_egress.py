@@ -206,6 +206,38 @@ async def test_what_comes_in_by_a_link_in_a_guests_name_is_not_believed(tmp_path
         assert heard == ["1"], "by who may, and by nobody else"
 
 
+_REDIRECT = """
+import socket, sys
+asked = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+asked.sendto(bytes([5, 1, 0xFA, 0xFE]) + bytes(32), (sys.argv[1], 0))
+asked.sendto(bytes([8, 0, 0xF7, 0xFF]) + bytes(4), (sys.argv[1], 0))
+"""
+_WHO_SENDS = """
+import socket
+heard, listening = set(), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+listening.settimeout(2)
+try:
+    while True:
+        heard.add(listening.recvfrom(100)[1][0])
+except TimeoutError:
+    print(*sorted(heard))
+"""
+
+
+async def test_nothing_leaves_with_an_address_of_the_inside(tmp_path: Path) -> None:
+    async with a_world(tmp_path, egress(EgressMode.OPEN)) as world:
+        heard: list[str] = []
+
+        def listen() -> None:
+            heard.append(world.internet.run(sys.executable, "-c", _WHO_SENDS).strip())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, listen)
+            await trio.sleep(0.5)
+            world.guests["web-0"].run(sys.executable, "-c", _REDIRECT, OTHER)
+        assert heard == [MACHINE]
+
+
 async def test_the_machines_own_loopback_is_out_of_reach_although_published_ports_need_it(tmp_path: Path) -> None:
     async with a_world(tmp_path, egress(EgressMode.OPEN)) as world:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
