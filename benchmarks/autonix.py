@@ -1,4 +1,4 @@
-"""How long autonix takes for a tree of 50,000 files, first and again, and whether it sees the language that GitHub sees.
+"""How long autonix takes for a tree of 50,000 files, first and again, and whether it sees the language GitHub sees.
 
 The peer of a first scan is `git ls-files` as autonix calls it, plus reading the files that autonix parses. Runs are
 interleaved, figures are ratios of medians. `--repository DIR` (again and again) also compares the top language of real
@@ -39,7 +39,7 @@ def git(root: Path, *words: str) -> bytes:
     environment = {**GIT_ENV, "PATH": os.environ["PATH"]}
     author = ("-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "gc.auto=0")
     return subprocess.run(
-        ["git", *author, *words], cwd=root, env=environment, check=True, capture_output=True, timeout=120
+        [GIT[0], *author, *words], cwd=root, env=environment, check=True, capture_output=True, timeout=120
     ).stdout
 
 
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--repository", action="append", type=Path, default=[])
     options = parser.parse_args()
-    runs = 3 if options.quick else 7
+    runs = 2 if options.quick else 7
 
     def show(name: str, value: float, goal: str, peer_name: str, *, unit: str = "ratio", of: int = runs) -> None:
         Figure(f"autonix.{name}", round(value, 3), unit, goal, peer_name, of).show(as_json=options.json)
@@ -180,7 +180,7 @@ def main() -> None:
             show(f"{name}", value * 1000, "", "", unit="ms")
         program = shutil.which("github-linguist")
         if program is not None:
-            small = [*repositories(), *held_out()][:: 12 if options.quick else 1]
+            small = [*repositories(), *held_out()][:: 24 if options.quick else 1]
             roots = [committed(each, Path(directory) / "small" / each.name) for each in small]
             same, compared = agreement(program, [*roots, *options.repository])
             show("top language", same / compared, "1", "github-linguist", unit="share", of=compared)

@@ -245,6 +245,7 @@ def test_a_commit_is_scanned_like_its_files(tmp_path: Path) -> None:
     assert isinstance(pcr_says("scan", shop, "--rev", "nowhere").exception, NotFound)
     (shop / "serve.py").write_text("x = 1\n")
     in_git(shop, "add", "-A")
+    in_git(shop, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "y")
     assert "languages: Python 100.0 %" in said("scan", shop)
 
 
