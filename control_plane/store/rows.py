@@ -6,6 +6,7 @@ Rows are written by difference, never event by event, so that what is on disk ca
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from control_plane.deltas import difference
@@ -154,19 +155,31 @@ def _generation_row(_number: int, generation: Generation) -> Row:
 
 
 def _placement_row(_instance: str, placement: Placement) -> Row:
-    reserved, reason = placement.reserved, placement.reason
-    missing = [[one.worker_id, one.what, one.needed, one.free, one.workers] for one in reason.missing]
-    amounts = {"cpu": reserved.cpu, "memoryMb": reserved.memory_mb, "diskMb": reserved.disk_mb}
     return {
         "generation": placement.generation,
         "worker_id": placement.worker_id,
         "address": placement.address,
-        "reserved": _json({**amounts, "extras": dict(reserved.extras)}),
+        "reserved": _reserved_text(placement.reserved),
         "leaving": placement.leaving,
         "revision": placement.revision,
-        "reason": _json({"code": reason.code.value, "text": reason.text, "missing": missing}),
+        "reason": _reason_text(placement.reason),
         "attempt": placement.attempt,
     }
+
+
+# A change of generation writes each of tens of thousands of placements, and most have these in common.
+
+
+@lru_cache(maxsize=2048)
+def _reserved_text(reserved: Resources) -> str:
+    amounts = {"cpu": reserved.cpu, "memoryMb": reserved.memory_mb, "diskMb": reserved.disk_mb}
+    return _json({**amounts, "extras": dict(reserved.extras)})
+
+
+@lru_cache(maxsize=2048)
+def _reason_text(reason: PlacementReason) -> str:
+    missing = [[one.worker_id, one.what, one.needed, one.free, one.workers] for one in reason.missing]
+    return _json({"code": reason.code.value, "text": reason.text, "missing": missing})
 
 
 def _worker_row(_worker_id: str, worker: WorkerRecord) -> Row:
