@@ -84,7 +84,8 @@ async def start_pairs(home: Path, *, pairs: int) -> list[Figure]:
 async def _orchestrated(worker: RunningWorker, web: VmSpec) -> float:
     """Seconds from the assignment until the guest answers; it is gone again when this returns."""
     cp = worker.control_plane
-    async with httpx.AsyncClient(trust_env=False, timeout=0.5) as http:
+    patience = httpx.Timeout(0.5, connect=0.1)  # a SYN that came too soon is not sent again for a whole second
+    async with httpx.AsyncClient(trust_env=False, timeout=patience) as http:
         began = trio.current_time()
         cp.assign(Wanted("web-0", web))
         with trio.fail_after(120):
