@@ -218,7 +218,7 @@ class Gate:
                 tokens.created(known, secret, name=name, role=role, lasts_ms=lasts_ms, by=by.subject, wall_ms=wall_ms),
             )
 
-        new = f"role {role}, " + (f"for {lasts_ms} ms" if lasts_ms else "until revoked")
+        new = f"role {role}, " + (f"for {lasts_ms / 3_600_000:g} h" if lasts_ms else "until revoked")
         await self._authority.change(decide, audit=AuditDraft.by(by, "createToken", subject=name, new=new))
         return secret
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from control_plane.identity.changes import TokenChanged
 from control_plane.identity.records import IdentityState, TokenRecord
-from schema.canonical import explain_validation, sha256_hex
+from schema.canonical import sha256_hex
 from schema.errors import Conflict, InvalidInput, NotFound
 from schema.interfaces import Identity, Role
 from schema.names import DnsLabel
@@ -101,7 +101,9 @@ def created(
     try:
         _name.validate_python(name)
     except ValidationError as error:
-        raise InvalidInput(f"token name {name[:100]!r}: {explain_validation(error)}") from error
+        raise InvalidInput(
+            f"token name {name[:100]!r}: at most 63 small letters, digits and, in between, dashes"
+        ) from error
     if role is Role.WORKER:
         raise InvalidInput("workers have keys, not tokens; `create_join_token` lets one in")
     if not 0 <= lasts_ms <= LONGEST_MS:

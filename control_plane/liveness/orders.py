@@ -103,5 +103,7 @@ def release_audit(before: Snapshot, after: Snapshot, *, actor: Identity, instanc
 def _told(known: Cordon | None) -> str:
     if known is None:
         return ""
-    words = ("draining" if known.draining else "cordoned") + (f" until {known.until_ms}" if known.until_ms else "")
+    words = ("draining" if known.draining else "cordoned") + (
+        f" within {(known.until_ms - known.since_ms) / 1000:g} s" if known.until_ms else ""
+    )
     return words + (f": {known.reason}" if known.reason else "")

@@ -85,7 +85,7 @@ def test_the_settings_tokens_hold_until_they_expire_and_are_not_revoked_here() -
 @pytest.mark.parametrize(
     ("name", "role", "lasts_ms", "why"),
     [
-        ("Ops Team", Role.VIEWER, 0, "token name 'Ops Team'"),
+        ("Ops Team", Role.VIEWER, 0, "token name 'Ops Team': at most 63 small letters"),
         ("ops", Role.WORKER, 0, "workers have keys"),
         ("ops", Role.VIEWER, -1, "a token lasts"),
         ("ops", Role.VIEWER, LONGEST_MS + 1, "a token lasts"),
