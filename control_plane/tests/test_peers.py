@@ -1,0 +1,71 @@
+"""What a worker is told of instances elsewhere: whom its entries reach, who reaches them, and by which ports."""
+
+from dataclasses import replace
+
+from control_plane.assign import assignment_for
+from control_plane.narrate import MOST_PLACEMENTS, state_events
+from control_plane.polls import Polls
+from control_plane.state import Placement, Snapshot
+from control_plane.tests.builders import a_generation, a_snapshot, a_spec
+from schema.assignment import Peer
+from schema.vmspec import VmSpec
+
+
+def placed(*specs: VmSpec, **workers: str) -> Snapshot:
+    """A cluster in which the instances are on these workers."""
+    snapshot = a_snapshot()
+    generation = a_generation(1, *specs)
+    placements = {
+        instance.replace("_", "-"): Placement(
+            instance.replace("_", "-"), 1, worker_id, f"10.77.{worker_id[1:]}.{number + 2}/24"
+        )
+        for number, (instance, worker_id) in enumerate(workers.items())
+    }
+    return replace(snapshot, generations={1: generation}, placements=placements)
+
+
+def peers_on(snapshot: Snapshot, worker_id: str) -> dict[str, Peer]:
+    return {peer.instance: peer for peer in assignment_for(snapshot, worker_id).peers}
+
+
+WEB = a_spec("web", network={"connect": ["db:5432", "cache:6379"]})
+DB, CACHE, ALONE = a_spec("db"), a_spec("cache"), a_spec("alone")
+
+
+def test_a_peer_says_which_ports_of_the_entries_here_it_may_reach() -> None:
+    snapshot = placed(WEB, DB, CACHE, ALONE, web_0="w0", db_0="w1", alone_0="w1")
+    there = peers_on(snapshot, "w1")
+    assert set(there) == {"web-0"}
+    assert there["web-0"].ports == ("db:5432",)
+    here = peers_on(snapshot, "w0")
+    assert set(here) == {"db-0"}
+    assert here["db-0"].ports == ()
+
+
+def test_peers_on_the_same_worker_say_it_too() -> None:
+    snapshot = placed(WEB, DB, CACHE, web_0="w0", db_0="w0", cache_0="w0")
+    assert {name: peer.ports for name, peer in peers_on(snapshot, "w0").items()} == {
+        "cache-0": (),
+        "db-0": (),
+        "web-0": ("cache:6379", "db:5432"),
+    }
+
+
+def test_a_change_of_a_whole_fleet_is_told_in_part_and_counted() -> None:
+    spec = a_spec("web", replicas=MOST_PLACEMENTS + 7)
+    names = [f"web_{number}" for number in range(MOST_PLACEMENTS + 7)]
+    after = placed(spec, **dict.fromkeys(names, "w0"))
+    events = state_events(replace(after, placements={}), after, wall_ms=1)
+    told = [event for event in events if event.kind.value == "placement"]
+    assert len(told) == MOST_PLACEMENTS + 1
+    assert told[-1].message == "and 7 more instances by the same change"
+
+
+def test_a_poll_is_woken_for_its_own_worker_alone() -> None:
+    polls = Polls()
+    mine, other = polls.next("w0"), polls.next("w1")
+    assert polls.next("w0") is mine
+    polls.wake(["w0", "unknown"])
+    assert mine.is_set()
+    assert not other.is_set()
+    assert polls.next("w0") is not mine
