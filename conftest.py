@@ -11,6 +11,7 @@ GROUPS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """By the folder where that shares something of the machine, else by the file."""
     for item in items:

@@ -1,5 +1,6 @@
 """A control plane that assigns what a test says and keeps what the worker reports; it serves the real wire."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -154,7 +155,7 @@ class FakeControlPlane:
         raise Unimplemented("only workers log in here")
 
     async def challenge(self, worker_id: str) -> Challenge:
-        return Challenge(f"{worker_id}-nonce", 0)
+        return Challenge(f"{worker_id}-nonce", time.time_ns() // 1_000_000)
 
     async def verify_worker(self, worker_id: str, proof: WorkerProof) -> Identity:
         if self.admission is not Admission.APPROVED:
