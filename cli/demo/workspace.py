@@ -23,8 +23,10 @@ class Workspace:
 
     @classmethod
     def fresh(cls, among: Path) -> "Workspace":
-        """A new directory (0700) in `among`."""
-        return cls(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=among)).resolve())
+        """A new directory in `among`, with 0711: hypervisors' own users pass through it, and nobody lists it."""
+        root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=among)).resolve()
+        root.chmod(0o711)
+        return cls(root)
 
     @property
     def state(self) -> StateDir:

@@ -38,10 +38,11 @@ def prepare(
     InvalidInput for what is wrong in it.
     """
     kinds = ("control-plane", "cache", "ci", "repohub", *(f"worker-{number}" for number in range(workers)))
+    # Hypervisors' own users pass through the state directory (0711) to their worker's; nobody lists it.
     below = (state.keys, state.tls, state.tokens, state.etc, state.logs, state.run, *map(state.data, kinds))
     for directory in (state.root, *below):
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o755 if directory in state.root.parents else 0o700)
+            directory.mkdir(parents=True, exist_ok=True, mode=0o711 if directory == state.root else 0o700)
         except OSError as error:
             raise InvalidInput(f"the state directory cannot be made: {directory}: {error.strerror}") from error
     trust = ensure_secrets(state)

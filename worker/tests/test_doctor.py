@@ -5,9 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import trio
 
+from schema.settings import load
 from schema.status import VmPhase
+from worker import doctor
+from worker.netplan import NetworkNames
+from worker.settings import Settings
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.net_guests import IP, NFT, tool
 from worker.tests.running import ROOT, RunningWorker, a_worker
@@ -28,14 +33,29 @@ async def test_everything_is_tried_beside_a_running_worker_and_nothing_stays(tmp
     async with a_worker(tmp_path) as worker:
         worker.control_plane.assign(Wanted("web-0", worker.a_published_spec()))
         await worker.control_plane.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY)
-        before = tool(IP, "-o", "link") + tool(NFT, "list", "tables")
         _, found = await trio.to_thread.run_sync(examined, worker)
         for probe in ("disk", "control plane", "closures", "network"):
             assert found[probe]["passed"], found[probe]
         assert "signed by a pinned key" in str(found["closures"]["detail"])
         assert not found["hypervisor"]["passed"] or "first words" in str(found["hypervisor"]["detail"])
-        assert tool(IP, "-o", "link") + tool(NFT, "list", "tables") == before
         assert not list((worker.state / "vms").glob("d-*"))
+
+
+async def test_what_the_network_probe_makes_is_gone_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[NetworkNames] = []
+
+    def named(key: str) -> NetworkNames:
+        made.append(NetworkNames(key))
+        return made[-1]
+
+    monkeypatch.setattr(doctor, "NetworkNames", named)
+    async with a_worker(tmp_path) as worker:
+        settings = load(Settings, service="worker", path=worker.config, environ={}).settings
+        await doctor.network(settings)
+    links, tables = tool(IP, "-o", "link"), tool(NFT, "list", "tables")
+    assert len(made) == 1
+    assert made[0].tap_prefix not in links
+    assert made[0].table not in tables
 
 
 async def test_what_fails_is_named_with_what_to_do(tmp_path: Path) -> None:

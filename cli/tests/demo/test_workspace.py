@@ -53,5 +53,5 @@ async def test_only_what_a_killed_demo_left_is_cleared(among: Path) -> None:
     assert "worker-0: VMs stopped" in said
 
 
-def test_a_workspace_is_private(among: Path) -> None:
-    assert Workspace.fresh(among).root.stat().st_mode & 0o777 == 0o700
+def test_a_workspace_is_passed_through_and_never_listed(among: Path) -> None:
+    assert Workspace.fresh(among).root.stat().st_mode & 0o777 == 0o711

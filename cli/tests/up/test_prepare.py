@@ -63,6 +63,7 @@ def test_every_service_takes_the_settings_written_for_it(tmp_path: Path) -> None
 
 def test_files_are_private_and_all_that_the_settings_name_are_there(tmp_path: Path) -> None:
     state, _ = prepared(tmp_path / "s")
+    assert stat.S_IMODE(state.root.stat().st_mode) == 0o711, "hypervisors' own users pass through it"
     for path in state.root.rglob("*"):
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o700 if path.is_dir() else 0o600), path
