@@ -158,6 +158,7 @@ class ControlPlane:
             looked_s = trio.current_time() - began
             if found.events:
                 await self._carry_out(found)
+                await trio.sleep(looked_s)  # whoever has another assignment now gets it before the next look
                 continue
             pauses_ms = [LONGEST_PAUSE_MS, self._limits.longest_pause_ms, found.recheck_ms or LONGEST_PAUSE_MS]
             with trio.move_on_after(min(pauses_ms) / 1000):

@@ -206,11 +206,12 @@ class Fleet:
     async def _report(self, worker: PretendWorker, session: RemoteWorkerSession, changed: "_Changes") -> None:
         """A report at once on any change, and else at the interval; each worker has a beat of its own."""
         pause_s = self._random.uniform(0, self._options.interval_ms / 1000)
+        news = changed.next
         while True:
-            news = changed.next
             with trio.move_on_after(pause_s):
                 await news.wait()
                 await trio.sleep(GATHER_SECONDS)
+            news = changed.next  # before the report is made: what changes from here on is for the next one
             due_ms = worker.look(now_ms=now_ms())
             report = worker.report(now_ms=now_ms())
             began = time.perf_counter()
