@@ -1,20 +1,25 @@
 """Which tests may run beside each other: those of one group follow each other, in one process."""
 
-from pathlib import Path
-
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-ROOT = Path(__file__).parent
 GROUPS = {
-    "worker": ("worker",),  # namespaces, taps and addresses that they name the same
-    "clusters": ("tests/e2e", "tests/liveness", "cli/tests/up", "cli/tests/demo"),  # whole clusters of this machine
+    "worker": ("worker/",),  # namespaces, taps and addresses that they name the same
+    "clusters": ("tests/e2e/", "tests/liveness/", "cli/tests/up/", "cli/tests/demo/"),  # whole clusters of this machine
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByGroup(LoadScopeScheduling):
     """By the folder where that shares something of the machine, else by the file."""
-    for item in items:
-        path = item.path.relative_to(ROOT).as_posix()
-        names = [name for name, folders in GROUPS.items() if path.startswith(tuple(f"{one}/" for one in folders))]
-        item.add_marker(pytest.mark.xdist_group(names[0] if names else path))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        names = [name for name, folders in GROUPS.items() if path.startswith(folders)]
+        return names[0] if names else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:
+    """Not by marks (`--dist loadgroup`): pytest 9.2 no longer has the field that xdist 3.8 writes groups to."""
+    return ByGroup(config, log)
