@@ -188,7 +188,9 @@ async def test_a_machine_comes_by_tls_works_and_goes_for_good(site: Site) -> Non
     async with site.master() as master:
         await master.approve_worker("rack-7")
         await site.ping(lambda told: told["connected"])
-        assert [entry.action for entry in await master.list_audit(limit=0, before=0)][::-1] == [
+        done = [entry.action for entry in await master.list_audit(limit=0, before=0)][::-1]
+        # The retired worker's refused logins are written too, as many as it tried.
+        assert [action for action in done if action != "Gateway.login"] == [
             "join", "createJoinToken", "join", "retireWorker", "join", "approveWorker",
         ]  # fmt: skip
         assert (await master.verify_audit()).holds

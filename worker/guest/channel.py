@@ -23,7 +23,7 @@ from worker.guest.frames import (
     input_frames,
     said,
 )
-from worker.vmm.peer import check_listener
+from worker.vmm.peer import check_listener, reached
 
 CONNECT_SECONDS = 2.0
 EXEC_GRACE_SECONDS = 5.0
@@ -81,7 +81,7 @@ class GuestChannel:
     async def _connected(self) -> AsyncIterator[trio.SocketStream]:
         try:
             with trio.fail_after(CONNECT_SECONDS):
-                stream = await trio.open_unix_socket(str(self._socket))
+                stream = await reached(self._socket)
                 try:
                     check_listener(stream.socket, self._socket)
                     await stream.send_all(f"CONNECT {AGENT_PORT}\n".encode())

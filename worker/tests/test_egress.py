@@ -334,7 +334,9 @@ async def test_who_flushes_the_rules_leaves_no_hole_behind(tmp_path: Path) -> No
                 world.internet.run(IP, "route", "add", "10.199.90.0/24", "via", MACHINE)
                 assert await answers(stolen, b"begun while nobody looked\n")
                 await until_back(world)
-                assert not await answers(stolen, b"and not ended\n")
+                with trio.fail_after(15):
+                    while await answers(stolen, b"and not ended\n"):  # noqa: ASYNC110 - the kernel judges it
+                        await trio.sleep(0.1)
             assert await answers(kept, b"two\n"), "what it may have goes on"
         assert await world.reaches("web-0", LISTED), "what it was permitted is permitted still"
         assert UPLINK in tool(NFT, "list", "set", "inet", world.names.table, "uplinks")

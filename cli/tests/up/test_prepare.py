@@ -2,6 +2,7 @@
 
 import importlib
 import stat
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,12 +54,13 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def test_every_service_takes_the_settings_written_for_it(tmp_path: Path) -> None:
-    state, _ = prepared(tmp_path / "s", workers=2, port_offset=100)
-    for program in programs(state, workers=2):
-        settings = loaded(program)
-        assert settings.settings.runtime.ready_file == state.ready(program.name)
-        assert settings.path == program.settings
+def test_every_service_takes_the_settings_written_for_it() -> None:
+    with tempfile.TemporaryDirectory() as short:  # unix sockets' addresses leave a state directory little room
+        state, _ = prepared(Path(short) / "s", workers=2, port_offset=100)
+        for program in programs(state, workers=2):
+            settings = loaded(program)
+            assert settings.settings.runtime.ready_file == state.ready(program.name)
+            assert settings.path == program.settings
 
 
 def test_files_are_private_and_all_that_the_settings_name_are_there(tmp_path: Path) -> None:
