@@ -7,6 +7,7 @@ number of processes may share the directory; the oldest go when there are too ma
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,11 +84,21 @@ class Cache:
             left, size = left - 1, size - bytes_
 
 
-def user_cache(environ: Mapping[str, str]) -> Cache:
-    """The cache of whoever runs this: below `XDG_CACHE_HOME`, else `~/.cache`."""
+def user_cache(environ: Mapping[str, str]) -> Cache | None:
+    """The cache of whoever runs this: below `XDG_CACHE_HOME`, else `~/.cache`.
+
+    None where there is no home directory that is this user's own: none is made, and nothing is put into another's.
+    """
     named = environ.get("XDG_CACHE_HOME", "")
-    base = Path(named) if named.startswith("/") else Path(environ.get("HOME") or "/nonexistent") / ".cache"
-    return Cache(base / "procurator" / "autonix")
+    if named.startswith("/"):
+        return Cache(Path(named) / "procurator" / "autonix")
+    home = Path(environ.get("HOME", ""))
+    try:
+        status = home.stat()
+    except OSError:
+        return None
+    ours = home.is_absolute() and stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    return Cache(home / ".cache" / "procurator" / "autonix") if ours else None
 
 
 def key_of(*parts: str) -> str:

@@ -205,6 +205,22 @@ async def test_the_oldest_go_when_there_are_too_many(tmp_path: Path) -> None:
     assert "0" not in left
 
 
-def test_the_cache_lies_in_the_users_cache_directory() -> None:
-    assert user_cache({"XDG_CACHE_HOME": "/c", "HOME": "/h"}).directory == Path("/c/procurator/autonix")
-    assert user_cache({"HOME": "/h"}).directory == Path("/h/.cache/procurator/autonix")
+def test_the_cache_lies_in_the_users_cache_directory(tmp_path: Path) -> None:
+    named, home = user_cache({"XDG_CACHE_HOME": "/c", "HOME": str(tmp_path)}), user_cache({"HOME": str(tmp_path)})
+    assert named is not None and named.directory == Path("/c/procurator/autonix")
+    assert home is not None and home.directory == tmp_path / ".cache" / "procurator" / "autonix"
+
+
+def test_without_a_home_of_ones_own_nothing_is_kept_and_none_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    nobodys = (str(tmp_path / "nonexistent"), str(file), "", ".")
+    assert [user_cache({"HOME": home}) for home in nobodys] == [None] * len(nobodys)
+    assert user_cache({}) is None
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_a_home_of_another_user_is_left_alone(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    assert user_cache({"HOME": str(tmp_path)}) is None
