@@ -4,6 +4,7 @@ It chooses no content, and not what is kept.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -25,6 +26,14 @@ _STORE = Path("/nix/store")
 _LINKS_FOLLOWED = 40
 
 
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    """One that is under way. `safe`: what was valid and had its roots when it began."""
+
+    safe: frozenset[frozenset[str]]
+    ended: trio.Event = field(default_factory=trio.Event)
+
+
 class Closures:
     """The store at `root` (`local?root=<root>`), filled from `caches` in order.
 
@@ -40,8 +49,11 @@ class Closures:
         self._roots = root / "nix/var/nix/gcroots/procurator"
         self._live_roots = root / "nix/var/nix/gcroots/procurator-live"
         self._copying = trio.Lock()
+        self._collecting = trio.Lock()
         self._waiting: list[tuple[frozenset[str], OnProgress]] = []
         self._valid: set[frozenset[str]] = set()
+        self._collection: _Collection | None = None
+        self._collections = 0
         self._signed: set[frozenset[str]] = set()
 
     async def pull(
@@ -51,19 +63,31 @@ class Closures:
 
         One copy at a time, which takes along what others wait for: two nix (2.8) that want the same path of a store
         fail each other, and what they share would be fetched twice. Each cache gets `deadline` seconds. `on_progress`
-        hears how far the copy is that takes them along. Raises BadSignature when a path is not signed by a pinned key,
-        Unavailable when no cache had it whole; what was pulled so far stays for the next try.
+        hears how far the copy is that takes them along. What a collection under way may take is looked at again when
+        that has ended. Raises BadSignature when a path is not signed by a pinned key, Unavailable when no cache had it
+        whole; what was pulled so far stays for the next try.
         """
         waiting = (frozenset(paths), on_progress)
         self._waiting.append(waiting)
         try:
-            if await self._is_valid(paths):
+            if await self._is_valid(paths) and not self._may_be_collected(paths):
                 return
             async with self._copying:
-                if not await self._is_valid(paths):
-                    await self._copy_with_others(paths, deadline=deadline)
+                await self._copy_until_valid(paths, deadline=deadline)
         finally:
             self._waiting.remove(waiting)
+
+    async def _copy_until_valid(self, paths: Sequence[str], *, deadline: float) -> None:
+        while True:
+            if not await self._is_valid(paths):
+                await self._copy_with_others(paths, deadline=deadline)
+            if self._collection is None or not self._may_be_collected(paths):
+                return
+            await self._collection.ended.wait()
+
+    def _may_be_collected(self, paths: Sequence[str]) -> bool:
+        """Whether a collection under way took no notice of these: nix (2.8) skips a root of what is not valid yet."""
+        return self._collection is not None and frozenset(paths) not in self._collection.safe
 
     async def _copy_with_others(self, paths: Sequence[str], *, deadline: float) -> None:
         together = sorted(set().union(*(wanted for wanted, _ in self._waiting)))
@@ -114,10 +138,13 @@ class Closures:
             return False
         if frozenset(paths) in self._valid and self.present(paths) >= frozenset(paths):
             return True
+        begun = self._collections
         try:
             known = await path_info(self._nix, paths, deadline=ASK_SECONDS, store=self._root)
         except CommandFailed:
             return False
+        if begun != self._collections:
+            return False  # the answer may be older than what has been taken away since
         valid = all(known.get(path) for path in paths) and all(known.values())
         (self._valid.add if valid else self._valid.discard)(frozenset(paths))
         return valid
@@ -182,15 +209,21 @@ class Closures:
     async def collect(self, live: Iterable[str]) -> int:
         """Delete what neither the instances' roots nor `live` reach; how many paths that were.
 
-        What a pull under way has brought is safe: nix keeps what it copies until it has ended, and what an instance
-        needs has its root before its pull begins.
+        One at a time. What an instance needs has its root before its pull begins, and a pull ends when no collection
+        that overlooked that root is under way.
         """
-        self._keep_live({Path(path).name: path for path in live})
-        try:
-            return await collect_garbage(self._nix, deadline=COLLECT_SECONDS, store=self._root)
-        finally:
-            self._valid.clear()
-            self._signed.clear()
+        async with self._collecting:
+            self._keep_live({Path(path).name: path for path in live})
+            kept = self.kept_paths()
+            self._collections += 1
+            self._collection = under_way = _Collection(frozenset(known for known in self._valid if known <= kept))
+            try:
+                return await collect_garbage(self._nix, deadline=COLLECT_SECONDS, store=self._root)
+            finally:
+                self._valid.clear()
+                self._signed.clear()
+                self._collection = None
+                under_way.ended.set()
 
     def _keep_live(self, wanted: Mapping[str, str]) -> None:
         self._live_roots.mkdir(parents=True, exist_ok=True)

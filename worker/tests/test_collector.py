@@ -1,10 +1,10 @@
 """Collecting a real store: what an instance or the control plane needs stays, the rest goes."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from nix.environment import NixEnvironment
 from schema.errors import NotFound, Unavailable
@@ -127,13 +127,39 @@ async def test_a_pull_during_a_collection_is_whole_afterwards(tmp_path: Path) ->
     shelf.publisher.publish(*paths)
     for number, path in enumerate(paths):
         shelf.closures.keep(f"web-{number}", {"assigned": [path]})
+    whole: dict[str, bool] = {}
+
+    async def pull(path: str) -> None:
+        await shelf.closures.pull([path], deadline=60)
+        whole[path] = await shelf.has(path)
+
     async with trio.open_nursery() as nursery:
         for path in paths:
-            nursery.start_soon(partial(shelf.closures.pull, [path], deadline=60))
-        for _ in range(3):
+            nursery.start_soon(pull, path)
+        for _ in range(6):
             await shelf.collector.collect(LiveClosures(paths=()))
+    assert whole == dict.fromkeys(paths, True)
     for path in paths:
         assert await shelf.has(path)
+
+
+async def test_a_pull_whose_root_came_after_a_collection_began_waits_for_its_end(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    path = await shelf.pulled("old")
+    begun = trio.Event()
+
+    async def collect() -> None:
+        begun.set()
+        await shelf.closures.collect(())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(collect)
+        await begun.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        shelf.closures.keep("web-0", {"assigned": [path]})
+        await shelf.closures.pull([path], deadline=60)
+        assert await shelf.has(path)
+    assert await shelf.has(path)
 
 
 @pytest.mark.parametrize("name", ["x.erofs", "../escape"])
