@@ -127,8 +127,9 @@ async def realise(
 
     `root` becomes a link (`root-2`, … for further outputs) that keeps them from the collector.
     """
-    accounts, group = (nix.accounts, BUILD_GROUP) if nix.sandbox else (None, "")
-    argv = build_argv(argvs.realise(drvs, root=root, group=group), network=network, accounts=accounts)
+    group = BUILD_GROUP if nix.accounts else ""
+    realising = argvs.realise(drvs, root=root, group=group)
+    argv = build_argv(realising, network=network, accounts=nix.accounts, root=os.geteuid() == 0)
     done = await _run_live(nix, argv, deadline=deadline, on_event=on_event, failure=BuildFailed)
     if root is None:
         return result.parse_realised(done.stdout)

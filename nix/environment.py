@@ -58,8 +58,12 @@ class NixEnvironment:
         return self.state / "home"
 
     @property
-    def accounts(self) -> Accounts:
-        """The accounts that builders run under."""
+    def accounts(self) -> Accounts | None:
+        """The accounts that builders run under; None where they run as who starts them."""
+        return self._accounts if self.sandbox and os.geteuid() == 0 else None
+
+    @property
+    def _accounts(self) -> Accounts:
         return Accounts(self.conf_dir / "build-passwd", self.conf_dir / "build-group")
 
     @property
@@ -89,7 +93,7 @@ class NixEnvironment:
         for directory in (self.state, self.conf_dir, self.cache_dir, self.home, self.evaluation_root / "nix"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(self.conf_dir / "nix.conf", self.conf_text())
-        for path, text in zip((self.accounts.passwd, self.accounts.group), build_accounts(), strict=True):
+        for path, text in zip((self._accounts.passwd, self._accounts.group), build_accounts(), strict=True):
             _replace(path, text)
         _replace(self.conf_dir / "passwd", f"nix:x:{os.geteuid()}:{os.getegid()}:nix:{self.home}:/bin/sh\n")
         return self

@@ -3,6 +3,7 @@
 `python -m nix.example PARTS DIRECTORY` makes one to push by hand. It creates no repository and pushes nothing.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import trio
 from nix import argv as argvs
 from nix.environment import NixEnvironment
 from nix.flake import FlakeRef, local_path
+from nix.own_store import enter_own_store
 from nix.run import run
 from schema.errors import Conflict, ProcuratorError
 
@@ -133,6 +135,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     parts, target = (Path(word).absolute() for word in arguments)
     try:
+        enter_own_store(os.environ)
         trio.run(make_clone, parts, target)
     except (ProcuratorError, OSError) as error:
         print(f"nix.example: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Finds out, by doing it, whether evaluations and builds can be isolated on this machine; it decides nothing."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +70,10 @@ def _probe_build(nix: NixEnvironment, canary: Path) -> tuple[str, ...]:
     # A canary just written has a new time, so the derivation is a new one and is built, not remembered.
     expression = _DERIVATION.format(canary=canary, nonce=canary.stat().st_mtime_ns)
     options = ["--option", "sandbox-paths", _SHELL_PATHS]
-    if nix.sandbox:
+    if nix.accounts:
         options += ["--option", "build-users-group", BUILD_GROUP]
     argv = ("nix-build", "--no-out-link", *options, "--expr", expression)
-    return build_argv(argv, accounts=nix.accounts if nix.sandbox else None)
+    return build_argv(argv, accounts=nix.accounts, root=os.geteuid() == 0)
 
 
 async def _reason(nix: NixEnvironment, argv: tuple[str, ...], *, deadline: float) -> str:

@@ -128,14 +128,18 @@ def evaluation_argv(
     )
 
 
-def build_argv(argv: Sequence[str], *, network: bool = False, accounts: Accounts | None = None) -> tuple[str, ...]:
+def build_argv(
+    argv: Sequence[str], *, network: bool = False, accounts: Accounts | None = None, root: bool = True
+) -> tuple[str, ...]:
     """`argv`, a nix that builds in its sandbox, in a network namespace of its own unless `network`.
 
     With `accounts` builders run as users who own nothing: a builder that runs as root owns its inputs, and can write
-    to what others build from (tried). The machine itself needs no such users: the accounts are a namespace's.
+    to what others build from (tried). The machine itself needs no such users: the accounts are a namespace's. Without
+    `root` there are no accounts to be had, and the network namespace needs a user namespace around it.
     """
     if accounts is None:
-        return (*FIRST_TO_GO, *argv) if network else (*FIRST_TO_GO, "unshare", "--net", "--", *argv)
+        own = ("unshare", *(() if root else ("--user", "--map-current-user")), "--net", "--")
+        return (*FIRST_TO_GO, *(() if network else own), *argv)
     return (
         *FIRST_TO_GO,
         *("unshare", "--mount", "--propagation", "private", *(() if network else ("--net",)), "--"),

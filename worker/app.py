@@ -47,7 +47,7 @@ from worker.retention import Due
 from worker.service import WorkerService
 from worker.settings import Settings
 from worker.supervise import Supervisor
-from worker.user_network import UserNetwork, noted
+from worker.user_network import UserNetwork
 from worker.vm_steps import StepSettings, VmSteps
 from worker.vmm.cgroup import Cgroups
 from worker.vmm.fence import boottime_ns
@@ -302,7 +302,7 @@ def _report(settings: Settings, parts: Machinery, supervisor: Supervisor, seen: 
         metrics=machine.metrics(settings),
         now=trio.current_time(),
     )
-    return noted(report) if settings.hypervisor.user_mode_network else report
+    return parts.network.noted(report) if isinstance(parts.network, UserNetwork) else report
 
 
 def _door(settings: Settings, key: SecretKey, hello: Callable[[], WorkerHello], service: WorkerService) -> Door:

@@ -122,6 +122,20 @@ class UserNetwork:
             )
         return tuple(answers)
 
+    def noted(self, report: WorkerReport) -> WorkerReport:
+        """The report with what holds here, at every VM that runs and has nothing else to say."""
+        running = tuple(
+            vm.model_copy(update={"reason": self._note(vm.instance)})
+            if vm.phase is VmPhase.HEALTHY and not vm.reason
+            else vm
+            for vm in report.running_vms
+        )
+        return report.model_copy(update={"running_vms": running})
+
+    def _note(self, instance: str) -> str:
+        led = [f"port {inside} is {LOOPBACK}:{port}" for inside, port in sorted(self._ports(instance).items())]
+        return "; ".join([NOT_ENFORCED, *led])
+
     async def _listening(self, instance: str, *, timeout_ms: int) -> frozenset[int]:
         try:
             done = await self._guest(instance).exec("cat", _SOCKETS, deadline_ms=timeout_ms)
@@ -178,15 +192,6 @@ def listening_ports(tables: str) -> frozenset[int]:
         if not is_own:
             found.add(int(port, 16))
     return frozenset(found)
-
-
-def noted(report: WorkerReport) -> WorkerReport:
-    """The report with the word that egress is not enforced, at every VM that runs and has nothing else to say."""
-    running = tuple(
-        vm.model_copy(update={"reason": NOT_ENFORCED}) if vm.phase is VmPhase.HEALTHY and not vm.reason else vm
-        for vm in report.running_vms
-    )
-    return report.model_copy(update={"running_vms": running})
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -9,7 +9,15 @@ import click
 import trio
 
 from cli.settings import state_dir
-from cli.up.cluster import LocalCluster, Options, example_paths, local_cluster, parts_dir, require_root, require_tun
+from cli.up.cluster import (
+    USER_NETWORK,
+    LocalCluster,
+    Options,
+    example_paths,
+    local_cluster,
+    make_ready,
+    parts_dir,
+)
 from cli.up.layout import StateDir
 from cli.up.plan import MAX_WORKERS, worker_name
 from schema.errors import ProcuratorError
@@ -57,15 +65,15 @@ async def _up(options: Options) -> None:
 @click.option("--state", type=click.Path(path_type=Path), help="The directory that holds everything.")
 @click.option("--workers", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True)
 @click.option("--port-offset", type=int, help="Added to every port (kept in the state directory; 0 at first).")
-def command(*, state: Path | None, workers: int, port_offset: int | None) -> None:
+@click.option(USER_NETWORK, is_flag=True, help="Without root, for development: no connect, egress or names of VMs.")
+def command(*, state: Path | None, workers: int, port_offset: int | None, user_network: bool) -> None:
     """Run all services of a cluster on this machine, in the foreground.
 
     Keys, tokens and settings are made once in the state directory. Killed and started again, it takes over what runs.
     """
-    require_root("pcr up")
-    require_tun()
+    make_ready("pcr up", user_network=user_network, environ=os.environ)
     root = state.absolute() if state else state_dir(os.environ)
-    options = Options(state=StateDir.at(root), workers=workers, port_offset=port_offset)
+    options = Options(state=StateDir.at(root), workers=workers, port_offset=port_offset, user_network=user_network)
     try:
         trio.run(until_signalled, "pcr up", partial(_up, options))
     except BaseExceptionGroup as group:

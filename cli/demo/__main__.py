@@ -16,19 +16,20 @@ import trio
 from cli.commands.up import first_expected, summary
 from cli.demo.direct_boot import seconds_of_a_direct_boot
 from cli.demo.progress import Done
-from cli.demo.story import Pushed, Story, fetch_page, page_url
+from cli.demo.story import Pushed, Story, fetch_page, forwarded_ports, page_url
 from cli.demo.workspace import Workspace, clear_leftovers
 from cli.up.cluster import (
+    USER_NETWORK,
     LocalCluster,
     Options,
     example_paths,
     executables,
     local_cluster,
+    make_ready,
     parts_dir,
-    require_root,
-    require_tun,
     stop_vms,
 )
+from cli.up.plan import worker_name
 from cli.up.prepare import free_offset
 from nix.environment import NixEnvironment
 from nix.example import Clone, prepare_clone
@@ -60,6 +61,7 @@ class Demo:
     once: bool
     started: float
     workspace: Workspace
+    user_network: bool = False
     healthy: bool = False
 
     def seconds(self) -> float:
@@ -73,7 +75,9 @@ class Demo:
         self.started += self.seconds() - began  # an earlier demo's mess is not this one's time
         say(f"state {self.workspace.state.root}")
         say(f"clone {self.workspace.clone}")
-        options = Options(state=self.workspace.state, port_offset=free_offset(workers=1))
+        options = Options(
+            state=self.workspace.state, port_offset=free_offset(workers=1), user_network=self.user_network
+        )
         try:
             async with (
                 self._cloned() as clone,
@@ -117,7 +121,8 @@ class Demo:
             raise Unavailable(f"{outcome.failed.reason}{tail}\nlogs: {cluster.state.logs}")
         assert outcome.status is not None, "what is healthy has a status"  # noqa: S101 - narrows the type
         took = self.seconds()
-        await show_result(outcome.status, pushed)
+        forwarded = forwarded_ports(cluster.state.data(worker_name(0)) / "user-net")
+        await show_result(outcome.status, pushed, page_url(outcome.status, forwarded))
         self.healthy = True
         direct = await seconds_of_a_direct_boot(environ=os.environ)
         say(f"\nthe demo took {took:.1f} s, which is {took / direct:.1f} times one direct QEMU boot ({direct:.1f} s)")
@@ -128,12 +133,11 @@ class Demo:
         say(f"{self.seconds():6.1f} s  {done.step:<9} {done.duration_ms / 1000:6.2f} s  {done.detail}")
 
 
-async def show_result(status: ClusterStatus, pushed: Pushed) -> None:
-    """The cluster's table, what `web-0` serves, and where it is served."""
+async def show_result(status: ClusterStatus, pushed: Pushed, url: str) -> None:
+    """The cluster's table, what `web-0` serves, and that it serves it at `url`."""
     from cli.render import status_table
 
     say(f"\n{status_table(status)}")
-    url = page_url(status)
     say(f"\n{url} says:\n{await fetch_page(url)}")
     say(f"its page: {pushed.page_url}")
 
@@ -161,15 +165,16 @@ def things_to_try(workspace: Workspace, cluster: LocalCluster, pushed: Pushed) -
 
 @click.command("demo")
 @click.option("--once", is_flag=True, help="Stop everything once the VMs are healthy; exit 0 only then.")
-def command(*, once: bool) -> None:
+@click.option(USER_NETWORK, is_flag=True, help="Without root, for development: no connect, egress or names of VMs.")
+def command(*, once: bool, user_network: bool) -> None:
     """From `git push` to a healthy VM on this machine, shown live."""
     try:
-        require_root("./dev demo")
-        require_tun()
+        make_ready("./dev demo", user_network=user_network, environ=os.environ)
     except ProcuratorError as error:
         raise click.ClickException(error.message) from error
     started = float(os.environ.get("PROCURATOR_DEMO_STARTED", time.monotonic()))
-    demo = Demo(once=once, started=started, workspace=Workspace.fresh(Path(tempfile.gettempdir())))
+    workspace = Workspace.fresh(Path(tempfile.gettempdir()))
+    demo = Demo(once=once, started=started, workspace=workspace, user_network=user_network)
     try:
         trio.run(until_signalled, "the demo", demo.run)
     except (ProcuratorError, BaseExceptionGroup) as error:

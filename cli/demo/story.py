@@ -1,8 +1,10 @@
 """The demo from start to end: services, a push by plain git, the watch, the page; it decides no verdict itself."""
 
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -59,13 +61,23 @@ class Story:
             return await watch.until_over()
 
 
-def page_url(status: ClusterStatus) -> str:
-    """Where `web-0` serves its page. Raises Unavailable when it offers no port."""
+def page_url(status: ClusterStatus, forwarded: Mapping[str, Mapping[int, str]]) -> str:
+    """Where `web-0` serves its page; `forwarded` is what `forwarded_ports` found. Raises Unavailable for no port."""
     vm = next((vm for vm in status.vms if vm.instance == PAGE_INSTANCE), None)
     port = _http_port(vm) if vm is not None else None
     if vm is None or port is None or not vm.address:
         raise Unavailable(f"{PAGE_INSTANCE} has no address or no port to fetch a page from")
-    return f"http://{vm.address.partition('/')[0]}:{port}/"
+    own = f"{vm.address.partition('/')[0]}:{port}"
+    return f"http://{forwarded.get(PAGE_INSTANCE, {}).get(int(port), own)}/"
+
+
+def forwarded_ports(folder: Path) -> dict[str, dict[int, str]]:
+    """Where the user-mode network's ports lead from, by instance and the guest's port; empty where there is none.
+
+    `folder` is the worker's, with the files that `worker/user_network.py` writes for the dev hypervisor.
+    """
+    told = [json.loads(file.read_bytes()) for file in folder.glob("*.json")]
+    return {one["name"]: {inside: f"{host}:{port}" for host, port, inside in one["forwards"]} for one in told}
 
 
 def _http_port(vm: VmStatus) -> str | None:

@@ -24,21 +24,24 @@ from cli.up.processes import is_alive, own_process, stop, wait_ended
 from cli.up.record import read_record
 from cli.up.supervise import Say, Supervisor, processes_of, stop_all
 from nix.example import LIBRARY
+from nix.own_store import enter_own_store
 from nix.run import run
 from schema.errors import Conflict, NotFound, PermissionDenied, ProcuratorError, Unavailable
 
 STOP_VMS_SECONDS = 60.0
+USER_NETWORK = "--user-network"
 _SUPERVISOR_STOP_SECONDS = 40.0
 _RENEWAL_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `pcr up` was asked for. `port_offset` None: as chosen before."""
+    """What `pcr up` was asked for. `port_offset` None: as chosen before. `user_network`: see `enter`."""
 
     state: StateDir
     workers: int = 1
     port_offset: int | None = None
+    user_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,27 @@ def example_paths(environ: Mapping[str, str]) -> tuple[Path, ...]:
     return (parts_dir(environ), LIBRARY)
 
 
+def make_ready(what: str, *, user_network: bool, environ: Mapping[str, str]) -> None:
+    """See that `what` can do its work, which needs root and taps, or neither with the user-mode network.
+
+    That one is for development: no name, `connect` or `egress` of a VM is enforced (`docs/decisions/0037`). Without
+    root this also becomes the same program again where nix's store is the user's own. Raises PermissionDenied, with
+    both commands, and Unavailable.
+    """
+    if not user_network:
+        require_root(what)
+        require_tun()
+        return
+    enter_own_store(environ)
+
+
 def require_root(what: str) -> None:
-    """Raise PermissionDenied, with the command, without root."""
+    """Raise PermissionDenied, with the commands, without root."""
     if os.geteuid() != 0:
         command = what if "/" in what else f"{executables()}/{what}"  # sudo does not look where we are
         raise PermissionDenied(
-            f"`{what}` needs root for the VMs' network devices and nix's build sandbox; run: sudo {command}"
+            f"`{what}` needs root for the VMs' network devices; run: sudo {command}; "
+            f"or without root, for development only: {command} {USER_NETWORK}"
         )
 
 
@@ -134,6 +152,7 @@ async def local_cluster(
         executables=executables(),
         allowed_paths=allowed_paths,
         now=wall_clock(),
+        user_network=options.user_network,
     )
     wanted = programs(state, workers=options.workers)
     with _only_one(state):

@@ -128,11 +128,12 @@ def settings_of(
     trust: Trust,
     executables: Path,
     allowed_paths: tuple[Path, ...],
+    user_network: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Each service's settings by its name, as its own loader takes them.
 
     `executables` is the directory of our programs; `allowed_paths` are what CI's evaluations may read beside the
-    pushed commit.
+    pushed commit. `user_network` gives the VMs the network for development without root.
     """
     ports = Ports(choices.port_offset)
     services: dict[str, dict[str, Any]] = {
@@ -142,7 +143,10 @@ def settings_of(
         "repohub": _repohub(state, ports),
     }
     for number in range(workers):
-        services[worker_name(number)] = _worker(state, ports, trust, number=number, executables=executables)
+        worker = _worker(state, ports, trust, number=number, executables=executables)
+        if user_network:
+            worker["hypervisor"]["user_mode_network"] = True
+        services[worker_name(number)] = worker
     for name, settings in services.items():
         settings["runtime"] = {"ready_file": str(state.ready(name))}
     return services

@@ -30,6 +30,7 @@ def prepare(
     executables: Path,
     allowed_paths: tuple[Path, ...],
     now: datetime,
+    user_network: bool = False,
 ) -> Choices:
     """Write what is missing of `keys/`, `tls/`, `tokens/` and `etc/`; what is there stays as it is.
 
@@ -55,6 +56,7 @@ def prepare(
         trust=trust,
         executables=executables,
         allowed_paths=allowed_paths,
+        user_network=user_network,
     ).items():
         text = tomli_w.dumps(settings)
         write_once(state.settings(name), lambda text=text: text)  # type: ignore[misc]  # mypy cannot infer the default

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,25 +11,68 @@ from pathlib import Path
 import pytest
 
 from cli.demo.progress import Step
+from cli.up.cluster import parts_dir
 
 ROOT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
 
 
 @pytest.mark.guest
 def test_the_demo_goes_from_a_push_to_healthy_vms_and_leaves_nothing() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli.demo", "--once"],
-            cwd=ROOT,
-            env={**_environment(), "TMPDIR": temporary},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        done = demo("--once", TMPDIR=temporary)
         assert done.returncode == 0, done.stdout + done.stderr
         assert list(Path(temporary).iterdir()) == []
         assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if temporary in read(path)]
+    shows_the_whole_way(done)
+
+
+@pytest.mark.guest
+def test_the_demo_runs_without_root_in_a_store_of_ones_own() -> None:
+    if not others_can_read(ROOT):
+        pytest.skip(f"{ROOT} is out of others' reach, so nobody but root can run what is in it")
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:
+        shutil.copytree(parts_dir(os.environ), Path(home, "cache/procurator/parts"))
+        Path(home, "tmp").mkdir()
+        for path in (Path(home), *Path(home).rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        done = demo(
+            *("--once", "--user-network"),
+            user=NOBODY,
+            HOME=home,
+            TMPDIR=f"{home}/tmp",
+            XDG_CACHE_HOME=f"{home}/cache",
+            XDG_DATA_HOME=f"{home}/data",
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert list(Path(home, "tmp").iterdir()) == []
+        assert list(Path(home, "data/procurator/nix/store").glob("*-system-web"))
+        assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if home in read(path)]
+    shows_the_whole_way(done)
+    assert "procurator-vmm (user-mode network: egress is not enforced)" in done.stdout
+    assert re.search(r"^http://127\.0\.0\.1:\d+/ says:$", done.stdout, re.MULTILINE)
+
+
+def demo(*arguments: str, user: int | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli.demo", *arguments],
+        cwd=ROOT,
+        env={**_environment(), **environ},
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def others_can_read(directory: Path) -> bool:
+    return all(place.stat().st_mode & 0o001 for place in (directory, *directory.parents))
+
+
+def shows_the_whole_way(done: subprocess.CompletedProcess[str]) -> None:
     steps = re.findall(r"^ *[0-9.]+ s  (\w+) +[0-9.]+ s  ", done.stdout, re.MULTILINE)
     assert steps == [step.value for step in Step]
     assert "converged: 4 of 4 VMs are healthy on generation 1" in done.stdout

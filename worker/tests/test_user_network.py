@@ -21,7 +21,7 @@ from worker.tests.builders import a_content, a_desired, a_spec
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.running import RunningWorker, a_worker, http_check
 from worker.tests.test_guest import ROOT, a_real_spec, build
-from worker.user_network import NOT_ENFORCED, UserNetwork, free_port, listening_ports, noted
+from worker.user_network import NOT_ENFORCED, UserNetwork, free_port, listening_ports
 from worker.vm_state import Attachment, Desired
 from worker.vmm.dev.answers import GuestFailed
 from worker.vmm.dev.user_net import backend, file_of
@@ -136,15 +136,30 @@ def test_who_listens_for_others_is_read_from_the_kernels_tables() -> None:
     assert listening_ports(tables) == {80, 8080}
 
 
-def test_status_says_that_egress_is_not_enforced() -> None:
+async def test_status_says_that_egress_is_not_enforced_and_where_ports_lead_from(tmp_path: Path) -> None:
+    network = a_network(tmp_path)
+    published = free_port(0)
+    await network.update({"d-0": a_wish("d-0", ports=((80, published),))}, ())
+    await network.attach("d-0", ATTACHMENT)
+
     def vm(name: str, phase: VmPhase, reason: str = "") -> RunningVm:
         return RunningVm(instance=name, generation=1, content_hash="", spec_hash="", phase=phase, reason=reason)
 
     report = WorkerReport(
         worker_id="w",
-        running_vms=(vm("a", VmPhase.HEALTHY), vm("b", VmPhase.HEALTHY, "because"), vm("c", VmPhase.PULLING)),
+        running_vms=(
+            vm("a-0", VmPhase.HEALTHY),
+            vm("b-0", VmPhase.HEALTHY, "because"),
+            vm("c-0", VmPhase.PULLING),
+            vm("d-0", VmPhase.HEALTHY),
+        ),
     )
-    assert [one.reason for one in noted(report).running_vms] == [NOT_ENFORCED, "because", ""]
+    assert [one.reason for one in network.noted(report).running_vms] == [
+        NOT_ENFORCED,
+        "because",
+        "",
+        f"{NOT_ENFORCED}; port 80 is 127.0.0.1:{published}",
+    ]
 
 
 # What QEMU is told
@@ -206,7 +221,7 @@ async def test_a_real_guest_serves_by_loopback_ports_without_taps_and_outlives_t
         )
         cp.assign(Wanted("web-0", spec, number=2))
         vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=90)
-        assert vms["web-0"].reason == NOT_ENFORCED
+        assert vms["web-0"].reason == f"{NOT_ENFORCED}; port 80 is 127.0.0.1:{published}"
         assert not list(Path("/sys/class/net").glob(f"{names_of(worker).tap_prefix}*"))
         async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
             assert (await http.get(f"http://127.0.0.1:{published}/")).status_code == 200
