@@ -170,8 +170,10 @@ def _counted(
 ) -> tuple[bool, str]:
     """Without a check, running counts as healthy only after the rollout's `minHealthyMs`."""
     vm = observations.vm(placement.worker_id, placement.instance)
-    if not verdict.healthy or vm is None or vm.phase is VmPhase.HEALTHY or snapshot.newest is None:
+    if not verdict.healthy or vm is None or snapshot.newest is None:
         return verdict.healthy, verdict.reason
+    if vm.phase is VmPhase.HEALTHY:
+        return True, verdict.reason or vm.reason
     needed = snapshot.newest.rollout.value.min_healthy_ms
     lasted = max(healthy_for_ms(observations.clocks, placement, now_ms=moment.now_ms) or 0, vm.running_ms)
     return (True, "") if lasted >= needed else (False, f"running, healthy after {needed} ms")

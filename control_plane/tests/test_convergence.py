@@ -60,6 +60,11 @@ def test_one_failing_view_is_enough_to_be_unhealthy(view: str, whose: str) -> No
     assert vm.reason == f"{whose} finds it failing: disk full"
 
 
+def test_what_the_worker_notes_of_a_healthy_vm_is_shown() -> None:
+    vm = shown(a_vm(reason="user-mode network: port 80 is 127.0.0.1:4080"))
+    assert (vm.healthy, vm.reason) == (True, "user-mode network: port 80 is 127.0.0.1:4080")
+
+
 def test_another_content_than_assigned_is_drift() -> None:
     vm = shown(a_vm(content_hash="0" * 64, spec_hash="0" * 64))
     assert vm.drift
