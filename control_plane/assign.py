@@ -1,17 +1,15 @@
 """What each worker is told to run, derived from a snapshot; it neither signs nor sends it.
 
 An outline is the part of an assignment that can differ between two snapshots, without texts: revisions are raised by
-comparing outlines (`revisions.py`), and texts are only put together for a worker that asks.
+comparing outlines (`revisions.py`), and texts are only put together for a worker that asks (`assignment_text.py`).
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from control_plane.index import index_of
-from control_plane.scheduler.addresses import mac_of
-from control_plane.state import NOTHING, Generation, Placement, Snapshot, Spec, natural
-from schema.assignment import Assignment, Entry, Fallback, GenerationProof, Peer
-from schema.errors import NotFound
+from control_plane.state import NOTHING, Placement, Snapshot, natural
+from schema.assignment import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +67,15 @@ def peers_of(snapshot: Snapshot, placement: Placement) -> Iterator[Placement]:
             yield peer
 
 
-def assignment_for(snapshot: Snapshot, worker_id: str) -> Assignment:
-    """The worker's assignment at its current revision. Raises NotFound for a worker that never logged in."""
-    worker = snapshot.workers.get(worker_id)
-    if worker is None:
-        raise NotFound(f"there is no worker {worker_id!r}")
-    found = outline(snapshot, worker_id)
-    numbers = {number for line in found.lines for number in (line.generation, line.fallback) if number != NOTHING}
-    return Assignment(
-        realm=snapshot.realm,
-        worker_id=worker_id,
-        epoch=snapshot.epoch,
-        revision=worker.revision,
-        entries=tuple(_entry(snapshot, line) for line in found.lines),
-        peers=found.peers,
-        generations=tuple(_proof(snapshot.generations[number]) for number in sorted(numbers)),
-    )
-
-
 def fallback_of(snapshot: Snapshot, placement: Placement) -> int:
     """The generation that the worker may boot instead: what it goes back to, where that boots something else."""
-    wanted, good = snapshot.wanted_spec(placement.instance), snapshot.good_spec(placement.instance)
-    if wanted is None or good is None or wanted.content_hash == good.content_hash:
+    home = snapshot.home(placement.instance)
+    if home == placement.generation:
         return NOTHING
-    return snapshot.home(placement.instance) if wanted.value.update.auto_rollback else NOTHING
+    wanted, good = snapshot.wanted_spec(placement.instance), snapshot.spec(placement.instance, home)
+    if wanted is None or good is None or wanted is good or wanted.content_hash == good.content_hash:
+        return NOTHING
+    return home if wanted.value.update.auto_rollback else NOTHING
 
 
 def _peer(snapshot: Snapshot, placement: Placement, here: Collection[str]) -> Peer:
@@ -106,34 +89,4 @@ def _peer(snapshot: Snapshot, placement: Placement, here: Collection[str]) -> Pe
         worker_address=worker.facts.address,
         subnet=worker.subnet,
         ports=tuple(sorted(target for target in connect if target.partition(":")[0] in here)),
-    )
-
-
-def _entry(snapshot: Snapshot, line: Line) -> Entry:
-    fallback = None
-    if line.fallback != NOTHING:
-        text = _existing_spec(snapshot, line.instance, line.fallback).sealed.text
-        fallback = Fallback(generation=line.fallback, spec=text)
-    return Entry.model_construct(  # as above
-        instance=line.instance,
-        generation=line.generation,
-        spec=_existing_spec(snapshot, line.instance, line.generation).sealed.text,
-        address=line.address,
-        mac=mac_of(realm=snapshot.realm, instance=line.instance),
-        fallback=fallback,
-    )
-
-
-def _existing_spec(snapshot: Snapshot, instance: str, generation: int) -> Spec:
-    return snapshot.generations[generation].instances[instance]
-
-
-def _proof(generation: Generation) -> GenerationProof:
-    header = generation.header
-    return GenerationProof(
-        number=header.number,
-        commit=header.commit,
-        origin=header.origin,
-        intent=generation.intent.text,
-        signature=header.signature,
     )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from control_plane.assign import assignment_for
+from control_plane.assignment_text import assignment_bytes
 from control_plane.authority import Authority, Bell
 from control_plane.behind import caught_up, knows_more
 from control_plane.closures import live_closures
@@ -36,7 +36,7 @@ from control_plane.state import Snapshot
 from control_plane.steering import Steering
 from control_plane.store.database import Database
 from control_plane.watch import EventStream
-from schema.assignment import Seen, SignedAssignment, sign_assignment
+from schema.assignment import Seen, SignedAssignment, sign_assignment_bytes
 from schema.errors import NotFound, ProcuratorError, Unavailable
 from schema.generation import Publish, PublishReceipt
 from schema.interfaces import LONG_POLL_SECONDS, Identity, Vm, Worker, WorkerHello
@@ -247,7 +247,7 @@ class ControlPlane:
         # When all wake at once, reports and what was answered so far get their turn in between. Nothing is kept: the
         # same text is made and signed again sooner than thousands of them are worth their memory.
         async with self._signing:
-            return sign_assignment(assignment_for(self.snapshot, worker_id), self._key)
+            return sign_assignment_bytes(assignment_bytes(self.snapshot, worker_id), self._key)
 
     def report(self, report: WorkerReport) -> PushReply:
         """As Master.push_data. A report that tells anything new wakes the reconciler at once."""

@@ -3,12 +3,11 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from schema.canonical import Sealed, canonical_bytes, canonical_list, canonical_object
+from schema.canonical import Sealed
 from schema.errors import BadSignature, InvalidInput, Stale
 from schema.generation import Intent, publish_message, sha256_of_intent_text
 from schema.names import CommitSha, DnsLabel, GenerationNumber, InstanceName, StrictModel
@@ -134,39 +133,12 @@ class SignedAssignment:
 
 def sign_assignment(assignment: Assignment, key: SecretKey) -> SignedAssignment:
     """The assignment as it travels and is kept."""
-    data = assignment_bytes(assignment)
+    return sign_assignment_bytes(Sealed.of(assignment).data, key)
+
+
+def sign_assignment_bytes(data: bytes, key: SecretKey) -> SignedAssignment:
+    """The same of an assignment's canonical JSON."""
     return SignedAssignment(data, key.sign(ASSIGNMENT_PREFIX + data))
-
-
-def assignment_bytes(assignment: Assignment) -> bytes:
-    """The canonical JSON of `assignment`. Its long texts, which thousands of them have in common, are written once."""
-    parts = _parts(assignment, apart=("entries", "generations"))
-    parts["entries"] = canonical_list(map(_entry_bytes, assignment.entries))
-    parts["generations"] = canonical_list(map(_proof_bytes, assignment.generations))
-    return canonical_object(parts)
-
-
-def _entry_bytes(entry: Entry) -> bytes:
-    parts = _parts(entry, apart=("spec", "fallback"))
-    parts["spec"] = _quoted(entry.spec)
-    if entry.fallback is not None:
-        fallback = _parts(entry.fallback, apart=("spec",)) | {"spec": _quoted(entry.fallback.spec)}
-        parts["fallback"] = canonical_object(fallback)
-    return canonical_object(parts)
-
-
-def _proof_bytes(proof: GenerationProof) -> bytes:
-    return canonical_object(_parts(proof, apart=("intent",)) | {"intent": _quoted(proof.intent)})
-
-
-def _parts(model: StrictModel, *, apart: tuple[str, ...]) -> dict[str, bytes]:
-    plain = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(apart))
-    return {key: canonical_bytes(value) for key, value in plain.items()}
-
-
-@lru_cache(maxsize=2048)
-def _quoted(text: str) -> bytes:
-    return canonical_bytes(text)
 
 
 def open_assignment(

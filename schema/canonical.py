@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -34,16 +33,6 @@ def canonical_bytes(value: Any) -> bytes:
         return bytes(rfc8785.dumps(value))
     except rfc8785.CanonicalizationError as error:
         raise InvalidInput(f"not a JSON value: {error}") from error
-
-
-def canonical_object(parts: Mapping[str, bytes]) -> bytes:
-    """The RFC 8785 form of an object whose values are in that form already. Keys are ASCII."""
-    return b"{" + b",".join(b'"%s":%s' % (key.encode(), parts[key]) for key in sorted(parts)) + b"}"
-
-
-def canonical_list(parts: Iterable[bytes]) -> bytes:
-    """The same of a list."""
-    return b"[" + b",".join(parts) + b"]"
 
 
 def _is_plain(value: Any) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, and_, bindparam, insert, select
+from sqlalchemy import Connection, Delete, Insert, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from control_plane.audit import Head, genesis, head_after
@@ -17,7 +17,8 @@ from control_plane.store import tables
 from control_plane.store.digest import digest_after, digest_of, first_digest, text_of
 from control_plane.store.migrate import migrated
 from control_plane.store.places import place_of
-from control_plane.store.rows import TableChange, changes, snapshot_of
+from control_plane.store.rows import changes, snapshot_of
+from control_plane.store.slices import put_slice
 from control_plane.store.writer import Doubtful, Opened, Writer
 from schema.errors import InvalidInput
 from schema.operations import AuditEntry
@@ -59,11 +60,14 @@ class Database:
         and Superseded (this process must end).
         """
         found = changes(before, after)
-        digest = digest_after(self._digests.get(after.realm, first_digest(self.epoch)), found)
+        digest = self._digests.get(after.realm, first_digest(self.epoch))
 
         def body(connection: Connection) -> None:
+            nonlocal digest
             for change in found:
-                _write(connection, change)
+                for rows in change.slices():
+                    digest = digest_after(digest, change.table, rows)
+                    put_slice(connection, change.table, rows)
             if found:
                 _put_digest(connection, after.realm, digest)
             if audit:
@@ -163,22 +167,14 @@ def _state(connection: Connection, *, realm: str) -> tuple[dict[str, list[dict[s
 
 
 def _put_digest(connection: Connection, realm: str, digest: int) -> None:
-    connection.execute(_delete("digests", ("realm",)), {"key_realm": realm})
+    connection.execute(_delete("digests"), {"key_realm": realm})
     connection.execute(_insert("digests"), {"realm": realm, "digest": text_of(digest)})
 
 
-def _write(connection: Connection, change: TableChange) -> None:
-    if change.gone:
-        keys = [{f"key_{name}": value for name, value in row.items()} for row in change.gone]
-        connection.execute(_delete(change.table, tuple(change.gone[0])), keys)
-    if change.rows:
-        connection.execute(_insert(change.table), list(change.rows))
-
-
 @cache
-def _delete(table_name: str, names: tuple[str, ...]) -> Delete:
+def _delete(table_name: str) -> Delete:
     table = tables.metadata.tables[table_name]
-    return table.delete().where(and_(*(table.c[name] == bindparam(f"key_{name}") for name in names)))
+    return table.delete().where(table.c.realm == bindparam("key_realm"))
 
 
 @cache
@@ -189,7 +185,7 @@ def _insert(table_name: str) -> Insert:
 def _append(connection: Connection, realm: str, entries: Sequence[AuditEntry]) -> None:
     connection.execute(_insert("audit"), [{"realm": realm, **entry.model_dump()} for entry in entries])
     head = head_after(entries[-1])
-    connection.execute(_delete("audit_heads", ("realm",)), {"key_realm": realm})
+    connection.execute(_delete("audit_heads"), {"key_realm": realm})
     connection.execute(_insert("audit_heads"), {"realm": realm, "rows": head.rows, "hash": head.hash})
 
 

@@ -4,12 +4,12 @@ The digest is the sum of the rows' hashes, so that it follows a change by the ro
 It guards against failing disks and stray hands, not against somebody who knows how it is made. It knows no database.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
-from control_plane.store.rows import TableChange
+from control_plane.store.rows import Slice, Values
 
 BITS = 256
 _MODULUS = 1 << BITS
@@ -17,21 +17,19 @@ _MODULUS = 1 << BITS
 
 def first_digest(epoch: str) -> int:
     """The digest of no rows, in the database of that epoch."""
-    return _hash("database", {"epoch": epoch})
+    return _sum("database", [(epoch,)])
 
 
 def digest_of(rows: Mapping[str, Sequence[Mapping[str, Any]]], *, epoch: str) -> int:
-    """The digest of these rows, by table."""
-    found = sum(_hash(table, row) for table, some in rows.items() for row in some)
+    """The digest of these rows, by table; each has its columns in their order."""
+    found = sum(_sum(table, [tuple(row.values()) for row in some]) for table, some in rows.items())
     return (first_digest(epoch) + found) % _MODULUS
 
 
-def digest_after(digest: int, changes: Iterable[TableChange]) -> int:
-    """The digest after `changes`."""
-    for change in changes:
-        digest += sum(_hash(change.table, row) for row in change.rows)
-        digest -= sum(_hash(change.table, row) for row in change.lost)
-    return digest % _MODULUS
+def digest_after(digest: int, table: str, change: Slice) -> int:
+    """The digest after a change of a table."""
+    put, taken = (*change.fresh, *change.altered), (*change.gone, *change.lost)
+    return (digest + _sum(table, put) - _sum(table, taken)) % _MODULUS
 
 
 def text_of(digest: int) -> str:
@@ -39,6 +37,16 @@ def text_of(digest: int) -> str:
     return f"{digest:064x}"
 
 
-def _hash(table: str, row: Mapping[str, Any]) -> int:
-    text = json.dumps([table, sorted(row.items())], default=bytes.hex, separators=(",", ":"))
-    return int.from_bytes(blake2b(text.encode(), digest_size=BITS // 8).digest())
+def _sum(table: str, rows: Iterable[Values]) -> int:
+    """Of the hashes of rows: of their values as text, with zeros between, which no text in a database has."""
+    found = 0
+    for row in rows:
+        values = tuple([value.hex() if type(value) is bytes else value for value in row])
+        text = _form(table, len(values)) % values
+        found += int.from_bytes(blake2b(text.encode(), digest_size=BITS // 8).digest(), "big")
+    return found
+
+
+@cache
+def _form(table: str, columns: int) -> str:
+    return "\0".join((table, *["%s"] * columns))

@@ -1,9 +1,10 @@
 """Rollouts and holds as rows and back, for `rows.py`; it knows no database and no difference."""
 
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from control_plane.rollout.waves import waves_of
 from control_plane.state import ChangeKind, Generation, HoldRecord, Rollout, WaveProgress
@@ -12,17 +13,17 @@ from schema.canonical import canonical_bytes
 from schema.status import RolloutState
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 def rollout_row(_number: int, rollout: Rollout) -> Row:
     """A row of `rollouts`, without its key."""
-    kinds = {instance: kind.value for instance, kind in rollout.kinds.items()}
     return {
         "state": rollout.state.value,
         "reason": rollout.reason,
-        "kinds": _text(kinds),
+        "kinds": _kinds(rollout.kinds),
         "placed_ms": rollout.placed_ms,
-        "waves": _text([_wave_json(wave) for wave in rollout.waves]),
+        "waves": "[" + ",".join(map(_wave_text, rollout.waves)) + "]",
         "failed": _text(dict(rollout.failed)),
         "actor": rollout.actor,
         "started_ms": rollout.started_ms,
@@ -30,15 +31,31 @@ def rollout_row(_number: int, rollout: Rollout) -> Row:
     }
 
 
-def _wave_json(wave: WaveProgress) -> dict[str, Any]:
-    return {
-        "instances": list(wave.instances),
+def _wave_text(wave: WaveProgress) -> str:
+    progress = {
         "delayMs": wave.delay_ms,
         "gate": wave.gate.value,
         "openedMs": wave.opened_ms,
         "finishedMs": wave.finished_ms,
         "promotedBy": wave.promoted_by,
     }
+    return f'{{"instances":{_instances(wave.instances)},{_text(progress)[1:]}'
+
+
+class _Recent(Generic[T]):
+    """The texts of the values that were written last. A rollout names its whole fleet in each step that it takes."""
+
+    def __init__(self, write: Callable[[T], str]) -> None:
+        self._write = write
+        self._known: deque[tuple[T, str]] = deque(maxlen=4)
+
+    def __call__(self, value: T) -> str:
+        for known, text in self._known:
+            if known is value:
+                return text
+        text = self._write(value)
+        self._known.append((value, text))
+        return text
 
 
 def hold_row(_id: str, hold: HoldRecord) -> Row:
@@ -97,3 +114,7 @@ def hold_of(row: Mapping[str, Any]) -> HoldRecord:
 
 def _text(value: Any) -> str:
     return canonical_bytes(value).decode()
+
+
+_kinds = _Recent[Mapping[str, ChangeKind]](lambda kinds: _text({name: kind.value for name, kind in kinds.items()}))
+_instances = _Recent[tuple[str, ...]](lambda instances: _text(list(instances)))

@@ -4,9 +4,10 @@ Rows are written by difference, never event by event, so that what is on disk ca
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from json.encoder import encode_basestring as _quoted
 from typing import Any, TypeVar
 
 from control_plane.deltas import difference
@@ -23,6 +24,7 @@ from control_plane.state import (
     Spec,
     WorkerRecord,
 )
+from control_plane.store import tables
 from control_plane.store.identity_rows import (
     admission_row,
     identity_of,
@@ -45,91 +47,119 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+Values = tuple[Any, ...]
+"""A row in the order of its table's columns."""
+AT_ONCE = 2000
+"""Rows that are made at a time: all of a large fleet's at once would be the most memory that it ever takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows to put, to change (by what they are known by) and to take away; `lost` is what was in the changed ones."""
+
+    fresh: Sequence[Values] = ()
+    altered: Sequence[Values] = ()
+    lost: Sequence[Values] = ()
+    gone: Sequence[Values] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class TableChange:
-    """Rows of one table to take away (by the columns that they are known by) and rows to put in their place.
-
-    `lost` are those that are taken away, whole.
-    """
+    """The rows of one table in which two maps differ, by the maps' keys. Rows are made when they are asked for."""
 
     table: str
-    gone: tuple[Row, ...]
-    rows: tuple[Row, ...]
-    lost: tuple[Row, ...] = ()
+    old: Mapping[Any, Any]
+    new: Mapping[Any, Any]
+    fresh: Sequence[Any]
+    altered: Sequence[Any]
+    gone: Sequence[Any]
+    values: Callable[[Any, Any], Values]
+
+    def slices(self) -> Iterator[Slice]:
+        """All of the change, what goes first."""
+        for keys in _some(self.gone):
+            yield Slice(gone=self._rows(self.old, keys))
+        for keys in _some(self.altered):
+            yield Slice(altered=self._rows(self.new, keys), lost=self._rows(self.old, keys))
+        for keys in _some(self.fresh):
+            yield Slice(fresh=self._rows(self.new, keys))
+
+    def _rows(self, source: Mapping[Any, Any], keys: Sequence[Any]) -> list[Values]:
+        values = self.values
+        return [values(key, source[key]) for key in keys]
+
+
+def _some(keys: Sequence[K]) -> Iterator[Sequence[K]]:
+    return (keys[at : at + AT_ONCE] for at in range(0, len(keys), AT_ONCE))
 
 
 def changes(before: Snapshot | None, after: Snapshot) -> tuple[TableChange, ...]:
     """What to write for `after` over `before` (None: an empty realm). Unchanged maps cost nothing."""
-    old = before or Snapshot(epoch=after.epoch, realm=after.realm)
+    old, realm = before or Snapshot(epoch=after.epoch, realm=after.realm), after.realm
+    changed = partial(_changed, realm=realm)
     found = [
-        _changed("realms", _origins(old), _origins(after), key="realm", row=lambda _key, value: {"origin": value}),
-        _changed("generations", old.generations, after.generations, key="number", row=_generation_row),
-        _changed("rollouts", old.rollouts, after.rollouts, key="generation", row=rollout_row),
-        _changed("placements", old.placements, after.placements, key="instance", row=_placement_row),
-        _changed("workers", old.workers, after.workers, key="worker_id", row=_worker_row),
-        _changed("last_good", old.last_good, after.last_good, key="instance", row=_number_row),
-        _changed("volume_bindings", old.volume_bindings, after.volume_bindings, key="instance", row=_binding_row),
-        _changed("holds", old.holds, after.holds, key="id", row=hold_row),
-        *_identity_changes(old.identity, after.identity),
-        *_liveness_changes(old.liveness, after.liveness, realm=after.realm),
-        _spec_changes(old, after),
+        changed("realms", _origins(old), _origins(after), row=lambda _key, value: {"origin": value}),
+        changed("generations", old.generations, after.generations, row=_generation_row),
+        changed("vm_specs", _specs(old, beside=after), _specs(after, beside=old), row=_spec_row),
+        changed("rollouts", old.rollouts, after.rollouts, row=rollout_row),
+        _difference("placements", old.placements, after.placements, values=partial(_placement_values, realm)),
+        changed("workers", old.workers, after.workers, row=_worker_row),
+        changed("last_good", old.last_good, after.last_good, row=_number_row),
+        changed("volume_bindings", old.volume_bindings, after.volume_bindings, row=_binding_row),
+        changed("holds", old.holds, after.holds, row=hold_row),
+        *_identity_changes(old.identity, after.identity, realm=realm),
+        *_liveness_changes(old.liveness, after.liveness, realm=realm),
     ]
-    realm = after.realm
-    return tuple(_in_realm(realm, change) for change in found if change.gone or change.rows)
+    return tuple(change for change in found if change.fresh or change.altered or change.gone)
 
 
 def _changed(
-    table: str, old: Mapping[K, V], new: Mapping[K, V], *, key: str, row: Callable[[K, V], Row]
+    table: str, old: Mapping[K, V], new: Mapping[K, V], *, realm: str, row: Callable[[K, V], Row]
 ) -> TableChange:
-    if old is new:
-        return TableChange(table, (), ())
+    """Its rows are what `row` says, with the realm and what they are known by."""
+    keys, columns = tables.keys_of(table)[1:], tables.columns_of(table)
+
+    def values(key: K, value: V) -> Values:
+        known_by = key if isinstance(key, tuple) else (key,)
+        made = {"realm": realm, **dict(zip(keys, known_by, strict=False)), **row(key, value)}
+        return tuple([_clean(made[column]) for column in columns])
+
+    return _difference(table, old, new, values=values)
+
+
+def _difference(table: str, old: Mapping[K, V], new: Mapping[K, V], *, values: Callable[[K, V], Values]) -> TableChange:
     others = difference(old, new)
-    put = {name: new[name] for name in others if name in new and old.get(name) != new[name]}
-    gone = [name for name in others if name in old and (name in put or name not in new)]
-    rows = tuple({key: name, **row(name, value)} for name, value in put.items())
-    lost = tuple({key: name, **row(name, old[name])} for name in gone)
-    return TableChange(table, tuple({key: name} for name in gone), rows, lost)
+    fresh = [key for key in others if key not in old]
+    altered = [key for key in others if key in old and key in new and old[key] != new[key]]
+    gone = [key for key in others if key not in new]
+    return TableChange(table, old, new, fresh, altered, gone, values)
 
 
-def _identity_changes(old: IdentityState, new: IdentityState) -> Iterable[TableChange]:
-    yield _changed("admissions", old.admissions, new.admissions, key="worker_id", row=admission_row)
-    yield _changed("retired_keys", old.retired_keys, new.retired_keys, key="fingerprint", row=retired_key_row)
-    yield _changed("tokens", old.tokens, new.tokens, key="name", row=token_row)
-    yield _changed("join_tokens", old.join_tokens, new.join_tokens, key="sha256", row=join_token_row)
+def _identity_changes(old: IdentityState, new: IdentityState, *, realm: str) -> Iterable[TableChange]:
+    yield _changed("admissions", old.admissions, new.admissions, realm=realm, row=admission_row)
+    yield _changed("retired_keys", old.retired_keys, new.retired_keys, realm=realm, row=retired_key_row)
+    yield _changed("tokens", old.tokens, new.tokens, realm=realm, row=token_row)
+    yield _changed("join_tokens", old.join_tokens, new.join_tokens, realm=realm, row=join_token_row)
 
 
 def _liveness_changes(old: LivenessState, new: LivenessState, *, realm: str) -> Iterable[TableChange]:
-    yield _changed("cordons", old.cordons, new.cordons, key="worker_id", row=cordon_row)
-    yield _changed("evictions", old.evictions, new.evictions, key="worker_id", row=eviction_row)
-    yield _changed("leases", leases(old, realm=realm), leases(new, realm=realm), key="realm", row=lease_row)
+    yield _changed("cordons", old.cordons, new.cordons, realm=realm, row=cordon_row)
+    yield _changed("evictions", old.evictions, new.evictions, realm=realm, row=eviction_row)
+    yield _changed("leases", leases(old, realm=realm), leases(new, realm=realm), realm=realm, row=lease_row)
 
 
-def _spec_changes(old: Snapshot, new: Snapshot) -> TableChange:
-    gone = tuple({"number": number} for number in old.generations if number not in new.generations)
-    return TableChange("vm_specs", gone, _spec_rows(new, beside=old), _spec_rows(old, beside=new))
-
-
-def _spec_rows(snapshot: Snapshot, *, beside: Snapshot) -> tuple[Row, ...]:
-    """Those of the generations that the other one has not."""
-    return tuple(
-        {"number": number, "position": position, "spec": spec.sealed.data}
+def _specs(snapshot: Snapshot, *, beside: Snapshot) -> Mapping[tuple[int, int], bytes]:
+    """By generation and position; those of the generations that the other one has not."""
+    return {
+        (number, position): spec.sealed.data
         for number, generation in snapshot.generations.items()
         if number not in beside.generations
         for position, spec in enumerate(generation.vms.values())
-    )
+    }
 
 
-def _in_realm(realm: str, change: TableChange) -> TableChange:
-    return TableChange(
-        change.table,
-        tuple({"realm": realm, **row} for row in change.gone),
-        tuple(_whole(realm, row) for row in change.rows),
-        tuple(_whole(realm, row) for row in change.lost),
-    )
-
-
-def _whole(realm: str, row: Row) -> Row:
-    return {"realm": realm, **{name: _clean(value) for name, value in row.items()}}
+def _spec_row(_key: tuple[int, int], spec: bytes) -> Row:
+    return {"spec": spec}
 
 
 def _clean(value: Any) -> Any:
@@ -154,20 +184,20 @@ def _generation_row(_number: int, generation: Generation) -> Row:
     }
 
 
-def _placement_row(_instance: str, placement: Placement) -> Row:
-    return {
-        "generation": placement.generation,
-        "worker_id": placement.worker_id,
-        "address": placement.address,
-        "reserved": _reserved_text(placement.reserved),
-        "leaving": placement.leaving,
-        "revision": placement.revision,
-        "reason": _reason_text(placement.reason),
-        "attempt": placement.attempt,
-    }
-
-
-# A change of generation writes each of tens of thousands of placements, and most have these in common.
+def _placement_values(realm: str, instance: str, placement: Placement) -> Values:
+    """In the order of the columns: a change of generation writes each of tens of thousands."""
+    return (
+        realm,
+        instance,
+        placement.generation,
+        placement.worker_id,
+        placement.address,
+        _reserved_text(placement.reserved),
+        placement.leaving,
+        placement.revision,
+        _reason_text(placement.reason),
+        placement.attempt,
+    )
 
 
 @lru_cache(maxsize=2048)
@@ -176,10 +206,11 @@ def _reserved_text(reserved: Resources) -> str:
     return _json({**amounts, "extras": dict(reserved.extras)})
 
 
-@lru_cache(maxsize=2048)
 def _reason_text(reason: PlacementReason) -> str:
+    if not reason.missing and reason.text.isprintable():
+        return f'{{"code":"{reason.code}","missing":[],"text":{_quoted(reason.text)}}}'
     missing = [[one.worker_id, one.what, one.needed, one.free, one.workers] for one in reason.missing]
-    return _json({"code": reason.code.value, "text": reason.text, "missing": missing})
+    return str(_clean(_json({"code": reason.code.value, "text": reason.text, "missing": missing})))
 
 
 def _worker_row(_worker_id: str, worker: WorkerRecord) -> Row:

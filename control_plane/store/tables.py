@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaDa
 
 SCHEMA_VERSION = 2
 """Of the column `database.schema_version`: what programs from before the migrations look at, and refuse."""
-REVISION = "0003"
+REVISION = "0004"
 """The newest of the migrations: what databases have that were made from the tables below."""
 APART = {"apart": True}
 """A table's `info`: its rows are not loaded with the snapshot, but asked for."""
@@ -216,3 +216,13 @@ audit_heads = Table(
     Column("hash", String(64), nullable=False),
     info=APART,
 )
+
+
+def columns_of(name: str) -> tuple[str, ...]:
+    """The columns of a table in their order, the realm first."""
+    return tuple(metadata.tables[name].columns.keys())
+
+
+def keys_of(name: str) -> tuple[str, ...]:
+    """The columns that a table's rows are known by, in their order; the first ones of the table."""
+    return tuple(column.name for column in metadata.tables[name].primary_key.columns)

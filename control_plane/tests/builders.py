@@ -3,10 +3,12 @@
 import hashlib
 from typing import Any
 
+from control_plane.assignment_text import assignment_bytes
 from control_plane.events import apply
 from control_plane.identity.changes import AdmissionChanged
 from control_plane.identity.records import AdmissionRecord
 from control_plane.state import Generation, Resources, Snapshot, Spec, WorkerRecord
+from schema.assignment import Assignment
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
 from schema.generation import Publish, sign_publish
@@ -106,3 +108,10 @@ def used_on(snapshot: Snapshot, worker_id: str) -> Resources:
     return Resources(
         sum(placement.reserved.cpu for placement in placed), sum(placement.reserved.memory_mb for placement in placed)
     )
+
+
+def assignment_for(snapshot: Snapshot, worker_id: str) -> Assignment:
+    """The worker's assignment as it reads what it is sent, which is in canonical form."""
+    sealed = Sealed.parse(Assignment, assignment_bytes(snapshot, worker_id))
+    assert Sealed.of(sealed.value).data == sealed.data
+    return sealed.value

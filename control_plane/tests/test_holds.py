@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from control_plane.assign import assignment_for
 from control_plane.closures import live_closures
 from control_plane.holds import decide_hold, decide_lift, list_holds
 from control_plane.rollout.commands import decide_abort, decide_pause
 from control_plane.state import ChangeKind, HoldRecord, Rollout
-from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts, used_on
+from control_plane.tests.builders import a_generation, a_snapshot, a_spec, assignment_for, some_facts, used_on
 from control_plane.tests.world import World
 from schema.blueprint import CheckType, Gate, Health, HealthCheck, RolloutPolicy, Wave
 from schema.errors import Conflict, InvalidInput, NotFound

@@ -3,7 +3,6 @@
 Each event of a transaction is written by itself here, so that the cuts lie closer than they can in the real store.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,38 +14,14 @@ from control_plane.holds import decide_hold, decide_lift
 from control_plane.rollout.commands import decide_pause, decide_promote, decide_resume
 from control_plane.rollout.waves import waits_for_approval
 from control_plane.state import Snapshot
-from control_plane.store.rows import Row, changes, snapshot_of
-from control_plane.store.tables import APART, metadata
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
+from control_plane.tests.kept import Kept
 from control_plane.tests.world import World
 from schema.blueprint import CheckType, Gate, Health, HealthCheck, RolloutPolicy, UpdatePolicy, Volume, Wave
 from schema.status import RolloutState
 from schema.vmspec import VmSpec
 
 CHECKED = Health(checks=(HealthCheck(type=CheckType.TCP, port=80),), start_deadline_ms=3_000)
-
-
-class Kept:
-    """The rows of a database, without one."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.epoch = snapshot.epoch
-        self.rows: dict[str, list[Row]] = defaultdict(list)
-        self.write(None, snapshot)
-
-    def write(self, before: Snapshot | None, after: Snapshot) -> None:
-        for change in changes(before, after):
-            gone = [set(row.items()) for row in change.gone]
-            kept = [row for row in self.rows[change.table] if not any(key <= plain(row) for key in gone)]
-            self.rows[change.table] = [*kept, *change.rows]
-
-    def load(self) -> Snapshot:
-        rows = {name: self.rows[name] for name, table in metadata.tables.items() if table.info != APART}
-        return snapshot_of(epoch=self.epoch, realm="default", rows=rows)
-
-
-def plain(row: Row) -> set[tuple[str, Any]]:
-    return {(key, value) for key, value in row.items() if not isinstance(value, list | dict)}
 
 
 class Killed(Exception):  # it is no error

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from control_plane.assign import assignment_for, outlines
+from control_plane.assign import outlines
 from control_plane.events import StateEvent
 from control_plane.holds import decide_hold, decide_lift
 from control_plane.observations import Followed
@@ -19,7 +19,7 @@ from control_plane.rollout.pins import homes, pinned_goal
 from control_plane.rollout.table import Signal
 from control_plane.rollout.waves import waits_for_approval
 from control_plane.state import Rollout, Snapshot
-from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
+from control_plane.tests.builders import a_generation, a_snapshot, a_spec, assignment_for, some_facts
 from control_plane.tests.world import World
 from schema.assignment import Assignment
 from schema.blueprint import CheckType, Gate, Health, HealthCheck, RolloutPolicy, UpdatePolicy, Wave

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from control_plane.assign import assignment_for
 from control_plane.narrate import MOST_PLACEMENTS, state_events
 from control_plane.polls import Polls
 from control_plane.state import Placement, Snapshot
-from control_plane.tests.builders import a_generation, a_snapshot, a_spec
+from control_plane.tests.builders import a_generation, a_snapshot, a_spec, assignment_for
 from schema.assignment import Peer
 from schema.vmspec import VmSpec
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from control_plane.assign import assignment_for
 from control_plane.rollout.changes import RolloutMoved
 from control_plane.rollout.clocks import take_report
 from control_plane.rollout.order import dependency_order
 from control_plane.rollout.table import TRANSITIONS, Signal
 from control_plane.state import ChangeKind, Rollout
-from control_plane.tests.builders import EPOCH, a_generation, a_snapshot, a_spec, some_facts
+from control_plane.tests.builders import EPOCH, a_generation, a_snapshot, a_spec, assignment_for, some_facts
 from control_plane.tests.world import World
 from schema.blueprint import (
     CheckType,

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck as Check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control_plane.assign import assignment_for, outlines
+from control_plane.assign import outlines
 from control_plane.scheduler.availability import READY
 from control_plane.scheduler.capacity import ledger
 from control_plane.scheduler.fleet import Overcommit
@@ -23,6 +23,7 @@ from control_plane.tests.builders import (
     a_generation,
     a_snapshot,
     a_spec,
+    assignment_for,
     some_facts,
     used_on,
 )

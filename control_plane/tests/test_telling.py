@@ -7,9 +7,9 @@ from control_plane.holds import decide_hold, decide_lift
 from control_plane.narrate import state_events
 from control_plane.rollout.commands import decide_pause, decide_promote
 from control_plane.rollout.waves import waits_for_approval
-from control_plane.store.rows import Row, changes, snapshot_of
-from control_plane.store.tables import APART, metadata
+from control_plane.store.rows import snapshot_of
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec, some_facts
+from control_plane.tests.kept import Kept, rows_by_column
 from control_plane.tests.world import World
 from schema.blueprint import CheckType, Gate, Health, HealthCheck, RolloutPolicy, Wave
 from schema.status import Convergence, EventKind, RolloutState
@@ -115,9 +115,7 @@ def test_a_rollout_from_before_there_were_waves_goes_on_and_is_not_taken_for_don
     world = a_world_at_1()
     world.publish(a_generation(2, web("2")))
     world.look()
-    rows: dict[str, list[Row]] = {name: [] for name, table in metadata.tables.items() if table.info != APART}
-    for change in changes(None, world.snapshot):
-        rows[change.table] = list(change.rows)
+    rows = rows_by_column(Kept(world.snapshot).rows)
     rows["rollouts"] = [{**row, "waves": "[]", "started_ms": 0} for row in rows["rollouts"]]
     world.snapshot = snapshot_of(epoch=world.snapshot.epoch, realm="default", rows=rows)
     assert world.snapshot.rollouts[2].waves[0].instances == ("web-0", "web-1", "web-2")

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from control_plane.assign import assignment_for
 from control_plane.convergence import Moment, cluster_status
 from control_plane.events import GenerationPublished, StateEvent, apply
 from control_plane.observations import Observations
 from control_plane.plan import Limits, Plan, plan
 from control_plane.rollout.clocks import take_report, tick
 from control_plane.state import Generation, Snapshot
-from control_plane.tests.builders import a_snapshot
+from control_plane.tests.builders import a_snapshot, assignment_for
 from schema.assignment import Assignment, Entry
 from schema.status import ClusterStatus, Reverted, RolloutState, RunningVm, VmPhase, WorkerReport
 

@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schema.assignment import Peer, Seen, SignedAssignment, assignment_bytes, open_assignment, sign_assignment
+from schema.assignment import Seen, SignedAssignment, open_assignment, sign_assignment
 from schema.canonical import Sealed, canonical_bytes
 from schema.errors import BadSignature, HashMismatch, InvalidInput, ProcuratorError, Stale
 from schema.generation import Intent
@@ -142,26 +142,6 @@ def test_no_byte_of_a_signed_assignment_can_change(position: int, value: int) ->
     data[position] = value
     with pytest.raises(BadSignature):
         opened(SignedAssignment(bytes(data), signed.signature))
-
-
-@given(st.data())
-def test_an_assignment_is_written_in_canonical_json(data: st.DataObject) -> None:
-    first, second = a_publish(number=1), a_publish(a_vm_spec(env={"TEXT": data.draw(st.text(max_size=20))}), number=2)
-    entries = (an_entry(second, fallback=data.draw(st.sampled_from([None, first]))), an_entry(first, instance="web-1"))
-    peer = Peer(
-        instance="db-0",
-        address="10.77.1.2",
-        worker_id="worker-1",
-        worker_address="é",
-        subnet="10.77.1.0/24",
-        ports=("web:80",),
-    )
-    assignment = an_assignment(
-        *data.draw(st.sampled_from([(first,), (second, first)])),
-        entries=entries[: data.draw(st.integers(0, 2))],
-        peers=data.draw(st.sampled_from([(), (peer,)])),
-    )
-    assert assignment_bytes(assignment) == Sealed.of(assignment).data
 
 
 def test_hashes_are_over_the_bytes_that_came_and_unknown_keys_are_tolerated() -> None:

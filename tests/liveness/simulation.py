@@ -8,7 +8,6 @@ their time or are cut off. What a shim does stands in `Machine.shims_look`.
 from dataclasses import dataclass, field
 from random import Random
 
-from control_plane.assign import assignment_for
 from control_plane.events import GenerationPublished, StateEvent, apply
 from control_plane.liveness.leases import lease_change
 from control_plane.liveness.watch import LivenessWatch
@@ -16,6 +15,7 @@ from control_plane.observations import Observations
 from control_plane.plan import Limits, plan
 from control_plane.rollout.clocks import take_report, tick
 from control_plane.state import Generation, Snapshot
+from control_plane.tests.builders import assignment_for
 from schema.assignment import Assignment, Seen
 from schema.status import PushReply, WorkerMetrics, WorkerReport
 from worker import lifecycle
