@@ -3,7 +3,6 @@
 import fcntl
 import json
 import logging
-import os
 import random
 import secrets
 import time
@@ -53,6 +52,8 @@ from worker.vmm.cgroup import Cgroups
 from worker.vmm.fence import boottime_ns
 from worker.vmm.port import Counters
 from worker.vmm.processes import open_console
+from worker.vmm.programs import module_of
+from worker.vmm.shims import Shims
 from worker.vmm.users import Users
 from worker.volumes import Volumes
 
@@ -75,6 +76,7 @@ class Machinery:
     closures: Closures
     images: Images
     confining: Confining
+    shims: Shims
 
 
 def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
@@ -114,6 +116,7 @@ def machinery(settings: Settings) -> Machinery:
     )
     images = Images(settings.images, physical=closures.physical)
     confining = _confining(settings, names)
+    shims = Shims(modules=(module_of(settings.hypervisor.command),))
     steps = VmSteps(
         closures=closures,
         images=images,
@@ -122,10 +125,11 @@ def machinery(settings: Settings) -> Machinery:
         confining=confining,
         kept_logs=KeptLogs(settings.state / "logs", now=lambda: time.time_ns() / 1e9),
         records=records,
+        shims=shims,
         runtime_dirs=settings.runtime_dirs,
         settings=_step_settings(settings),
     )
-    return Machinery(records, volumes, network, steps, closures, images, confining)
+    return Machinery(records, volumes, network, steps, closures, images, confining, shims)
 
 
 def _confining(settings: Settings, names: NetworkNames) -> Confining:
@@ -150,8 +154,6 @@ def _confining(settings: Settings, names: NetworkNames) -> Confining:
 def _step_settings(settings: Settings) -> StepSettings:
     return StepSettings(
         command=_strict(_networked(settings)),
-        # A backtrace of a real hypervisor would fill its error bodies (recorded).
-        environment={name: value for name, value in os.environ.items() if name != "RUST_BACKTRACE"},
         log_bytes=settings.limits.log_bytes,
         pull_seconds=settings.limits.pull_timeout_ms / _SECONDS,
         boot_seconds=settings.limits.boot_timeout_ms / _SECONDS,
@@ -228,7 +230,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             if Directive.COLLECT in asked:
                 keeper.request()
 
-        async with trio.open_nursery() as nursery:
+        async with parts.shims, trio.open_nursery() as nursery:
             service = WorkerService(
                 supervisor=supervisor,
                 report=report,
@@ -255,6 +257,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             keeper = collector(settings, parts, agent.live_closures)
             nursery.start_soon(parts.network.run)
             nursery.start_soon(parts.confining.find_out)
+            nursery.start_soon(parts.shims.load)
             await nursery.start(supervisor.run)
             pages = partial(
                 make_app,

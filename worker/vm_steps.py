@@ -36,6 +36,7 @@ from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
 from worker.vmm.confinement import Confinement
+from worker.vmm.order import ALREADY_HELD
 from worker.vmm.port import Counters, Hypervisor, VmAction
 from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, set_fence, start_shim, wait_ended
 from worker.vmm.runtime_dir import (
@@ -48,7 +49,7 @@ from worker.vmm.runtime_dir import (
     read_log,
     write_boot_record,
 )
-from worker.vmm.shim import ALREADY_HELD
+from worker.vmm.shims import Shims
 from worker.volumes import Volumes, volume_serial
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,6 @@ class StepSettings:
     """What the steps are told by the configuration; times are seconds."""
 
     command: Sequence[str]
-    environment: Mapping[str, str]
     log_bytes: int
     pull_seconds: float
     boot_seconds: float
@@ -103,6 +103,7 @@ class VmSteps:
         confining: Confining,
         kept_logs: KeptLogs,
         records: Records,
+        shims: Shims,
         runtime_dirs: Path,
         settings: StepSettings,
     ) -> None:
@@ -113,6 +114,7 @@ class VmSteps:
         self._confining = confining
         self._kept_logs = kept_logs
         self._records = records
+        self._shims = shims
         self._runtime_dirs = runtime_dirs
         self.settings = settings
         self._lives: dict[str, Live] = {}
@@ -278,8 +280,8 @@ class VmSteps:
                     command=self.settings.command,
                     log_bytes=self.settings.log_bytes,
                     lease=self._records.lease_file if is_fenced else None,
-                    environment=self.settings.environment,
                     confinement=confinement,
+                    shims=self._shims,
                 )
             except CommandFailed as error:
                 if error.returncode != ALREADY_HELD or trio.current_time() > patience:

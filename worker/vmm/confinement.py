@@ -3,10 +3,12 @@
 Standard library only, and little of it: the shim uses this, which runs beside every VM.
 """
 
+import ctypes
 import json
 import os
 
 PR_SET_NO_NEW_PRIVS = 38
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Confinement:
@@ -54,7 +56,5 @@ def confine(confinement: Confinement) -> None:
     os.setgroups(confinement.groups)
     os.setresgid(confinement.gid, confinement.gid, confinement.gid)
     os.setresuid(confinement.uid, confinement.uid, confinement.uid)
-    import ctypes
-
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+    if _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no-new-privs")

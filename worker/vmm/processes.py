@@ -3,23 +3,22 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
-import subprocess  # noqa: TID251 - the VMM process owner
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
-from schema.errors import CommandFailed, DeadlineExceeded, Internal, Unavailable
-from worker.vmm import fence, shim
+from schema.errors import DeadlineExceeded, Internal, Unavailable
+from worker.vmm import fence
 from worker.vmm.confinement import Confinement
+from worker.vmm.order import Order
+from worker.vmm.programs import arguments_of, module_of, program_of
 from worker.vmm.runtime_dir import RuntimeDir
 from worker.vmm.shim_files import start_time
+from worker.vmm.shims import Shims
 
-START_SECONDS = 20.0
 CONTROL_SECONDS = 10.0
 RECORD_SECONDS = 2.0
 POLL_SECONDS = 0.02
@@ -67,46 +66,38 @@ async def start_shim(
     command: Sequence[str],
     log_bytes: int,
     lease: Path | None = None,
-    environment: Mapping[str, str] | None = None,
     confinement: Confinement | None = None,
+    shims: Shims | None = None,
 ) -> Live:
     """Start a hypervisor (`command`, without `--api-socket`) under a new shim; it may not serve its API yet.
 
     Both live on when this process ends. `log_bytes` caps the serial log; `lease` is the lease file of a fenced VM,
-    which is ended when that has run out; `confinement` is the hypervisor's (the shim is ours). Raises CommandFailed
-    (the program cannot be started, or the lease is over; exit code 3: a shim already holds the directory),
-    DeadlineExceeded.
+    which is ended when that has run out; `confinement` is the hypervisor's (the shim is ours); without `shims` it has a
+    spawner of its own. Raises what `Shims.start` does, and Unavailable when the hypervisor ended at once.
     """
-    argv = [sys.executable, "-I", "-S", shim.__file__, str(directory.path), str(log_bytes)]
-    argv.append(fence.NONE if lease is None else str(lease))
-    argv.append((confinement or Confinement()).to_text())
-    argv += [_program(command[0]), *command[1:]]
-    process = await trio.lowlevel.open_process(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    order = Order(
+        str(directory.path),
+        command=list(arguments_of(command)),
+        log_bytes=log_bytes,
+        lease=fence.NONE if lease is None else str(lease),
+        confinement=confinement,
+        module=module_of(command),
     )
-    stderr = b""
-    with trio.move_on_after(START_SECONDS) as scope:
-        try:
-            assert process.stderr is not None  # noqa: S101 - it was asked for just above
-            async with process.stderr:
-                stderr = b"".join([part async for part in process.stderr])
-            await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                with trio.CancelScope(shield=True):
-                    await process.wait()
-    if scope.cancelled_caught:
-        raise DeadlineExceeded(f"the shim of {directory.path} did not start within {START_SECONDS:g} s")
-    if process.returncode:
-        raise CommandFailed(argv=argv, cwd=None, returncode=process.returncode, stdout=b"", stderr=stderr)
+    if shims is not None:
+        return await _started(directory, order, shims)
+    async with Shims(modules=(order.module,)) as own:
+        return await _started(directory, order, own)
+
+
+async def _started(directory: RuntimeDir, order: Order, shims: Shims) -> Live:
+    await shims.start(order)
     found = find(directory)
     match found:
         case Live():
             return found
         case Ended():
             said = (directory.hypervisor_log.read_bytes() if directory.hypervisor_log.exists() else b"")[-2000:]
-            raise Unavailable(f"{command[0]} {found} at once: {said.decode(errors='replace').strip()}")
+            raise Unavailable(f"{order.command[0]} {found} at once: {said.decode(errors='replace').strip()}")
     raise Internal(f"the shim of {directory.path} started and left no record")
 
 
@@ -115,7 +106,7 @@ async def runs_as(confinement: Confinement, command: Sequence[str], *, deadline:
     try:
         with trio.fail_after(deadline):
             done = await trio.run_process(  # noqa: TID251 - this module is an owner
-                [_program(command[0]), *command[1:]],
+                [program_of(command[0]), *command[1:]],
                 capture_stdout=True,
                 capture_stderr=True,
                 check=False,
@@ -129,12 +120,6 @@ async def runs_as(confinement: Confinement, command: Sequence[str], *, deadline:
     except OSError as error:
         return str(error)
     return "" if done.returncode == 0 else done.stderr.decode(errors="replace").strip()[-500:] or f"{done.returncode}"
-
-
-def _program(name: str) -> str:
-    """A program by its name: on PATH, else beside our interpreter, where a virtual environment has its scripts."""
-    beside = Path(sys.executable).parent / name
-    return shutil.which(name) or (str(beside) if "/" not in name and beside.exists() else name)
 
 
 def find(directory: RuntimeDir) -> Live | Ended | None:

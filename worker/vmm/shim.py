@@ -1,9 +1,7 @@
 """Holds one VM's hypervisor: starts it, keeps its exit and its output, answers on a control socket; it decides nothing.
 
-A program of its own with nothing but the standard library, `fence.py`, `confinement.py` and `shim_files.py`, run as
-`python -I -S shim.py`: one stays beside every VM and outlives the worker. It forks once and reports through its
-parent's exit code: 0 when the hypervisor has been started and the control socket listens, 1 with a line on stderr when
-not, 3 when a shim or a hypervisor without one already holds the directory.
+A process of its own, forked by the spawner (`spawner.py`), with nothing but the standard library and a few small
+modules of ours: one stays beside every VM and outlives the worker. How it comes to be is `holding.py`'s.
 
 Control socket: one JSON object a line, answered by one. `{"op": "status"}`; `{"op": "kill", "signal": "TERM" | "KILL"}`
 signals the hypervisor's whole session; `{"op": "attach"}` answers when the serial socket is connected, so that a boot
@@ -23,23 +21,18 @@ import selectors
 import signal
 import socket
 import struct
-import sys
 import time
 
-if __name__ == "__main__":  # isolated (-I), so that our own package is not on the path
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # noqa: PTH100, PTH120 - pathlib costs memory beside every VM
-from worker.vmm.confinement import Confinement, confine
+from worker.vmm.confinement import confine
 from worker.vmm.fence import NONE, Fence, boot_id, fork_guard
+from worker.vmm.forked import API_DESCRIPTOR, call
+from worker.vmm.order import Order
 from worker.vmm.shim_files import (
     OWN_DIRECTORY,
     RingLog,
-    clear,
-    hold,
     listen,
     listener_of,
-    make_own_directory,
     now,
-    runs_already,
     start_time,
 )
 
@@ -52,29 +45,21 @@ OUTPUT_CAP_BYTES = 262_144
 API_BACKLOG = 16
 SOON_SECONDS, LATER_SECONDS, EAGER_TRIES = 0.05, 0.5, 40
 DRAIN_SECONDS = 0.5
-ALREADY_HELD = 3
 
 
 class Shim:
     """One hypervisor, one selector loop, until it has ended."""
 
-    def __init__(
-        self,
-        directory: str,
-        *,
-        command: list[str],
-        log_bytes: int,
-        lease: str = NONE,
-        confinement: Confinement | None = None,
-    ) -> None:
-        self._directory = directory
-        self._confinement = confinement or Confinement()
-        self._fence = None if lease == NONE else Fence(lease)
+    def __init__(self, order: Order) -> None:
+        self._directory = order.directory
+        self._confinement = order.confinement
+        self._fence = None if order.lease == NONE else Fence(order.lease)
         self._guard = 0
-        self._command = command
+        self._command = order.command
+        self._module = order.module
         self._selector = selectors.DefaultSelector()
-        self._serial_log = RingLog(f"{directory}/serial.log", log_bytes)
-        self._output_log = RingLog(f"{directory}/hypervisor.log", OUTPUT_CAP_BYTES)
+        self._serial_log = RingLog(f"{order.directory}/serial.log", order.log_bytes)
+        self._output_log = RingLog(f"{order.directory}/hypervisor.log", OUTPUT_CAP_BYTES)
         self._serial: socket.socket | None = None
         self._tries = 0
         self._next_wake = 0.0
@@ -96,6 +81,13 @@ class Shim:
             signal.signal(number, signal.SIG_IGN)
         self._pid = self._spawn(theirs)
         os.close(theirs)
+        try:
+            self._watch()
+        except OSError:  # a full disk: what is not recorded must not run
+            self._signal(signal.SIGKILL)
+            raise
+
+    def _watch(self) -> None:
         os.set_blocking(self._output, False)
         self._pidfd = os.pidfd_open(self._pid)
         self._selector.register(self._pidfd, selectors.EVENT_READ, self._ended)
@@ -142,10 +134,13 @@ class Shim:
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os.set_inheritable(api, True)
+        os.dup2(api, API_DESCRIPTOR)
         confine(self._confinement)
+        argv = [*self._command, "--api-socket", f"fd={API_DESCRIPTOR}"]
+        if self._module:
+            call(self._module, argv)
         environment = {key: value for key, value in os.environ.items() if key != "RUST_BACKTRACE"}
-        os.execvpe(self._command[0], [*self._command, "--api-socket", f"fd={api}"], environment)  # noqa: S606 - no shell
+        os.execvpe(argv[0], argv, environment)  # noqa: S606 - no shell
 
     def run(self) -> None:
         """Serve until the hypervisor has ended and its exit is recorded."""
@@ -180,6 +175,10 @@ class Shim:
             os.kill(self._guard, signal.SIGKILL)
             os.waitpid(self._guard, 0)
             self._guard = 0
+
+    def give_up(self) -> None:
+        """End what has just been started: `run` records that it has ended."""
+        self._signal(signal.SIGKILL)
 
     def _set_fence(self, lease: str) -> None:
         self._end_guard()
@@ -227,8 +226,7 @@ class Shim:
         fresh = f"{self._directory}/.process.json.new"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         os.write(descriptor, json.dumps(self._status).encode())
-        os.fsync(descriptor)
-        os.close(descriptor)
+        os.close(descriptor)  # not synced: it speaks of a process, and after a power cut there is none
         os.replace(fresh, f"{self._directory}/process.json")  # noqa: PTH105 - as above
 
     # The serial socket
@@ -392,63 +390,3 @@ class Shim:
             self._selector.unregister(client)
             client.close()
         self._attaching = [waiting for waiting in self._attaching if waiting is not client]
-
-
-def detach(directory: str) -> int:
-    """Go on in a session of our own. In the child: the pipe's end to report on; the parent never returns."""
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    if os.fork() == 0:
-        os.close(reading)
-        os.setsid()
-        os.chdir("/")
-        null = os.open("/dev/null", os.O_RDWR)
-        words = os.open(f"{directory}/shim.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        for source, target in ((null, 0), (null, 1), (words, 2)):
-            os.dup2(source, target)
-        return writing
-    os.close(writing)
-    report = b""
-    while data := os.read(reading, LINE_BYTES):
-        report += data
-    if report != b"started\n":
-        os.write(2, report or b"the shim ended before it had started the hypervisor\n")
-    os._exit(0 if report == b"started\n" else 1)
-
-
-def main() -> int:
-    """Run a shim: `RUNTIME_DIR LOG_BYTES LEASE CONFINEMENT COMMAND...`.
-
-    An absolute path, the serial log's cap, the lease file of a fenced VM (else `-`), what the hypervisor is confined to
-    (`Confinement.to_text`), its argv.
-    """
-    if len(sys.argv) < 6:
-        os.write(2, b"usage: shim.py RUNTIME_DIR LOG_BYTES LEASE CONFINEMENT COMMAND...\n")
-        return 2
-    directory, log_bytes, lease, command = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[5:]
-    confinement = Confinement.from_text(sys.argv[4])
-    os.umask(0o077)
-    os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
-    lock = hold(directory)
-    if lock < 0:
-        os.write(2, f"a shim already holds {directory}\n".encode())
-        return ALREADY_HELD
-    if runs_already(directory):
-        os.write(2, f"a hypervisor whose shim has died still runs in {directory}\n".encode())
-        return ALREADY_HELD
-    clear(directory)
-    make_own_directory(directory, confinement)
-    report = detach(directory)
-    shim = Shim(directory, command=command, log_bytes=log_bytes, lease=lease, confinement=confinement)
-    try:
-        shim.start()
-    except OSError as error:
-        os.write(report, f"cannot start {command[0]}: {error.strerror or error}\n".encode())
-        return 1
-    os.write(report, b"started\n")
-    os.close(report)
-    shim.run()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Shims from one spawner, on real processes: what they inherit, and what is left when either side dies."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import trio
+
+from worker.tests.vmm.subjects import COMMANDS
+from worker.tests.vmm.test_shim import LOG_BYTES, a_runtime_dir, ready, until, wait_gone
+from worker.vmm.client import CloudHypervisor
+from worker.vmm.processes import Live, ask, end, find, start_shim
+from worker.vmm.programs import module_of
+from worker.vmm.runtime_dir import RuntimeDir, read_log
+from worker.vmm.shim_files import hold
+from worker.vmm.shims import Shims
+
+FAKE = COMMANDS["fake"]
+
+
+def parent_of(live: Live) -> int:
+    """The spawner while it lives, then whoever takes its orphans."""
+    assert live.shim_pid is not None
+    return int(Path(f"/proc/{live.shim_pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def open_files(pid: int) -> list[str]:
+    return [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+def arguments(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+
+
+def is_held(directory: RuntimeDir) -> bool:
+    lock = hold(str(directory.path))
+    if lock >= 0:
+        os.close(lock)
+    return lock < 0
+
+
+async def test_a_python_hypervisor_of_ours_is_called_and_inherits_nothing_but_its_api() -> None:
+    assert module_of(FAKE) == "worker.vmm.fake"
+    with a_runtime_dir() as directory:
+        live = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES)
+        async with CloudHypervisor(str(directory.api_socket)) as client:
+            await ready(directory, client)
+        held = open_files(live.pid)
+        assert not [path for path in held if path.startswith(str(directory.path))], held
+        assert sum(path.startswith("socket:") for path in held) <= 2, "the API, and the client that was just there"
+        assert arguments(live.pid) == ["worker.vmm.fake", "--api-socket", "fd=3"]
+        assert live.shim_pid is not None
+        assert arguments(live.shim_pid) == ["procurator-shim", str(directory.path)]
+        await end(directory, live, grace_seconds=5)
+
+
+async def test_any_other_program_is_executed_and_inherits_nothing_but_its_api() -> None:
+    script = "import os, sys, time; print(*sys.argv[1:], *os.listdir('/proc/self/fd'), flush=True); time.sleep(9)"
+    with a_runtime_dir() as directory:
+        command = (sys.executable, "-c", script)
+        assert module_of(command) == ""
+        live = await start_shim(directory, command=command, log_bytes=LOG_BYTES)
+        await until(lambda: b"\n" in read_log(directory.hypervisor_log, max_bytes=99))
+        said = read_log(directory.hypervisor_log, max_bytes=99).decode().split()
+        assert said[:2] == ["--api-socket", "fd=3"]
+        assert sorted(said[2:]) == ["0", "1", "2", "3", "4"], "4 is the listing itself"
+        await end(directory, live, grace_seconds=0)
+
+
+async def test_a_spawner_that_was_killed_is_replaced_and_its_shims_go_on() -> None:
+    with a_runtime_dir() as first, a_runtime_dir() as second:
+        async with Shims(modules=(module_of(FAKE),)) as shims:
+            live = await start_shim(first, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            killed = parent_of(live)
+            os.kill(killed, signal.SIGKILL)
+            wait_gone(killed)
+            other = await start_shim(second, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            replaced = parent_of(other)
+            assert replaced not in (killed, parent_of(live))
+            assert (await ask(first, {"op": "status"}))["ok"] is True
+        wait_gone(replaced)
+        assert find(first) == live and find(second) == other, "they outlive the spawners"
+
+
+async def test_a_start_that_was_cancelled_leaves_nothing() -> None:
+    with a_runtime_dir() as first, a_runtime_dir() as second:
+        async with Shims(modules=(module_of(FAKE),)) as shims:
+            live = await start_shim(first, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            os.kill(parent_of(live), signal.SIGSTOP)
+            with trio.move_on_after(0.2) as cancelled:
+                await start_shim(second, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            os.kill(parent_of(live), signal.SIGCONT)
+            assert cancelled.cancelled_caught
+            await until((second.path / "shim.lock").exists)
+            await until(lambda: not is_held(second))
+            assert find(second) is None
+            assert not second.api_socket.exists()
+
+
+async def test_a_worker_that_is_killed_before_a_shim_was_forked_leaves_nothing_of_it() -> None:
+    with a_runtime_dir() as first, a_runtime_dir() as second:
+        worker = f"""
+import os, signal, trio
+from pathlib import Path
+from worker.vmm.processes import find, start_shim
+from worker.vmm.runtime_dir import RuntimeDir
+from worker.vmm.shims import Shims
+
+async def main():
+    async with Shims() as shims, trio.open_nursery() as nursery:
+        async def start(path):
+            await start_shim(RuntimeDir(Path(path)), command={list(FAKE)!r}, log_bytes=4096, shims=shims)
+        await start({str(first.path)!r})
+        shim = find(RuntimeDir(Path({str(first.path)!r}))).shim_pid
+        spawner = int(Path(f"/proc/{{shim}}/stat").read_text().rpartition(")")[2].split()[1])
+        print(spawner, flush=True)
+        os.kill(spawner, signal.SIGSTOP)
+        nursery.start_soon(start, {str(second.path)!r})
+        await trio.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+trio.run(main)
+"""
+        done = await trio.run_process([sys.executable, "-c", worker], capture_stdout=True, check=False)
+        assert done.returncode == -signal.SIGKILL
+        spawner = int(done.stdout)
+        os.kill(spawner, signal.SIGCONT)
+        wait_gone(spawner)
+        await until((second.path / "shim.lock").exists)
+        await until(lambda: not is_held(second))
+        assert find(second) is None
+        assert isinstance(find(first), Live)
