@@ -168,7 +168,9 @@ def figures(*, seeds: int, runs: int, is_quick: bool) -> list[Figure]:
 
 
 def rates(*, runs: int, is_quick: bool) -> list[Figure]:
-    """The cold ones, all in turns."""
+    """The cold ones, all in turns. What stands beside the large one has placed as many, half of them before it and half
+    after: a machine that is busy for a second would else be busy for one of both.
+    """
     count, workers = SMALL
     small = made_up.a_workload(seed=0, instances=count)
     kinds: dict[str, Callable[[], float]] = {
@@ -179,15 +181,12 @@ def rates(*, runs: int, is_quick: bool) -> list[Figure]:
             count / cold(made_up.a_workload(seed=0, instances=count, distinct=True), workers=workers)
         ),
     }
-    if not is_quick:
-        large = made_up.a_workload(seed=0, instances=LARGE[0])
-        kinds["150,000 on 5,000"] = lambda: LARGE[0] / cold(large, workers=LARGE[1], scale=LARGE_SCALE)
     seen: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(runs):
         for name, rate in kinds.items():
             seen[name].append(rate())
     median = {name: statistics.median(values) for name, values in seen.items()}
-    goals = {"spread": ">= 0.5", "anti-affinity": ">= 0.5", "150,000 on 5,000": ">= 0.9"}
+    goals = {"spread": ">= 0.5", "anti-affinity": ">= 0.5"}
     seconds = [round(count / value, 3) for value in seen["basic"]]
     return [
         Figure("scheduler.10,000 on 1,000", round(statistics.median(seconds), 3), "s", "<= 1", "", seconds),
@@ -195,8 +194,26 @@ def rates(*, runs: int, is_quick: bool) -> list[Figure]:
         *(
             Figure(f"scheduler.{name} ratio", round(median[name] / median["basic"], 2), "ratio", goal, "basic", runs)
             for name, goal in goals.items()
-            if name in median
         ),
+        *([] if is_quick else grown(small, runs=runs)),
+    ]
+
+
+def grown(small: made_up.Workload, *, runs: int) -> list[Figure]:
+    """What a VM of the large fleet costs beside one of the small, at the same time and as many of each."""
+    large = made_up.a_workload(seed=0, instances=LARGE[0])
+    turns = LARGE[0] // SMALL[0]
+    rates, ratios = [], []
+    for _ in range(runs):
+        seconds = sum(cold(small, workers=SMALL[1]) for _ in range(turns // 2))
+        largest = cold(large, workers=LARGE[1], scale=LARGE_SCALE)
+        seconds += sum(cold(small, workers=SMALL[1]) for _ in range(turns - turns // 2))
+        rates.append(LARGE[0] / largest)
+        ratios.append(round(seconds / largest, 3))
+    name = "scheduler.150,000 on 5,000"
+    return [
+        Figure(name, round(statistics.median(rates)), "VMs/s", "", "", rates),
+        Figure(f"{name} ratio", round(statistics.median(ratios), 2), "ratio", ">= 0.9", "basic", ratios),
     ]
 
 

@@ -5,8 +5,11 @@ earlier ones took. It is a value of that one decision and is thrown away with it
 snapshot's memo and follows the placements worker by worker.
 """
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from control_plane.index import Group, index_of
 from control_plane.scheduler.addresses import ADDRESSES, address_in, free_host, host_bit, host_of
@@ -29,16 +32,17 @@ class _Start:
 class Ledger:
     """What is left on each worker: `free` by row and column, `hosts` the addresses in use as bits.
 
-    `cells` are the same numbers worker by worker, because single ones are dear to get from an array. The numbers may
-    be below zero where a worker has shrunk. `version` rises with each change.
+    `cells` are the same numbers in the same memory, row after row, because single ones are dear to get from numpy's
+    arrays, and dearer to look up among tens of thousands of objects than any processor's cache holds. They may be
+    below zero where a worker has shrunk. `version` rises with each change.
     """
 
     def __init__(self, snapshot: Snapshot, start: _Start) -> None:
         self.fleet = start.fleet
-        self.free = start.free.copy()
+        self.cells = array("q", start.free.tobytes())
+        self.free: Amounts = np.frombuffer(self.cells, dtype=np.int64).reshape(start.free.shape)
         self.hosts = list(start.hosts)
         self.version = 0
-        self.cells: list[list[int]] = self.free.T.tolist()
         self._index = index_of(snapshot)
         self._counts: dict[str, dict[int, int]] = {}
         self._expected: dict[str, set[int]] = {}
@@ -47,15 +51,17 @@ class Ledger:
 
     def fits(self, position: int, amounts: Sequence[int]) -> bool:
         """Whether `amounts` fit on one worker. What is not asked for does not matter, even where it is overdrawn."""
-        for left, amount in zip(self.cells[position], amounts, strict=True):  # noqa: SIM110 - asked for each placement
-            if left < amount and amount:
+        cells, at = self.cells, position
+        for amount in amounts:
+            if amount and cells[at] < amount:
                 return False
+            at += len(self.hosts)
         return True
 
     def missing(self, position: int, amounts: Sequence[int], *, held: Sequence[int]) -> tuple[Missing, ...]:
         """What lacks on one worker for `amounts` in place of what is `held` there; nothing when they fit."""
         name = self.fleet.name(position)
-        rows = zip(self.fleet.kinds, amounts, self.cells[position], held, strict=True)
+        rows = zip(self.fleet.kinds, amounts, self.free[:, position].tolist(), held, strict=True)
         return tuple(
             Missing(name, kind, amount, max(free + given, 0))
             for kind, amount, free, given in rows
@@ -65,11 +71,11 @@ class Ledger:
     def take(self, position: int, amounts: Sequence[int]) -> None:
         """Reserve `amounts` (below zero: give them back)."""
         self.version += 1
-        cells = self.cells[position]
-        for row, amount in enumerate(amounts):
+        cells, at = self.cells, position
+        for amount in amounts:
             if amount:
-                cells[row] = left = cells[row] - amount
-                self.free[row, position] = left
+                cells[at] -= amount
+            at += len(self.hosts)
 
     def take_address(self, position: int, vm: str) -> str:
         """The lowest free address for an instance of `vm`, which from now on counts as being there.

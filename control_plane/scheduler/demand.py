@@ -11,6 +11,8 @@ from schema.vmspec import VmSpec
 Words = tuple[tuple[str, str, tuple[str, ...]], ...]
 Shape = tuple[tuple[int, ...], tuple[tuple[str, int], ...], Words, Words]
 """Amounts, unknown extras, required and preferred labels."""
+_NO_WORDS: tuple[Words, Words] = ((), ())
+_NO_PORTS: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +44,36 @@ class Demand:
         """Whether it does not matter which other instances are where, or on which labels, apart from its own."""
         return not (self.policy.spread or self.policy.affinity or self.policy.anti_affinity or self.publishes)
 
-    @classmethod
-    def of(cls, spec: VmSpec, fleet: Fleet, *, depth: int = 0) -> "Demand":
-        """What an instance of `spec` asks of a worker of `fleet`."""
-        resources, policy = Resources.of(spec), spec.placement
-        amounts = fleet.amounts(resources)
-        unknown = tuple((name, amount) for name, amount in resources.extras if name not in fleet.kinds[len(BASIC) :])
-        return cls(
-            vm=spec.name,
-            resources=resources,
-            amounts=amounts,
-            unknown=unknown,
-            policy=policy,
-            keeps_volume=keeps_volume(spec),
-            shape=(amounts, unknown, _words(policy.require), _words(policy.prefer)),
-            depth=depth,
-            publishes=published(spec),
-        )
-
 
 def published(spec: VmSpec) -> frozenset[int]:
     """The ports of a worker that an instance of `spec` takes: a worker has each once."""
-    return frozenset(port.publish for port in spec.network.ports if port.publish)
+    ports = spec.network.ports
+    return frozenset(port.publish for port in ports if port.publish) if ports else _NO_PORTS
 
 
 def keeps_volume(spec: VmSpec) -> bool:
     """Whether it has a volume that must not be made anew elsewhere."""
-    return any(volume.on_loss is OnLoss.KEEP for volume in spec.volumes.values())
+    return bool(spec.volumes) and any(volume.on_loss is OnLoss.KEEP for volume in spec.volumes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What VMs of one size and the same labels have in common."""
+
+    resources: Resources
+    amounts: tuple[int, ...]
+    unknown: tuple[tuple[str, int], ...]
+    shape: Shape
 
 
 class Demands:
-    """The demands of a decision, each worked out when it is first asked for."""
+    """The demands of a decision, each worked out when it is first asked for; what they have in common, once for all."""
 
     def __init__(self, snapshot: Snapshot, fleet: Fleet) -> None:
         self._snapshot = snapshot
         self._fleet = fleet
         self._known: dict[tuple[str, int], Demand] = {}
+        self._asks: dict[tuple[object, ...], _Ask] = {}
 
     def of(self, placement: Placement) -> Demand:
         """What `placement` asks for; its generation must have it."""
@@ -87,7 +83,32 @@ class Demands:
             generation = self._snapshot.generations[placement.generation]
             spec = generation.instances[placement.instance].value
             depth = _depth(generation.vms, spec.name, above=()) if spec.placement.affinity else 0
-            found = self._known[key] = Demand.of(spec, self._fleet, depth=depth)
+            ask = self._ask(spec)
+            found = self._known[key] = Demand(
+                spec.name,
+                ask.resources,
+                ask.amounts,
+                ask.unknown,
+                spec.placement,
+                keeps_volume(spec),
+                ask.shape,
+                depth,
+                published(spec),
+            )
+        return found
+
+    def _ask(self, spec: VmSpec) -> _Ask:
+        policy = spec.placement
+        extras = tuple(spec.extras.items()) if spec.extras else ()
+        volumes = tuple(volume.size_mb for volume in spec.volumes.values()) if spec.volumes else ()
+        words = (_words(policy.require), _words(policy.prefer)) if policy.require or policy.prefer else _NO_WORDS
+        key = (spec.cpu, spec.memory_mb, extras, volumes, words)
+        found = self._asks.get(key)
+        if found is None:
+            resources, known = Resources.of(spec), self._fleet.kinds[len(BASIC) :]
+            amounts = self._fleet.amounts(resources)
+            unknown = tuple((name, amount) for name, amount in resources.extras if name not in known)
+            found = self._asks[key] = _Ask(resources, amounts, unknown, (amounts, unknown, *words))
         return found
 
 
@@ -161,6 +182,12 @@ def traits_of(snapshot: Snapshot, number: int) -> Traits | None:
     return known[1]
 
 
-def order_of(demand: Demand, *, is_bound: bool, rank: int, generation: int) -> tuple[object, ...]:
-    """The order in which VMs get their workers: what is worth more, what has least choice, what is larger (`rank`)."""
-    return (-demand.priority, not is_bound, demand.depth, rank, demand.vm, generation)
+def order_of(
+    demand: Demand, group: list[Placement], *, is_bound: bool, rank: int
+) -> tuple[int, bool, int, int, str, int, Demand, list[Placement]]:
+    """The order in which VMs get their workers: what is worth more, what has least choice, what is larger (`rank`).
+
+    The VM's name and its generation leave nothing to what comes after them, which is what is ordered.
+    """
+    priority = demand.policy.priority
+    return (-priority, not is_bound, demand.depth, rank, demand.vm, group[0].generation, demand, group)

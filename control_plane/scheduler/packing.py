@@ -14,14 +14,12 @@ import math
 from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 
 from control_plane.scheduler.capacity import Ledger
 from control_plane.scheduler.constraints import labelled, unpreferred
 from control_plane.scheduler.demand import Demand, Shape
 from control_plane.scheduler.fleet import ADDRESS_ROW, BASIC, CPU_ROW, MEMORY_ROW, Amounts, Mask
-
-Scores = npt.NDArray[np.float64]
+from control_plane.scheduler.ranking import Ranking, Scores
 
 NOT_PREFERRED = 1e6
 """For each preferred label that a worker does not have."""
@@ -34,6 +32,9 @@ CLOSED = 1e1
 FILLING_FROM = 0.5
 """The share of what is free from which placing counts as filling."""
 _TINY = 1e-12
+
+Own = tuple[float, float]
+"""vCPUs and memory of a demand, as the scores take them."""
 
 
 class Packing:
@@ -49,6 +50,7 @@ class Packing:
         self._per_cpu, self._per_mb = (1.0 / max(float(one), 1.0) for one in mean)
         largest = (rows[0] * self._per_cpu + rows[1] * self._per_mb).max(initial=1.0)
         self._norm = 1.0 / float(largest)
+        self._memory_from = MEMORY_ROW * len(ledger.fleet)
         self._open, self._filling = self._chosen(takes, wanted)
         self._is_open: list[bool] = self._open.tolist()
 
@@ -116,28 +118,26 @@ class Packing:
             self._is_open[position] = True
             self._open[position] = True
 
-    def all(self, demand: Demand) -> Scores:
+    def all(self, own: Own) -> Scores:
         """The packing score of each worker, between -1 and 1."""
         free = self._ledger.free
         cpu, memory = free[CPU_ROW] * self._per_cpu, free[MEMORY_ROW] * self._per_mb
-        own_cpu, own_memory = self._own(demand)
         found: Scores
         if self._filling:
-            found = -(cpu * own_cpu + memory * own_memory) / np.sqrt(cpu * cpu + memory * memory + _TINY)
+            found = -(cpu * own[0] + memory * own[1]) / np.sqrt(cpu * cpu + memory * memory + _TINY)
         else:
-            found = ((cpu - own_cpu) + (memory - own_memory)) * self._norm
+            found = ((cpu - own[0]) + (memory - own[1])) * self._norm
         return found
 
-    def one(self, demand: Demand, position: int) -> float:
+    def one(self, own: Own, position: int) -> float:
         """The same for one worker."""
-        cells = self._ledger.cells[position]
-        cpu, memory = cells[CPU_ROW] * self._per_cpu, cells[MEMORY_ROW] * self._per_mb
-        own_cpu, own_memory = self._own(demand)
+        cells = self._ledger.cells
+        cpu, memory = cells[position] * self._per_cpu, cells[self._memory_from + position] * self._per_mb
         if self._filling:
-            return -(cpu * own_cpu + memory * own_memory) / math.sqrt(cpu * cpu + memory * memory + _TINY)
-        return ((cpu - own_cpu) + (memory - own_memory)) * self._norm
+            return -(cpu * own[0] + memory * own[1]) / math.sqrt(cpu * cpu + memory * memory + _TINY)
+        return ((cpu - own[0]) + (memory - own[1])) * self._norm
 
-    def _own(self, demand: Demand) -> tuple[float, float]:
+    def own(self, demand: Demand) -> Own:
         """A demand's cpu and memory as shares of an average worker; for filling, only their direction."""
         cpu, memory = demand.amounts[CPU_ROW] * self._per_cpu, demand.amounts[MEMORY_ROW] * self._per_mb
         length = math.sqrt(cpu * cpu + memory * memory) if self._filling else 1.0
@@ -154,9 +154,10 @@ class ShapeScores:
         self._packing = packing
         self._ledger = ledger
         self._demand = demand
+        self._own = packing.own(demand)
         self._tiers = packing.tiers(demand)
         possible = eligible & has_room(ledger, demand)
-        self.scores: Scores = np.where(possible, self._tiers + packing.closed() + packing.all(demand), np.inf)
+        self.ranking = Ranking(np.where(possible, self._tiers + packing.closed() + packing.all(self._own), np.inf))
         self.fitting = int(np.count_nonzero(possible))
 
     def use(self, position: int) -> None:
@@ -165,14 +166,14 @@ class ShapeScores:
 
     def update(self, position: int) -> None:
         """Score a worker anew, on which room was taken."""
-        if self.scores[position] == math.inf:
+        if self.ranking.scores.item(position) == math.inf:
             return
         found = math.inf
         if self._ledger.fits(position, self._demand.amounts):
-            found = float(self._tiers[position]) + self._packing.one(self._demand, position)
+            found = self._tiers.item(position) + self._packing.one(self._own, position)
         else:
             self.fitting -= 1
-        self.scores[position] = found
+        self.ranking.set(position, found)
 
 
 def has_room(ledger: Ledger, demand: Demand) -> Mask:

@@ -8,7 +8,6 @@ goes first, then what has least choice, then the larger; each goes to the permit
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from types import MappingProxyType
 
 import numpy as np
@@ -20,8 +19,9 @@ from control_plane.scheduler.constraints import Rules, Standings
 from control_plane.scheduler.demand import Demand, Demands, Shape, order_of, traits_of, waits_for
 from control_plane.scheduler.fleet import CPU_ROW, DISK_ROW, MEMORY_ROW, Mask
 from control_plane.scheduler.lacking import lacks, missing
-from control_plane.scheduler.packing import BESIDE, Packing, Scores, ShapeScores, has_room
+from control_plane.scheduler.packing import BESIDE, Packing, ShapeScores, has_room
 from control_plane.scheduler.preempt import Coming
+from control_plane.scheduler.ranking import Scores, first_of
 from control_plane.state import (
     NOWHERE,
     Missing,
@@ -66,25 +66,24 @@ class Decision:
         for one in wanting:
             groups.setdefault((one.vm, one.generation), []).append(one)
         self._numbers |= {number for _, number in groups}
-        asked = [(self.demands.of(group[0]), group) for group in groups.values()]
-        packing = self.packing(asked)
-        ranks = packing.ranks({demand.shape for demand, _ in asked})
+        asked = [self.demands.of(group[0]) for group in groups.values()]
+        packing = self.packing(asked, list(map(len, groups.values())))
+        ranks = packing.ranks({demand.shape for demand in asked})
         rows = []
-        for demand, group in asked:
+        for demand, group in zip(asked, groups.values(), strict=True):
             if len(group) > 1:
                 group.sort(key=lambda one: natural(one.instance))
             is_bound = self.bound(demand, group[0]) is not None  # what has volumes has one instance
-            rank, generation = ranks[demand.shape], group[0].generation
-            rows.append((order_of(demand, is_bound=is_bound, rank=rank, generation=generation), demand, group))
-        rows.sort(key=itemgetter(0))
-        for _, demand, group in rows:
+            rows.append(order_of(demand, group, is_bound=is_bound, rank=ranks[demand.shape]))
+        rows.sort()
+        for *_, demand, group in rows:
             self._place_vm(demand, group)
         return tuple(self._news)
 
-    def packing(self, asked: Sequence[tuple[Demand, Sequence[Placement]]]) -> Packing:
-        """The scores for placing all of `asked`, from now on."""
-        cpu = sum(demand.amounts[CPU_ROW] * len(group) for demand, group in asked)
-        memory_mb = sum(demand.amounts[MEMORY_ROW] * len(group) for demand, group in asked)
+    def packing(self, asked: Sequence[Demand], replicas: Sequence[int]) -> Packing:
+        """The scores for placing all of `asked`, of each so many, from now on."""
+        cpu = sum(demand.amounts[CPU_ROW] * count for demand, count in zip(asked, replicas, strict=True))
+        memory_mb = sum(demand.amounts[MEMORY_ROW] * count for demand, count in zip(asked, replicas, strict=True))
         wanted = np.array([cpu, memory_mb], dtype=np.int64)
         self._packing = Packing(self.ledger, self.standings.takes, wanted=wanted)
         self._shape = None
@@ -132,7 +131,7 @@ class Decision:
     def choice(self, demand: Demand, *, replicas: int = 1) -> "Choice":
         """The scores for `replicas` instances of a VM, as things are now."""
         if self._shape is None or self._shape[0] != demand.shape:
-            packing = self._packing or self.packing([(demand, ())])
+            packing = self._packing or self.packing([demand], [0])
             self._shape = (demand.shape, packing.of(demand))
         return Choice(demand, self.rules(demand), self._shape[1], self.ledger, replicas=replicas)
 
@@ -223,9 +222,9 @@ class Choice:
         self._ledger = ledger
         counts = ledger.counts(demand.vm)
         self._is_alone = not counts and replicas == 1
-        self._scores: Scores = shape.scores
+        self._ranking = shape.ranking
         for position, count in counts.items():
-            self._scores[position] += BESIDE * count
+            self._ranking.add(position, BESIDE * count)
 
     def permits(self, position: int) -> bool:
         """Whether nothing but room could keep an instance off a worker."""
@@ -233,16 +232,17 @@ class Choice:
 
     def scores(self) -> Scores:
         """The score of each worker, infinite where an instance may not go."""
-        return self._scores if self.is_plain else self.rules.narrowed(self._scores)
+        scores = self._ranking.scores
+        return scores if self.is_plain else self.rules.narrowed(scores)
 
     def best(self) -> int | None:
         """The worker with the lowest score, the first of equals; None when it may go nowhere."""
+        if self.is_plain:
+            self.fitting = self._shape.fitting
+            return self._ranking.first()
         scores = self.scores()
-        position = int(scores.argmin()) if len(scores) else 0
-        if not len(scores) or scores[position] == math.inf:
-            return None
-        self.fitting = self._shape.fitting if self.is_plain else int(np.count_nonzero(scores < math.inf))
-        return position
+        self.fitting = int(np.count_nonzero(scores < math.inf))
+        return first_of(scores)
 
     def placed(self, position: int) -> None:
         """One more is on a worker; the ledger knows."""
@@ -255,7 +255,7 @@ class Choice:
         """Room was taken on a worker."""
         self._shape.update(position)
         if not self._is_alone:
-            self._scores[position] += BESIDE * self._ledger.counts(self.demand.vm).get(position, 0)
+            self._ranking.add(position, BESIDE * self._ledger.counts(self.demand.vm).get(position, 0))
 
     def close(self) -> None:
         """Leave the scores to the next VM of the shape, without what only concerns this one."""
