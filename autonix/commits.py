@@ -1,7 +1,6 @@
 """A commit's tree in a repository, also a bare one: paths, sizes and texts from git's objects; nothing is checked out.
 
-It understands nothing of them. Nothing is fetched: transports are off, so that an object which a partial clone lacks
-counts as one that cannot be read.
+It understands nothing of them. How two trees differ is `differences.py`'s.
 """
 
 import re
@@ -13,18 +12,14 @@ from typing import Final
 
 from autonix.contents import Contents, Undecodable, decoded
 from autonix.findings import Skipped
-from autonix.tree import GIT, GIT_DEADLINE, GIT_ENV, MAX_FILE, MAX_LISTING, MAX_TOTAL, safe_ones
-from nix.run import run
+from autonix.listings import listed
+from autonix.objects import Objects
+from autonix.tree import MAX_FILE, MAX_TOTAL, safe_ones
 from schema.errors import CommandFailed, DeadlineExceeded, InvalidInput, NotFound, TooLarge
 
-ANCESTORS: Final = 64
-"""So many commits back a kept analysis is looked for."""
-MAX_CHANGES: Final = 5_000
-"""Changed files between two commits beyond which the whole tree is read again."""
 LINK, _FILES = "120000", ("100644", "100755", "100664")
 _MOST_LINKS: Final = 8
 _ABSENT: Final = "cannot be read: No such file or directory"
-_FILE = re.compile(r"100\d{3} (\d+) ([^\0]+)\0")
 _ENTRY = re.compile(r"(\d+) \w+ ([0-9a-f]+) +(\S+)\t([^\0]+)\0")
 
 
@@ -43,18 +38,17 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The tree of a commit, and those of its ancestors, nearest first."""
+    """A commit's id and that of its tree."""
 
-    repository: Path
+    id: str
     tree: str
-    earlier: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CommitTree:
     """All files of a tree by path, sorted, and the bytes of each object."""
 
-    repository: Path
+    objects: Objects
     files: Mapping[str, tuple[str, str, str]]
     """By path: mode, id, and bytes as git prints them (no number where there is no such object)."""
 
@@ -86,9 +80,8 @@ class CommitTree:
             else:
                 left -= size
                 wanted.append((path, blob.id))
-        contents = await blobs(self.repository, [each for _, each in wanted])
-        for path, identifier in wanted:
-            data = contents.get(identifier)
+        contents = await self.objects.contents([each for _, each in wanted])
+        for (path, _), data in zip(wanted, contents, strict=True):
             text = Undecodable("cannot be read: git has no such object") if data is None else decoded(data)
             if isinstance(text, Undecodable):
                 skipped.append(Skipped(path, text.reason))
@@ -109,11 +102,9 @@ class CommitTree:
             links = [n for n, each in enumerate(found) if isinstance(each, Blob) and each.mode == LINK]
             if not links:
                 return found, places
-            targets = await blobs(self.repository, [each.id for n in links if isinstance(each := found[n], Blob)])
-            for number in links:
-                link = found[number]
-                assert isinstance(link, Blob)  # noqa: S101 - `links` says so
-                target = targets.get(link.id, b"").decode(errors="replace")
+            targets = await self.objects.contents([each.id for n in links if isinstance(each := found[n], Blob)])
+            for number, data in zip(links, targets, strict=True):
+                target = (data or b"").decode(errors="replace")
                 place = normpath(join(dirname(places[number]), target))
                 if place.startswith(("..", "/")) or ".git" in place.split("/"):
                     found[number] = "a symlink that leaves the tree"
@@ -125,48 +116,61 @@ class CommitTree:
         return ended, places
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A path whose file differs between two trees; None: there is none."""
-
-    path: str
-    old: Blob | None
-    new: Blob | None
-
-
-async def find_commit(repository: Path, revision: str) -> Commit:
+async def find_commit(objects: Objects, revision: str) -> Commit:
     """The commit that `revision` names. Raises `NotFound` and, for what looks like an option, `InvalidInput`."""
     if not revision or revision.startswith("-") or not revision.isprintable():
         raise InvalidInput(f"no revision: {revision!r}")
-    words = ("log", f"--max-count={ANCESTORS}", "--format=%T", "--end-of-options", revision, "--")
-    try:
-        trees = (await _git(repository, words)).decode().split()
-    except CommandFailed as error:
-        raise NotFound(f"{repository} has no commit {revision!r}") from error
-    if not trees:
-        raise NotFound(f"{repository} has no commit {revision!r}")
-    return Commit(repository, trees[0], tuple(dict.fromkeys(trees)))
+    commit, tree = await objects.infos([f"{revision}^{{commit}}", f"{revision}^{{tree}}"])
+    if commit is None or tree is None:
+        raise NotFound(f"{objects.repository} has no commit {revision!r}")
+    return Commit(commit.id, tree.id)
 
 
-async def tree_of(commit: Commit) -> CommitTree:
+async def earlier_trees(objects: Objects, commit: Commit, steps: range) -> tuple[str, ...]:
+    """The trees of its ancestors by first parents, so many steps back; fewer where there are no more."""
+    found = await objects.infos([f"{commit.id}~{number}^{{tree}}" for number in steps])
+    return tuple(each.id for each in found if each is not None)
+
+
+async def tree_of(objects: Objects, commit: Commit) -> CommitTree:
     """Everything in the commit's tree."""
-    printed = await _git(commit.repository, ("ls-tree", "-r", "-z", "-l", "--full-tree", commit.tree))
+    printed = await listed(objects.repository, ("ls-tree", "-r", "-z", "-l", "--full-tree", commit.tree))
     entries = {path: (mode, id_, size) for mode, id_, size, path in _ENTRY.findall(_text_of(printed))}
     paths = safe_ones("\0".join(entries).encode())
-    return CommitTree(commit.repository, {path: entries[path] for path in paths})
+    return CommitTree(objects, {path: entries[path] for path in paths})
 
 
-async def head_sizes(directory: Path) -> list[tuple[str, str]] | None:
-    """Bytes (in digits) and path of each file below `directory` in the commit that is checked out, links aside.
+async def head_sizes(directory: Path) -> "HeadSizes | None":
+    """The files below `directory` in the commit that is checked out.
 
     None where there is no commit, or where git is older than 2.36.
     """
     try:
-        printed = await _git(directory, ("ls-tree", "-r", "-z", "--format=%(objectmode) %(objectsize) %(path)", "HEAD"))
+        printed = await listed(
+            directory, ("ls-tree", "-r", "-z", "--format=%(objectmode) %(objectsize) %(path)", "HEAD")
+        )
     except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
         return None
-    found: list[tuple[str, str]] = _FILE.findall(_text_of(printed))
-    return found
+    return HeadSizes(_text_of(printed))
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSizes:
+    """Files of a commit, links aside, as git lists them: they are made one after the other, as they may be many."""
+
+    text: str
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Bytes (in digits) and path of each."""
+        for entry in self.text.split("\0"):
+            if entry.startswith("100"):
+                _, size, path = entry.split(" ", 2)
+                if size.isdigit():
+                    yield size, path
+
+    def named(self, name: str) -> list[str]:
+        """Paths of what is called `name`, which is no pattern."""
+        return re.findall(rf"(?:^|\0)100... [0-9]+ ((?:[^\0]*/)?{re.escape(name)})(?=\0)", self.text)
 
 
 def _text_of(printed: bytes) -> str:
@@ -184,56 +188,3 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-async def changes_between(repository: Path, old: str, new: str) -> tuple[Change, ...] | None:
-    """The files that differ between two trees; None where there are too many."""
-    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--no-ext-diff", old, new)
-    fields = (await _git(repository, words)).split(b"\0")[:-1]
-    if len(fields) > 2 * MAX_CHANGES:
-        return None
-    found = []
-    for head, name in zip(fields[::2], fields[1::2], strict=True):
-        old_mode, new_mode, old_id, new_id, _ = head.decode().lstrip(":").split()
-        before = None if set(old_mode) == {"0"} else Blob(old_mode, old_id)
-        after = None if set(new_mode) == {"0"} else Blob(new_mode, new_id)
-        found.append(Change(name.decode(errors="replace"), before, after))
-    return tuple(found)
-
-
-async def sizes_of(repository: Path, identifiers: Collection[str]) -> dict[str, int]:
-    """The bytes of objects, without those that git does not have."""
-    if not identifiers:
-        return {}
-    asked = "".join(f"{each}\n" for each in sorted(set(identifiers))).encode()
-    printed = await _git(repository, ("cat-file", "--batch-check=%(objectname) %(objectsize)"), stdin=asked)
-    rows = (line.split() for line in printed.decode().splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
-
-
-async def blobs(repository: Path, identifiers: Collection[str]) -> dict[str, bytes]:
-    """The contents of objects, without those that git does not have. Their sizes are the caller's to bound."""
-    if not identifiers:
-        return {}
-    asked = "".join(f"{each}\n" for each in sorted(set(identifiers))).encode()
-    return dict(_parted(await _git(repository, ("cat-file", "--batch"), stdin=asked)))
-
-
-def _parted(printed: bytes) -> Iterator[tuple[str, bytes]]:
-    r"""`<id> <type> <size>\n<contents>\n` each, or `<id> missing\n`."""
-    at = 0
-    while at < len(printed):
-        end = printed.index(b"\n", at)
-        head = printed[at:end].decode().split()
-        at = end + 1
-        if len(head) == 3 and head[2].isdigit():
-            size = int(head[2])
-            yield head[0], printed[at : at + size]
-            at += size + 1
-
-
-async def _git(repository: Path, words: Sequence[str], *, stdin: bytes | None = None) -> bytes:
-    argv = (*GIT, "-c", "protocol.allow=never", *words)
-    limit = max(MAX_LISTING, 2 * MAX_TOTAL)
-    done = await run(argv, deadline=GIT_DEADLINE, env=GIT_ENV, cwd=repository, stdin=stdin, max_output=limit)
-    return done.stdout

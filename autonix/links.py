@@ -32,23 +32,31 @@ def with_frameworks(project: Project) -> Project:
         for item in project.dependencies
         if (name := plain_name(project.ecosystem, item.value.name)) in known and item.value.group is Group.RUNTIME
     ]
-    return replace(project, frameworks=(*project.frameworks, *found))
+    return replace(project, frameworks=(*project.frameworks, *found)) if found else project
 
 
-def with_container(project: Project, projects: Sequence[Project], containers: Sequence[Container]) -> Project:
-    """`project` with the ports, environment and health of the container that is built from its directory."""
-    same = {other.ecosystem for other in projects if other.path == project.path}
-    homes = {other.path for other in projects}
-    container = next(
-        (
-            container
-            for container in containers
-            if home_of(container, homes) == project.path and _is_for(container, project, alone=len(same) == 1)
-        ),
-        None,
-    )
+def with_containers(projects: Sequence[Project], containers: Sequence[Container]) -> tuple[Project, ...]:
+    """Each project with what it takes from the first container that is built from its directory."""
+    ecosystems: dict[str, set[Ecosystem]] = {}
+    for project in projects:
+        ecosystems.setdefault(project.path, set()).add(project.ecosystem)
+    at_home: dict[str, list[Container]] = {}
+    for container in containers:
+        if (home := home_of(container, ecosystems)) is not None:
+            at_home.setdefault(home, []).append(container)
+    found = []
+    for project in projects:
+        alone = len(ecosystems[project.path]) == 1
+        fitting = (each for each in at_home.get(project.path, ()) if _is_for(each, project, alone=alone))
+        found.append(_with_container(project, next(fitting, None)))
+    return tuple(found)
+
+
+def _with_container(project: Project, container: Container | None) -> Project:
+    """`project` with the ports, environment and health of its container."""
     if container is None:
-        return replace(project, ports=project.ports or tuple(_framework_ports(project)))
+        ports = () if project.ports else tuple(_framework_ports(project))
+        return replace(project, ports=ports) if ports else project
     return replace(
         project,
         ports=project.ports or container.ports or tuple(_probed_ports(container)) or tuple(_framework_ports(project)),

@@ -7,33 +7,28 @@ way. Nothing in the tree is run, and nothing of it is written.
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeAlias
 
 import trio
 
 from autonix.cache import Cache, key_of
-from autonix.commits import (
-    LINK,
-    Change,
-    Commit,
-    CommitTree,
-    changes_between,
-    find_commit,
-    head_sizes,
-    sizes_of,
-    tree_of,
-)
+from autonix.commits import LINK, Commit, CommitTree, HeadSizes, earlier_trees, find_commit, head_sizes, tree_of
 from autonix.contents import Contents
+from autonix.differences import Change, changes_between
 from autonix.findings import Analysis
 from autonix.languages import attributes
 from autonix.languages.shares import Tally, counted_as, settled, tallied
 from autonix.memory import Known, known
+from autonix.objects import Objects, conversation
 from autonix.reader import Reader
-from autonix.tree import Listing, file_sizes, list_tracked, list_tree, read_files, safe_ones
-from autonix.understand import all_wanted, counted, further, understood, wanted
+from autonix.tree import file_sizes, list_tracked, list_tree, read_files, safe_ones
+from autonix.understand import further, sifted, understood, wanted
 from schema.errors import NotFound, TooLarge
 
+_STEPS = (range(1, 9), range(9, 65))
+"""So many commits back a kept analysis is looked for: as a rule it is a near one."""
 _KEPT_EVERY = 8
 """So many commits may follow a kept one before another is kept: a difference is found faster than a file is written."""
 _DEEPEST = 4
@@ -50,11 +45,11 @@ async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
 
     The same tree gives an equal analysis. Raises `NotFound` where `root` is not a directory.
     """
-    committed: list[tuple[str, str]] | None = None
+    tally: Tally | None = None
 
     async def weigh() -> None:
-        nonlocal committed
-        committed = await head_sizes(listing_root)
+        nonlocal tally
+        tally = await _tally_of_files(listing_root)
 
     listing_root = Path(os.path.realpath(root))
     if not listing_root.is_dir():
@@ -62,19 +57,19 @@ async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(weigh)
         listing = await list_tree(listing_root)
-    paths = counted(listing.paths)
+    paths, needed = sifted(listing.paths)
 
     async def read(asked: Collection[str]) -> Contents:
-        return await read_files(listing, asked)
+        return await read_files(listing.root, asked)
 
-    first = await read(all_wanted(paths))
+    first = await read(needed)
     key = key_of("files", listing.root.name, first.digest)
     held = await trio.to_thread.run_sync(cache.get, key) if cache is not None else None
     if held is None or not held.holds_for(paths) or (await read(held.further)).digest != held.digest:
         held = await _understood(listing.root.name, paths, first, read)
         if cache is not None:
             await trio.to_thread.run_sync(cache.put, key, held)
-    return replace(held.analysis, languages=settled(await _tally_of_files(listing, committed)))
+    return replace(held.analysis, languages=settled(tally or Tally({})))
 
 
 async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None = None) -> Analysis:
@@ -86,19 +81,14 @@ async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None
     repository = Path(os.path.realpath(repository))
     if not repository.is_dir():
         raise NotFound(f"{repository} is not a directory")
-    commit = await find_commit(repository, revision)
     name = repository.parent.name if repository.name == ".git" else repository.name.removesuffix(".git")
-    held = await _known_of(commit, name, cache) if cache is not None else None
-    if held is None:
-        tree = await tree_of(commit)
-        paths = counted(tuple(tree.files))
-        first = await tree.read(all_wanted(paths))
-        held = await _understood(name, paths, first, tree.read)
-        texts = await _attributes(tree.files, tree.read)
-        behind = await tree.behind(held.read)
-        held = replace(held, tally=_tally_of(tree, texts), attributes=texts, read=held.read.union(behind))
-        if cache is not None:
-            await trio.to_thread.run_sync(cache.put, key_of("commit", name, commit.tree), held)
+    async with conversation(repository) as objects:
+        commit = await find_commit(objects, revision)
+        held = await _known_of(objects, commit, name, cache) if cache is not None else None
+        if held is None:
+            held = await _first_of(await tree_of(objects, commit), name)
+            if cache is not None:
+                await trio.to_thread.run_sync(cache.put, key_of("commit", name, commit.tree), held)
     return replace(held.analysis, languages=settled(held.tally or Tally({})))
 
 
@@ -133,18 +123,35 @@ async def _understood(name: str, paths: Sequence[str], first: Contents, read: Re
     return known(analysis, reader, read=seen, further=led_to, digest=digest)
 
 
-async def _known_of(commit: Commit, name: str, cache: Cache) -> Known | None:
+async def _first_of(tree: CommitTree, name: str) -> Known:
+    """The analysis of a commit, found from nothing."""
+    paths, needed = sifted(tuple(tree.files))
+    first = await tree.read(needed)
+    held = await _understood(name, paths, first, tree.read)
+    named = [path for path in tree.files if path.rpartition("/")[2] == attributes.NAME]
+    texts = await _attributes(named, tree.read)
+    behind = await tree.behind(held.read)
+    return replace(held, tally=_tally_of(tree, texts), attributes=texts, read=held.read.union(behind))
+
+
+async def _known_of(objects: Objects, commit: Commit, name: str, cache: Cache) -> Known | None:
     """The analysis of this tree, or that of an ancestor's where the difference changes nothing in it."""
-    keys = [key_of("commit", name, tree) for tree in commit.earlier]
-    index, held = await trio.to_thread.run_sync(cache.first, keys)
-    if held is None or index == 0:
+    key = key_of("commit", name, commit.tree)
+    if (held := await trio.to_thread.run_sync(cache.get, key)) is not None:
         return held
-    changes = await changes_between(commit.repository, commit.earlier[index], commit.tree)
-    if changes is None or held.tally is None or not _unmoved(held, changes):
+    for steps in _STEPS:
+        trees = await earlier_trees(objects, commit, steps)
+        index, held = await trio.to_thread.run_sync(cache.first, [key_of("commit", name, tree) for tree in trees])
+        if held is not None:
+            break
+    if held is None or held.tally is None:
         return None
-    held = replace(held, tally=await _tally_after(held, changes, commit.repository))
-    if index >= _KEPT_EVERY:
-        await trio.to_thread.run_sync(cache.put, keys[0], held)
+    changes = await changes_between(objects, trees[index], commit.tree)
+    if changes is None or not _unmoved(held, changes):
+        return None
+    held = replace(held, tally=await _tally_after(objects, held, changes))
+    if steps[index] >= _KEPT_EVERY:
+        await trio.to_thread.run_sync(cache.put, key, held)
     return held
 
 
@@ -157,27 +164,36 @@ def _unmoved(held: Known, changes: Iterable[Change]) -> bool:
     return plain and not named and held.holds_without(changed, moved)
 
 
-async def _tally_after(held: Known, changes: Sequence[Change], repository: Path) -> Tally:
-    rules = attributes.rules_of(held.attributes)
-    languages = dict(counted_as([change.path for change in changes], rules))
-    touched = [change for change in changes if change.path in languages]
-    ids = {each.id for change in touched for each in (change.old, change.new) if each is not None}
-    sizes = await sizes_of(repository, ids)
+async def _tally_after(objects: Objects, held: Known, changes: Sequence[Change]) -> Tally:
+    languages = dict(counted_as([change.path for change in changes], attributes.rules_of(held.attributes)))
+    gone, new = (
+        [
+            (languages[change.path], blob.id)
+            for change in changes
+            if (blob := side(change)) is not None and blob.is_file and change.path in languages
+        ]
+        for side in (attrgetter("old"), attrgetter("new"))
+    )
+    ids = [each for _, each in (*gone, *new)]
+    sizes = {id_: info.size for id_, info in zip(ids, await objects.infos(ids), strict=True) if info is not None}
 
-    def of(side: Callable[[Change], object]) -> list[tuple[str, int]]:
-        return [(languages[change.path], sizes.get(getattr(side(change), "id", ""), 0)) for change in touched]
+    def weighed(files: Iterable[tuple[str, str]]) -> list[tuple[str, int]]:
+        return [(language, sizes.get(each, 0)) for language, each in files]
 
-    return (held.tally or Tally({})).changed(gone=of(lambda change: change.old), new=of(lambda change: change.new))
+    return (held.tally or Tally({})).changed(gone=weighed(gone), new=weighed(new))
 
 
-async def _tally_of_files(listing: Listing, committed: Sequence[tuple[str, str]] | None) -> Tally:
+async def _tally_of_files(root: Path) -> Tally:
     """As the last commit has it, or, before the first, as the files that are to be in it are."""
-    files = committed
-    if files is None:
-        sizes = await file_sizes(listing, await list_tracked(listing.root))
+    files: Iterable[tuple[str, str]] | None = await head_sizes(root)
+    if isinstance(files, HeadSizes):
+        named = files.named(attributes.NAME)
+    else:
+        sizes = await file_sizes(root, await list_tracked(root))
         files = [(str(size), path) for path, size in sizes.items()]
-    texts = await _attributes([path for _, path in files], lambda paths: read_files(listing, paths))
-    return tallied(files, attributes.rules_of(texts))
+        named = [path for path in sizes if path.rpartition("/")[2] == attributes.NAME]
+    texts = await _attributes(named, lambda paths: read_files(root, paths))
+    return await trio.to_thread.run_sync(tallied, files, attributes.rules_of(texts))
 
 
 def _tally_of(tree: CommitTree, texts: Mapping[str, str]) -> Tally:
@@ -185,8 +201,7 @@ def _tally_of(tree: CommitTree, texts: Mapping[str, str]) -> Tally:
     return tallied(files, attributes.rules_of(texts))
 
 
-async def _attributes(paths: Iterable[str], read: Read) -> dict[str, str]:
+async def _attributes(named: Sequence[str], read: Read) -> dict[str, str]:
     """The texts of `.gitattributes` that speak of languages."""
-    named = [path for path in paths if path.endswith(attributes.NAME) and path.rpartition("/")[2] == attributes.NAME]
     texts = (await read(safe_ones("\0".join(named).encode()))).texts if named else {}
     return {path: text for path, text in texts.items() if "linguist-" in text}

@@ -1,11 +1,12 @@
 """Tool versions pinned for a whole directory (.tool-versions, mise.toml), handed to the projects in it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from posixpath import basename
 from typing import Any
 
 from autonix.findings import Ecosystem, Finding, Project, Toolchain
-from autonix.reader import Reader, beside
+from autonix.reader import Reader, beside, folder
 
 MISE = ("mise.toml", ".mise.toml", "mise/config.toml", ".mise/config.toml", ".config/mise.toml")
 TOOLS: Mapping[str, tuple[Ecosystem, str]] = {
@@ -42,14 +43,24 @@ TOOLS: Mapping[str, tuple[Ecosystem, str]] = {
 
 def with_pinned_tools(reader: Reader, projects: Sequence[Project]) -> tuple[Project, ...]:
     """Each project with the pins of its own directory, else of the root, before what its manifest says."""
-    return tuple(replace(project, toolchain=_tools(reader, project)) for project in projects)
+    directories = {folder(path) for path in reader.named(".tool-versions")}
+    directories |= {path[: -len(name)].rstrip("/") or "." for path, name in _configured(reader)}
+    return tuple(_with_pins(reader, project, directories) for project in projects) if directories else tuple(projects)
 
 
-def _tools(reader: Reader, project: Project) -> tuple[Finding[Toolchain], ...]:
-    pinned = list(_pins(reader, project.path, project.ecosystem))
-    if not pinned and project.path != ".":
-        pinned = list(_pins(reader, ".", project.ecosystem))
-    return (*pinned, *project.toolchain)
+def _configured(reader: Reader) -> Iterator[tuple[str, str]]:
+    """Mise's files, and which of its names each has."""
+    for name in MISE:
+        for path in reader.named(basename(name)):
+            if path == name or path.endswith(f"/{name}"):
+                yield path, name
+
+
+def _with_pins(reader: Reader, project: Project, directories: Collection[str]) -> Project:
+    for directory in dict.fromkeys((project.path, ".")):
+        if directory in directories and (pinned := tuple(_pins(reader, directory, project.ecosystem))):
+            return replace(project, toolchain=(*pinned, *project.toolchain))
+    return project
 
 
 def _pins(reader: Reader, directory: str, ecosystem: Ecosystem) -> Iterator[Finding[Toolchain]]:

@@ -4,6 +4,7 @@ git says which files count (tracked, and untracked but not ignored); elsewhere a
 two settings by which a repository could make `git ls-files` start a program are off.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -17,12 +18,9 @@ import trio
 
 from autonix.contents import Contents, Undecodable, decoded
 from autonix.findings import Skipped
-from nix.run import run
+from autonix.listings import GIT_DEADLINE, listed
 from schema.errors import CommandFailed, DeadlineExceeded, NotFound, TooLarge
 
-GIT_DEADLINE = 30.0
-MAX_LISTING = 256 * 1024 * 1024
-"""Bytes of `git ls-files`, some three million paths."""
 MAX_FILES = 2_000_000
 MAX_DEPTH = 64
 MAX_FILE = 8 * 1024 * 1024
@@ -31,17 +29,8 @@ MAX_TOTAL = 96 * 1024 * 1024
 
 _NO_NAMES = frozenset(("", ".", "..", ".git"))
 _UNSAFE = re.compile(r"/(?:\.\.?|\.git)?/")
-GIT_ENV = {
-    "HOME": "/nonexistent",
-    "LANG": "C.UTF-8",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-}
-GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
+_ODD = tuple(f"/{name}/".encode() for name in sorted(_NO_NAMES))
+_PLAIN = bytes((0, *range(0x20, 0x7F)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +61,19 @@ async def list_tracked(root: Path) -> tuple[str, ...]:
     return safe_ones(await _listed_by_git(root, ("--cached",), GIT_DEADLINE) or b"")
 
 
-async def read_files(listing: Listing, paths: Collection[str]) -> Contents:
-    """The texts of `paths`, shallow ones first where not all can be read."""
-    return await trio.to_thread.run_sync(partial(_read_all, listing.root, paths))
+async def read_files(root: Path, paths: Collection[str]) -> Contents:
+    """The texts of `paths` below `root` (a real path), shallow ones first where not all can be read."""
+    return await trio.to_thread.run_sync(partial(_read_all, root, paths))
 
 
-async def file_sizes(listing: Listing, paths: Iterable[str]) -> dict[str, int]:
-    """Bytes of those of `paths` that are files, no links."""
-    return await trio.to_thread.run_sync(partial(_sizes, listing.root, paths))
+async def file_sizes(root: Path, paths: Iterable[str]) -> dict[str, int]:
+    """Bytes of those of `paths` below `root` that are files, no links."""
+    return await trio.to_thread.run_sync(partial(_sizes, root, paths))
 
 
 async def _listed_by_git(root: Path, which: Sequence[str], deadline: float) -> bytes | None:
-    argv = (*GIT, "ls-files", "-z", *which)
     try:
-        return (await run(argv, deadline=deadline, env=GIT_ENV, cwd=root, max_output=MAX_LISTING)).stdout
+        return await listed(root, ("ls-files", "-z", *which), deadline=deadline)
     except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
         return None  # no repository, or one that git cannot read: then every file counts
 
@@ -113,32 +101,37 @@ def _walked(root: Path) -> list[bytes]:
 def safe_ones(names: bytes) -> tuple[str, ...]:
     """Those of many names, with NUL between them, that can be shown and lie within the tree; each once, sorted."""
     try:
-        paths = names.decode().split("\0")
+        text = names.decode()
     except UnicodeDecodeError:
         decoded_ones = (name.decode(errors="surrogateescape") for name in names.split(b"\0"))
-        paths = [path for path in decoded_ones if not any("\ud800" <= each <= "\udfff" for each in path)]
-    if _all_safe(paths):
-        return tuple(sorted(dict.fromkeys(filter(None, paths))))  # git's own order is nearly this one already
+        text = "\0".join(path for path in decoded_ones if not any("\ud800" <= each <= "\udfff" for each in path))
+        names = text.encode()
+    paths = text.removesuffix("\0").split("\0")
+    if not _all_safe(names, text, longest=max(map(len, paths))):
+        paths = _each_safe(paths)
+    paths.sort()  # git's own order is nearly this one already
+    return tuple(paths) if len(set(paths)) == len(paths) else tuple(dict.fromkeys(paths))
+
+
+def _each_safe(paths: Sequence[str]) -> list[str]:
     directories: dict[str, bool] = {}
-    found: dict[str, None] = {}
+    found: list[str] = []
     for path in paths:
         directory, _, name = path.rpartition("/")
         if (safe := directories.get(directory)) is None:
             inside = not directory or (_UNSAFE.search(f"/{directory}/") is None and directory.isprintable())
             safe = directories[directory] = inside and path.count("/") < MAX_DEPTH
         if safe and name.isprintable() and name not in _NO_NAMES and not path.startswith("/"):
-            found[path] = None
-    return tuple(sorted(found))
+            found.append(path)
+    return found
 
 
-def _all_safe(paths: Sequence[str]) -> bool:
+def _all_safe(names: bytes, text: str, *, longest: int) -> bool:
     """Whether nothing in a list gives cause to look at each path: as good as always, and found much faster."""
-    whole = f"\0{chr(0).join(paths)}\0"
-    ends = ("/", "\0")
-    odd = any(f"{first}{name}{last}" in whole for name in _NO_NAMES if name for first in ends for last in ends)
-    if odd or "//" in whole or "\0/" in whole or max(map(len, paths)) >= 2 * MAX_DEPTH:
+    whole = b"/%b/" % names.removesuffix(b"\0").replace(b"\0", b"/")
+    if any(odd in whole for odd in _ODD) or longest >= 2 * MAX_DEPTH:
         return False
-    return whole.replace("\0", "").isprintable()
+    return not names.translate(None, _PLAIN) or text.replace("\0", "").isprintable()
 
 
 def _sizes(root: Path, paths: Iterable[str]) -> dict[str, int]:
@@ -159,8 +152,14 @@ def _read_all(root: Path, paths: Iterable[str]) -> Contents:
     skipped: list[Skipped] = []
     seen = hashlib.blake2b(digest_size=32)
     left = MAX_TOTAL
+    plain: dict[str, bool] = {}
     for path in sorted(paths, key=lambda path: (path.count("/"), path)):
-        data = _read(root, path, min(left, MAX_FILE))
+        directory = path.rpartition("/")[0]
+        if (is_plain := plain.get(directory)) is None:
+            place = f"{root}/{directory}" if directory else str(root)
+            is_plain = ".git" not in directory.split("/") and os.path.realpath(place) == place
+            plain[directory] = is_plain
+        data = _read(root, path, min(left, MAX_FILE), is_plain=is_plain)
         if isinstance(data, str):
             skipped.append(Skipped(path, data))
             continue
@@ -177,17 +176,31 @@ def _read_all(root: Path, paths: Iterable[str]) -> Contents:
     return Contents(texts, tuple(skipped), seen.hexdigest())
 
 
-def _read(root: Path, path: str, limit: int) -> bytes | str:
-    """The bytes, or why there are none."""
+def _opened(path: str) -> int | OSError:
+    """A descriptor of the file at `path`, which is no link."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        return error
+
+
+def _inside(root: Path, path: str) -> str | None:
+    """Where the file lies behind links; None where that is outside the tree."""
     real = os.path.realpath(root / path)
     inside = os.path.relpath(real, root)
-    if inside.startswith("..") or ".git" in Path(inside).parts:
-        return "a symlink that leaves the tree"
-    try:
-        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    with os.fdopen(descriptor, "rb") as file:
+    return None if inside.startswith("..") or ".git" in Path(inside).parts else real
+
+
+def _read(root: Path, path: str, limit: int, *, is_plain: bool) -> bytes | str:
+    """The bytes, or why there are none. `is_plain`: no directory that leads to it is a link."""
+    opened = _opened(f"{root}/{path}") if is_plain else None
+    if opened is None or (isinstance(opened, OSError) and opened.errno == errno.ELOOP):
+        if (real := _inside(root, path)) is None:
+            return "a symlink that leaves the tree"
+        opened = _opened(real)
+    if isinstance(opened, OSError):
+        return f"cannot be read: {opened.strerror}"
+    with os.fdopen(opened, "rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             return "not a regular file"

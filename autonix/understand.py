@@ -22,7 +22,7 @@ from autonix.ecosystems.rust.projects import rust_projects
 from autonix.ecosystems.zig import zig_projects
 from autonix.findings import Analysis, Project, Skipped
 from autonix.flakes import flakes
-from autonix.links import with_container, with_frameworks
+from autonix.links import with_containers, with_frameworks
 from autonix.reader import Reader
 from autonix.schemas import driver_evidence, schema_evidence
 from autonix.services import services
@@ -103,29 +103,33 @@ _GLOBS = re.compile("|".join(translate(name) for name in WANTED if "*" in name))
 
 def counted(paths: Sequence[str]) -> tuple[str, ...]:
     """The paths that speak for the application, without those in directories that are set aside."""
-    found = []
+    return sifted(paths)[0]
+
+
+def sifted(paths: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The paths that speak for the application, and those of them whose texts are needed."""
+    every: list[str] = []
+    needed: list[str] = []
     directories: dict[str, bool] = {}
-    for path in paths:
-        directory = path.rpartition("/")[0]
-        if (counts := directories.get(directory)) is None:
-            aside = f"{directory}/".startswith(ASIDE_AT_ROOT) or not ASIDE.isdisjoint(directory.split("/"))
-            counts = directories[directory] = not aside
-        if counts:
-            found.append(path)
-    return tuple(found)
-
-
-def all_wanted(paths: Sequence[str]) -> list[str]:
-    """Those of many paths whose texts are needed."""
     names: dict[str, bool] = {}
-    found = []
     for path in paths:
-        parent, _, name = path.rpartition("/")
-        if (is_wanted := names.get(name)) is None:
+        directory, _, name = path.rpartition("/")
+        try:
+            if not directories[directory]:
+                continue
+        except KeyError:
+            aside = f"{directory}/".startswith(ASIDE_AT_ROOT) or not ASIDE.isdisjoint(directory.split("/"))
+            directories[directory] = not aside
+            if aside:
+                continue
+        every.append(path)
+        try:
+            is_wanted = names[name]
+        except KeyError:
             is_wanted = names[name] = wanted(name)
-        if is_wanted or (parent.endswith(_PARENTS) and wanted(path)):
-            found.append(path)
-    return found
+        if is_wanted or (directory.endswith(_PARENTS) and wanted(path)):
+            needed.append(path)
+    return tuple(every), needed
 
 
 def wanted(path: str) -> bool:
@@ -157,7 +161,7 @@ def understood(root_name: str, reader: Reader, skipped: Sequence[Skipped]) -> An
     found += c_projects(reader, {project.path for project in found})
     found.sort(key=lambda project: (project.path, project.ecosystem))
     pinned = [with_frameworks(project) for project in with_pinned_tools(reader, found)]
-    projects = tuple(with_container(project, pinned, assembly.containers) for project in pinned)
+    projects = with_containers(pinned, assembly.containers)
     ci = systems.pipelines(reader)
     declared = (*schema_evidence(reader, projects), *driver_evidence(reader, projects), *ci.evidence())
     return Analysis(

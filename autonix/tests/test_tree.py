@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from autonix import tree
+from autonix.listings import listed
 from autonix.scan import analyse
 from autonix.tree import list_tree, read_files
 from nix.run import run
-from schema.errors import NotFound
+from schema.errors import CommandFailed, NotFound, TooLarge
 
 ENV = {
     "HOME": "/nonexistent",
@@ -71,6 +72,19 @@ async def test_a_tree_that_stops_git_is_listed_without_it(tmp_path: Path) -> Non
     assert (await list_tree(tmp_path, git_deadline=0.5)).paths == ("a/.gitignore", "a/b")
 
 
+async def test_a_list_without_end_is_cut_off(tmp_path: Path) -> None:
+    await git(tmp_path, "init", "-q")
+    for number in range(50):
+        write(tmp_path, f"directory/{'x' * 200}{number}")
+    words = ("ls-files", "-z", "--others")
+    whole = await listed(tmp_path, words)
+    assert whole.count(b"\0") == 50
+    with pytest.raises(TooLarge):
+        await listed(tmp_path, words, most=len(whole) // 2)
+    with pytest.raises(CommandFailed):
+        await listed(tmp_path, ("ls-files", "--no-such-option"))
+
+
 async def test_what_is_not_a_directory_is_said(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="is not a directory"):
         await list_tree(tmp_path / "absent")
@@ -89,7 +103,7 @@ async def test_files_that_cannot_be_read_are_skipped_with_the_reason(tmp_path: P
     (root / "near").symlink_to("good")
     (root / "loop").symlink_to("loop")
     wanted = ["good", "latin", "binary", "huge", "pipe", "away", "aways/secret", "near", "loop", "gone"]
-    contents = await read_files(await list_tree(root), wanted)
+    contents = await read_files(root, wanted)
     assert contents.texts == {"good": "héllo\nthere\n", "near": "héllo\nthere\n"}
     reasons = {item.file: item.reason for item in contents.skipped}
     assert reasons["away"] == reasons["aways/secret"] == "a symlink that leaves the tree"
@@ -104,7 +118,7 @@ async def test_files_that_cannot_be_read_are_skipped_with_the_reason(tmp_path: P
 async def test_git_s_own_files_are_not_reached_through_a_symlink(tmp_path: Path) -> None:
     await git(tmp_path, "init", "-q")
     (tmp_path / "package.json").symlink_to(".git/config")
-    contents = await read_files(await list_tree(tmp_path), ["package.json"])
+    contents = await read_files(tmp_path, ["package.json"])
     assert contents.texts == {}
 
 
