@@ -108,22 +108,22 @@ async def test_a_commit_that_changes_only_sources_costs_no_second_reading(tmp_pa
     assert (await analyse_commit(root, "HEAD")).services != before.services
 
 
-async def test_files_that_become_directories_and_links_are_followed_through_the_cache(tmp_path: Path) -> None:
+async def test_a_file_that_becomes_a_directory_costs_the_difference_and_a_link_a_reading(tmp_path: Path) -> None:
     root = await a_repository(tmp_path)
     cache = Cache(tmp_path / "cache")
     write(root, "lib/a.py", "x = 1\n")
-    write(root, "lib/b", "y\n")
     await commit(root)
     kept = await analyse_commit(root, "HEAD", cache=cache)
     (root / "lib/a.py").unlink()
     write(root, "lib/a.py/inner/c.py", "z = 333\n")
-    (root / "lib/b").unlink()
-    (root / "lib/b").symlink_to("a.py/inner")
-    (root / "lib/linked.py").symlink_to("a.py/inner/c.py")
     await commit(root)
     again = await analyse_commit(root, "HEAD", cache=cache)
     assert again == await analyse_commit(root, "HEAD") != kept
     assert len(list((tmp_path / "cache").iterdir())) == 1
+    (root / "lib/linked.py").symlink_to("a.py/inner/c.py")
+    await commit(root)
+    assert await analyse_commit(root, "HEAD", cache=cache) == again
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 async def run_git(root: Path, *words: str) -> str:
