@@ -1,17 +1,20 @@
 """Unpacks the nix of other Debian suites beside this machine's, for tests in several versions; it installs nothing.
 
-`python -m nix.tests.other_nix DIRECTORY [SUITE …]` (trixie and sid by default) leaves `DIRECTORY/<suite>/bin/nix`, to
-be named in PROCURATOR_OTHER_NIX. Packages come from wherever this machine's own apt gets Debian's.
+`python -m nix.tests.other_nix DIRECTORY [SUITE …]` (trixie and sid by default) leaves `DIRECTORY/<suite>/bin/nix`.
+Packages come from wherever this machine's own apt gets Debian's: some 35 MB a suite. The tests do the same for
+themselves in the user's cache, unless PROCURATOR_OTHER_NIX names directories of programs.
 """
 
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import trio
 
 from nix.run import run
+from schema.errors import NotFound, ProcuratorError
 
 SUITES = ("trixie", "sid")
 PROGRAMS = ("nix", "nix-build", "nix-env", "nix-instantiate", "nix-store")
@@ -21,12 +24,12 @@ _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 
 def mirror() -> str:
-    """Where this machine's apt has Debian from."""
+    """Where this machine's apt has Debian from; raises NotFound."""
     files = [*sorted(Path("/etc/apt/sources.list.d").glob("*")), Path("/etc/apt/sources.list")]
     text = "\n".join(file.read_text() for file in files if file.is_file())
     found = re.search(r"^URIs:\s*(\S*/debian/?)\s*$|^deb\s+(?:\[[^]]*\]\s+)?(\S*/debian/?)\s", text, re.MULTILINE)
     if found is None:
-        raise SystemExit("other_nix: no source of Debian's packages in /etc/apt")
+        raise NotFound("there is no source of Debian's packages in /etc/apt")
     return found[1] or found[2]
 
 
@@ -38,26 +41,36 @@ def settings(place: Path, suite: str) -> str:
     return (
         f'Dir::Etc::sourcelist "{place}/sources.list";\nDir::Etc::sourceparts "{place}/empty";\n'
         f'Dir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\nDir::State::status "/dev/null";\n'
-        f'APT::Default-Release "{suite}";\n'
+        f'APT::Default-Release "{suite}";\nAcquire::Retries "1";\nAcquire::http::Timeout "10";\n'
     )
 
 
 async def unpack(directory: Path, suite: str) -> Path:
-    """The directory with the programs of that suite's nix."""
+    """The directory with the programs of that suite's nix, unpacked unless it is there. Raises ProcuratorError."""
     place = directory / suite
+    if (place / "bin" / PROGRAMS[-1]).exists():
+        return place / "bin"
     place.mkdir(parents=True, exist_ok=True)
-    (place / "apt.conf").write_text(settings(place, suite))
-    env = {"APT_CONFIG": str(place / "apt.conf")}
-    await run(("apt-get", "update"), deadline=300, env=env)
+    with TemporaryDirectory(prefix="unpacking-", dir=place) as work:
+        root = await _fetched(Path(work), suite)
+        if not (place / "root").exists():
+            root.rename(place / "root")
+    return wrappers(place)
+
+
+async def _fetched(work: Path, suite: str) -> Path:
+    (work / "apt.conf").write_text(settings(work, suite))
+    env = {"APT_CONFIG": str(work / "apt.conf")}
+    await run(("apt-get", "update"), deadline=120, env=env)
     listed = ("apt-get", "--print-uris", "-y", "--no-install-recommends", "install", "nix-bin")
     printed = (await run(listed, deadline=60, env=env)).stdout.decode()
     names = [name for name in wanted(printed) if not _OF_THE_SYSTEM.match(name)]
-    archives = place / "debs"
-    archives.mkdir(exist_ok=True)
-    await run(("apt-get", "download", "--", *names), deadline=600, env=env, cwd=archives)
+    archives, root = work / "debs", work / "root"
+    archives.mkdir()
+    await run(("apt-get", "download", "--", *names), deadline=300, env=env, cwd=archives)
     for archive in sorted(archives.glob("*.deb")):
-        await run(("dpkg-deb", "-x", str(archive), str(place / "root")), deadline=60, env={})
-    return wrappers(place)
+        await run(("dpkg-deb", "-x", str(archive), str(root)), deadline=60, env={})
+    return root
 
 
 def wanted(printed: str) -> Iterator[str]:
@@ -86,7 +99,11 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         print("usage: python -m nix.tests.other_nix DIRECTORY [SUITE …]", file=sys.stderr)
         return 2
-    found = [trio.run(unpack, Path(arguments[0]).absolute(), suite) for suite in arguments[1:] or SUITES]
+    try:
+        found = [trio.run(unpack, Path(arguments[0]).absolute(), suite) for suite in arguments[1:] or SUITES]
+    except ProcuratorError as error:
+        print(f"other_nix: {error}", file=sys.stderr)
+        return 1
     print("PROCURATOR_OTHER_NIX=" + ":".join(map(str, found)))
     return 0
 

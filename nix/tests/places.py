@@ -7,6 +7,8 @@ import pytest
 import trio
 
 from nix.parts import make_parts
+from nix.tests.other_nix import SUITES, unpack
+from schema.errors import ProcuratorError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "example"
@@ -31,9 +33,24 @@ def whole_nixpkgs() -> Path:
     return found
 
 
+def cache() -> Path:
+    """The user's cache of what tests and demo share."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "procurator"
+
+
 async def parts() -> Path:
     """The guest's parts in the user's cache, made if they are not there yet. One process at a time makes them."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    cache = (Path(base) if base else Path.home() / ".cache") / "procurator"
-    await trio.to_thread.run_sync(lambda: cache.mkdir(parents=True, exist_ok=True))
-    return await make_parts(cache)
+    await trio.to_thread.run_sync(lambda: cache().mkdir(parents=True, exist_ok=True))
+    return await make_parts(cache())
+
+
+async def other_nixes() -> list[Path]:
+    """Directories of other versions' programs; skips where they are not there and cannot be had."""
+    named = os.environ.get("PROCURATOR_OTHER_NIX")
+    if named:
+        return [Path(directory) for directory in named.split(":")]
+    try:
+        return [await unpack(cache() / "other-nix", suite) for suite in SUITES]
+    except ProcuratorError as error:
+        pytest.skip(f"other versions of nix cannot be had from Debian: {' '.join(str(error).split())[:300]}")

@@ -1,4 +1,4 @@
-"""The example comes to the same store paths in every nix: this machine's, and those of PROCURATOR_OTHER_NIX."""
+"""The example comes to the same store paths in every nix: this machine's, and two newer ones (`other_nix.py`)."""
 
 import json
 import os
@@ -12,17 +12,14 @@ from nix.environment import NixEnvironment
 from nix.example import prepare_clone
 from nix.result import parse_instantiated, parse_version
 from nix.run import run
-from nix.tests.places import EXAMPLE, parts
+from nix.tests.places import EXAMPLE, other_nixes, parts
 
 VMS = ("batch", "db", "web")
 
 
 @pytest.fixture
-def others() -> list[Path]:
-    named = os.environ.get("PROCURATOR_OTHER_NIX")
-    if not named:
-        pytest.skip("PROCURATOR_OTHER_NIX names no directories of other versions of nix (see nix/tests/other_nix.py)")
-    return [Path(directory) for directory in named.split(":")]
+async def others() -> list[Path]:
+    return await other_nixes()
 
 
 async def test_the_same_blueprint_and_store_paths_in_every_version(tmp_path: Path, others: list[Path]) -> None:
