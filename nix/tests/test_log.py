@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix.log import (
@@ -85,6 +85,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -106,6 +107,7 @@ def test_no_line_breaks_the_decoder(entries: list[dict[str, object]]) -> None:
         readable(event)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_the_decoder(text: str) -> None:
     decode(text, "@nix " + text)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix.parts import STAGES, load_order, make_parts, module_depends, version_line, without_signature
@@ -19,6 +19,7 @@ def test_what_a_module_needs_goes_before_it() -> None:
     assert load_order(["d"], lambda name: DEPENDS[name], loaded=["c", "b"]) == ["a", "d"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(DEPENDS))), st.lists(st.sampled_from(sorted(DEPENDS))))
 def test_orders_are_complete_and_have_nothing_twice(wanted: list[str], loaded: list[str]) -> None:
     order = load_order(wanted, lambda name: DEPENDS[name], loaded=loaded)
