@@ -7,14 +7,18 @@
   nodes.machine =
     { pkgs, lib, ... }:
     let
-      # Of this test alone; whoever may read the store may read them.
-      made = pkgs.runCommand "keys" { nativeBuildInputs = [ pkgs.nix ]; } ''
-        mkdir $out
-        for name in ci control-plane; do
-          nix --extra-experimental-features nix-command key generate-secret --key-name $name-1 >$out/$name
-          nix --extra-experimental-features nix-command key convert-secret-to-public <$out/$name >$out/$name.pub
-        done
-      '';
+      # Of this test alone, with the secret halves in them: whoever may read this may read them. Made here, the public
+      # halves would have to be built before the machine could be evaluated.
+      keyPairs = {
+        ci = {
+          secret = "ci-1:YSB0ZXN0IGtleSBvZiBjaSAtLS0tLS0tLS0tLS0tLS2Webs0frtuUcCSqIY4jjBhiR45vdSr1QvTOZ9rNzJZnA==";
+          public = "ci-1:lnm7NH67blHAkqiGOI4wYYkeOb3Uq9UL0zmfazcyWZw=";
+        };
+        control-plane = {
+          secret = "control-plane-1:YSB0ZXN0IGtleSBvZiBjb250cm9sLXBsYW5lIC0tLS15OO8ghmijHhvgMV9ZtXI5WYYJW5kZU0vyioaB/dKszw==";
+          public = "control-plane-1:eTjvIIZoox4b4DFfWbVyOVmGCVuZGVNL8oqGgf3SrM8=";
+        };
+      };
       services = [
         "control-plane"
         "worker"
@@ -47,52 +51,44 @@
           };
           script = ''
             mkdir -p ${keys}
-            for name in ci control-plane; do
-              cp ${made}/$name ${keys}/$name
-            done
+            printf %s ${keyPairs.ci.secret} >${keys}/ci
+            printf %s ${keyPairs.control-plane.secret} >${keys}/control-plane
             printf %s upload-token >${keys}/upload
             printf %s hook-token >${keys}/hook
           '';
         };
       };
 
-      services.procurator =
-        let
-          publicKeys = {
-            ci = [ (builtins.readFile "${made}/ci.pub") ];
-            control-plane = [ (builtins.readFile "${made}/control-plane.pub") ];
-          };
-        in
-        {
-          control-plane = {
-            enable = true;
-            signingKeyFile = "${keys}/control-plane";
-            publisherKeys = publicKeys.ci;
-          };
-          worker = {
-            enable = true;
-            name = "machine";
-            socket = "/run/procurator/control-plane.sock";
-            hypervisor = [ "procurator-vmm" ];
-            controlPlaneKeys = publicKeys.control-plane;
-            publisherKeys = publicKeys.ci;
-          };
-          ci = {
-            enable = true;
-            signingKeyFile = "${keys}/ci";
-            hookTokenFile = "${keys}/hook";
-            uploadTokenFile = "${keys}/upload";
-          };
-          cache = {
-            enable = true;
-            publicKeys = publicKeys.ci;
-            uploadTokenFile = "${keys}/upload";
-          };
-          repohub = {
-            enable = true;
-            hookTokenFile = "${keys}/hook";
-          };
+      services.procurator = {
+        control-plane = {
+          enable = true;
+          signingKeyFile = "${keys}/control-plane";
+          publisherKeys = [ keyPairs.ci.public ];
         };
+        worker = {
+          enable = true;
+          name = "machine";
+          socket = "/run/procurator/control-plane.sock";
+          hypervisor = [ "procurator-vmm" ];
+          controlPlaneKeys = [ keyPairs.control-plane.public ];
+          publisherKeys = [ keyPairs.ci.public ];
+        };
+        ci = {
+          enable = true;
+          signingKeyFile = "${keys}/ci";
+          hookTokenFile = "${keys}/hook";
+          uploadTokenFile = "${keys}/upload";
+        };
+        cache = {
+          enable = true;
+          publicKeys = [ keyPairs.ci.public ];
+          uploadTokenFile = "${keys}/upload";
+        };
+        repohub = {
+          enable = true;
+          hookTokenFile = "${keys}/hook";
+        };
+      };
     };
 
   testScript = ''

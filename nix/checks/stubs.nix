@@ -111,6 +111,7 @@ in
             path = with' (types.listOf types.package) [ ];
             restartIfChanged = with' types.bool true;
             restartTriggers = with' (types.listOf types.unspecified) [ ];
+            script = with' types.lines "";
             serviceConfig = unitOptions;
             stopIfChanged = with' types.bool true;
           };

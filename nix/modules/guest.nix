@@ -67,7 +67,9 @@ in
           fsType = "ext4";
           # The worker makes the disk larger, and leaves what is on it to the guest.
           autoResize = true;
-          options = [ "x-systemd.device-timeout=10s" ];
+          # The disk is there from the start; what is waited for is udev, for which an emulated guest on a busy machine
+          # has needed 40 s.
+          options = [ "x-systemd.device-timeout=120s" ];
         };
       }) cfg.volumes;
 
@@ -147,11 +149,32 @@ in
           IPv6AcceptRA = false;
           LinkLocalAddressing = "no";
         };
-        # The worker's leases go by MAC.
+        # The worker's leases go by MAC. Asked for by number, the hostname (12) gets into the lease's file all the same.
         dhcpV4Config = {
           ClientIdentifier = "mac";
+          RequestOptions = 12;
           UseDomains = true;
-          UseHostname = true;
+          UseHostname = false;
+        };
+      };
+      # networkd may not set it itself: hostnamed asks polkit, which a guest can do without.
+      systemd.services.procurator-hostname = lib.mkIf (config.networking.hostName == "") {
+        description = "The hostname of the lease";
+        wantedBy = [ "multi-user.target" ];
+        wants = [ "systemd-networkd-wait-online.service" ];
+        after = [ "systemd-networkd-wait-online.service" ];
+        before = [ "network-online.target" ];
+        script = ''
+          read -r index </sys/class/net/eth0/ifindex
+          while IFS="=" read -r key value; do
+            if [ "$key" = HOSTNAME ]; then
+              printf %s "$value" >/proc/sys/kernel/hostname
+            fi
+          done <"/run/systemd/netif/leases/$index"
+        '';
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
         };
       };
     })

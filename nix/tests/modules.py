@@ -47,8 +47,10 @@ SERVICES = f"""
 """
 
 
-async def evaluate(tmp_path: Path, lib: Path, body: str) -> Any:
-    """`body` as JSON; `lib`, our `modules` and `library`, `machine` and `jsonOf` (a file beside it) are there."""
+async def evaluate(tmp_path: Path, lib: Path, body: str, *, deadline: float = 60) -> Any:
+    """`body` as JSON, within `deadline` seconds; `lib`, our `modules` and `library`, `machine` and `jsonOf` (a file
+    beside it) are there.
+    """
     nix = NixEnvironment(tmp_path / "nix").write()
     expression = f"""
       let
@@ -60,7 +62,7 @@ async def evaluate(tmp_path: Path, lib: Path, body: str) -> Any:
       in
       {body}
     """
-    return json.loads((await run(argvs.evaluate_expression(expression), deadline=60, env=nix.env)).stdout)
+    return json.loads((await run(argvs.evaluate_expression(expression), deadline=deadline, env=nix.env)).stdout)
 
 
 async def a_machine(tmp_path: Path, lib: Path, *written: str, wanted: str = "config") -> Any:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ async def test_the_package_has_all_dependencies_of_the_project(tmp_path: Path) -
     assert asked == {"pname": PROJECT["name"], "version": PROJECT["version"], "pyproject": True}
 
 
+async def test_the_package_brings_the_pycapnp_of_the_lock_where_nixpkgs_has_an_older_one(tmp_path: Path) -> None:
+    asked = await evaluated(
+        tmp_path,
+        f"packages.{SYSTEM}.procurator.arguments",
+        apply="a: map (p: { inherit (p) version; src = p.src.arguments; })"
+        ' (builtins.filter (p: p.name == "pycapnp") a.dependencies)',
+    )
+    lock = (REPOSITORY / "requirements.lock").read_text()
+    locked = re.search(r"^pycapnp==(\S+) \\\n((?:\s+--hash=\S+(?: \\)?\n)+)", lock, re.MULTILINE)
+    assert locked is not None
+    (pycapnp,) = asked
+    assert pycapnp["version"] == pycapnp["src"]["version"] == locked[1]
+    assert f"pycapnp>={pycapnp['version']}" in PROJECT["dependencies"]
+    kind, digest = pycapnp["src"]["hash"].split("-")
+    assert f"--hash={kind}:{b64decode(digest).hex()}" in locked[2].split()
+
+
 async def test_a_check_reads_the_settings_that_a_module_renders(tmp_path: Path) -> None:
     asked = await evaluated(
         tmp_path,
@@ -81,9 +99,18 @@ async def test_a_check_reads_the_settings_that_a_module_renders(tmp_path: Path) 
     assert "procurator-worker --config" in asked["script"]
 
 
-async def test_the_template_is_a_flake_of_its_own(tmp_path: Path) -> None:
-    root = a_copy(tmp_path)
-    template = shutil.copytree(root / "example/nixos", tmp_path / "mine")
+async def test_nix_flake_init_makes_a_flake_of_its_own(tmp_path: Path) -> None:
+    root, mine = a_copy(tmp_path), tmp_path / "mine"
+    flake = root / "flake.nix"
+    text, replaced = re.subn(r"github:NixOS/nixpkgs/[a-z0-9.-]+", f"path:{root}/nix/checks/stand-in", flake.read_text())
+    assert replaced == 1
+    flake.write_text(text)
+    mine.mkdir()
+    environment = NixEnvironment(tmp_path / "nix").write()
+    await run(("nix", "flake", "init", "-t", f"path:{root}"), deadline=60, env=environment.env, cwd=mine)
+    written = {str(file.relative_to(mine)) for file in mine.rglob("*") if file.is_file()}
+    source = REPOSITORY / "example/nixos"
+    assert written == {str(file.relative_to(source)) for file in source.rglob("*") if file.is_file()}
     inputs = ("--override-input", "procurator", f"path:{root}/nix")
-    printed = await nix(tmp_path, "eval", "--json", f"path:{template}#blueprintJSON", *inputs)
+    printed = await nix(tmp_path, "eval", "--json", f"path:{mine}#blueprintJSON", *inputs)
     assert set(json.loads(printed)["vms"]) == {"web", "db", "batch"}

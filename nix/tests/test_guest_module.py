@@ -66,10 +66,21 @@ async def test_a_guest_takes_address_and_name_from_its_lease(tmp_path: Path, lib
     config = await evaluate(tmp_path, lib, "(machine [ modules.guest ]).config")
     network = config["systemd"]["network"]["networks"]["10-procurator"]
     assert network["matchConfig"] == {"Name": "eth0"}
-    assert network["dhcpV4Config"] == {"ClientIdentifier": "mac", "UseDomains": True, "UseHostname": True}
+    assert network["dhcpV4Config"] == {
+        "ClientIdentifier": "mac",
+        "RequestOptions": 12,
+        "UseDomains": True,
+        "UseHostname": False,
+    }
     assert config["networking"]["hostName"] == ""
     assert "console=ttyS0" in config["boot"]["kernelParams"]
-    assert set(config["systemd"]["services"]) == {"procurator-agent"}
+    assert set(config["systemd"]["services"]) == {"procurator-agent", "procurator-hostname"}
+
+
+async def test_a_guest_with_a_name_of_its_own_keeps_it(tmp_path: Path, lib: Path) -> None:
+    named = '{ networking.hostName = "mine"; }'
+    services = await evaluate(tmp_path, lib, f"(machine [ modules.guest {named} ]).config.systemd.services")
+    assert set(services) == {"procurator-agent"}
 
 
 async def test_a_guests_agent_outlives_the_switch_that_it_carries_out(tmp_path: Path, lib: Path) -> None:
@@ -83,4 +94,5 @@ async def test_a_guests_agent_outlives_the_switch_that_it_carries_out(tmp_path: 
 async def test_a_guest_may_go_without_its_agent(tmp_path: Path, lib: Path) -> None:
     off = "{ procurator.guest.agent.enable = false; }"
     systemd = await evaluate(tmp_path, lib, f"(machine [ modules.guest {off} ]).config.systemd")
-    assert (systemd["services"], systemd["tmpfiles"]["rules"]) == ({}, [])
+    assert set(systemd["services"]) == {"procurator-hostname"}
+    assert systemd["tmpfiles"]["rules"] == []

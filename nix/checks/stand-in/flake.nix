@@ -14,6 +14,8 @@
         }
         // {
           optional-dependencies = { };
+          version = "0";
+          overridePythonAttrs = change: package system name // change { meta = { }; };
         };
       packagesOf =
         system:
@@ -47,6 +49,7 @@
               python3Packages = named (builtins.fromJSON (builtins.readFile ./python-packages.json)) // {
                 buildPythonApplication = make "application";
               };
+              fetchPypi = make "source";
               mkShell = make "shell";
               runCommand = name: environment: script: make name { inherit environment script; };
               testers.runNixOSTest = test: make test.name { inherit test; };
