@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,20 +45,43 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
+ELSE = {Role.VIEWER: Role.PUBLISHER}
+"""What only looks is also done as a publisher, who may follow what it publishes: each call is checked by its role."""
+
+
 @asynccontextmanager
 async def control_plane(target: Target, role: Role) -> AsyncIterator[RemoteMaster]:
-    """A session with the control plane. Raises Unavailable; with the ways to say where it is, if it was not reached."""
+    """A session with the control plane, as `role` or as one that contains what it is for.
+
+    Raises PermissionDenied when the credential may be neither, and Unavailable; with the ways to say where the control
+    plane is, if it was not reached.
+    """
     address = reach(target.address, ca=target.ca, server_name=target.server_name, plaintext=target.plaintext)
     credential = _credential(target.token_file)
     reached = False
     try:
-        async with open_session(address, role, credential) as master:
+        async with AsyncExitStack() as stack:
+            try:
+                master = await stack.enter_async_context(open_session(address, role, credential))
+            except PermissionDenied as refused:
+                if role not in ELSE:
+                    raise
+                master = await _as_another(stack, open_session(address, ELSE[role], credential), refused)
             reached = True
             yield master
     except Unavailable as error:
         if reached:
             raise
         raise Unavailable(f"{error.message}; start it with `pcr up`, or name another by --connect ADDRESS") from error
+
+
+async def _as_another(
+    stack: AsyncExitStack, session: AbstractAsyncContextManager[RemoteMaster], refused: PermissionDenied
+) -> RemoteMaster:
+    try:
+        return await stack.enter_async_context(session)
+    except PermissionDenied:
+        raise refused from None
 
 
 def _credential(token_file: Path | None) -> Credential | None:

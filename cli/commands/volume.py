@@ -71,9 +71,17 @@ def remove(context: click.Context, *, worker: str, volume: str, yes: bool, outpu
 def release(context: click.Context, *, instance: str, volume: str, yes: bool, output: OutputFormat) -> None:
     """Let INSTANCE be placed without its volume, which stays behind on its worker."""
     from cli.calling import ask, done
-    from schema.interfaces import Role
+    from cli.render.volumes import check_there
+    from schema.interfaces import Master, Role
+
+    async def check(master: Master) -> None:
+        status = await master.get_cluster_status()
+        found = next((vm for vm in status.vms if vm.instance == instance), None)
+        published = await master.get_generation(found.generation) if found and found.generation else None
+        check_there(found, published, instance=instance, volume=volume)
 
     if not yes:
+        ask(context, Role.OPERATOR, check)
         click.confirm(f"{instance} starts with an empty volume elsewhere. Go on?", abort=True, err=True)
     ask(context, Role.OPERATOR, lambda master: master.release_volume(instance, volume=volume))
     done(f"{instance} is no longer bound to its worker", output=output, instance=instance, volume=volume)

@@ -1,7 +1,7 @@
 """A generation, and what differs between two, as text; pure functions of what the control plane answered."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from cli.render.operations import moment
 from cli.render.text import cell, short, table
@@ -37,7 +37,7 @@ def diff_text(diff: GenerationDiff) -> str:
     lines += [f"- {cell(name)}" for name in diff.removed]
     for change in diff.changed:
         lines.append(f"~ {cell(change.vm)} ({_EFFECTS[change.effect]})")
-        lines += list(_field_lines(change.fields))
+        lines += list(_field_lines(_each_once(change.fields)))
     if diff.rollout:
         lines += ["~ rollout policy", *_field_lines(diff.rollout)]
     if diff.unchanged:
@@ -45,6 +45,21 @@ def diff_text(diff: GenerationDiff) -> str:
     if len(lines) == 1:
         lines.append("  no VM in either")
     return "\n".join(lines)
+
+
+def _each_once(fields: Sequence[FieldChange]) -> Iterator[FieldChange]:
+    """The fields without what another of them says: the cmdline names the toplevel, whose own line is before it."""
+    toplevel = next((one for one in fields if one.field == "toplevel" and one.old and one.new), None)
+    for one in fields:
+        if toplevel is None or one.field != "cmdline":
+            yield one
+            continue
+        old, new = (
+            text.replace(json.loads(path), "<toplevel>")
+            for text, path in ((one.old, toplevel.old), (one.new, toplevel.new))
+        )
+        if old != new:
+            yield one.model_copy(update={"old": old, "new": new})
 
 
 def _field_lines(fields: Iterable[FieldChange]) -> Iterable[str]:

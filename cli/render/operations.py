@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from cli.render.text import cell, duration, short, table
+from cli.render.text import cell, duration, share, short, table
 from schema.operations import (
     AuditEntry,
     AuditVerdict,
@@ -100,8 +100,8 @@ def _worker_row(one: WorkerAdmission, now: WorkerStatus | None) -> tuple[str, ..
         one.worker_id,
         now.state.value if works and now else one.admission.value,
         str(now.vms) if now else NEVER,
-        f"{now.cpu_used if now else 0}/{one.facts.cpu}",
-        f"{now.memory_used_mb if now else 0}/{one.facts.memory_mb} MiB",
+        share(now.cpu_used if now else 0, one.facts.cpu),
+        share(now.memory_used_mb if now else 0, one.facts.memory_mb, " MiB"),
         f"{duration(now.seen_ms_ago)} ago" if works and now else NEVER,
         one.fingerprint[:16] or NEVER,
         (now.reason if works and now else "") or one.reason,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cli.render.text import cell, duration, short, table
+from cli.render.text import cell, duration, share, short, table
 from cli.render.vms import VmLine, vm_lines, vm_table
 from schema.status import ClusterStatus, GenerationStatus, WorkerStatus
 
@@ -100,8 +100,8 @@ def _worker_table(workers: tuple[WorkerLine, ...]) -> str:
             worker.worker,
             worker.state if worker.connected else f"{worker.state}, away",
             str(worker.vms),
-            f"{worker.cpu_used}/{worker.cpu}",
-            f"{worker.memory_used_mb}/{worker.memory_mb} MiB",
+            share(worker.cpu_used, worker.cpu),
+            share(worker.memory_used_mb, worker.memory_mb, " MiB"),
             worker.subnet or "-",
             worker.hypervisor or "-",
             f"{duration(worker.seen_ms_ago)} ago" + (", behind" if worker.is_behind else ""),

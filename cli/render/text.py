@@ -40,3 +40,8 @@ def duration(milliseconds: int) -> str:
 def short(digest: str) -> str:
     """The first characters of a commit or hash, enough to find it again."""
     return digest[:10]
+
+
+def share(used: int, has: int, unit: str = "") -> str:
+    """What is placed of what there is. More than that is meant so (`[scheduler] cpu_overcommit`), and is told."""
+    return f"{used}/{has}{unit}" + (f" ({used / has:.1f}x, overcommitted)" if used > has > 0 else "")

@@ -1,10 +1,13 @@
-"""What workers report of their volumes as rows and as a table; pure functions of the reports."""
+"""What workers report of their volumes as rows and as a table, and whether one is there; pure functions."""
 
+import json
 from collections.abc import Iterable
 
 from cli.render.text import table
+from schema.errors import NotFound
 from schema.names import WireModel
-from schema.status import WorkerReport
+from schema.operations import GenerationContent
+from schema.status import VmStatus, WorkerReport
 
 
 class VolumeRow(WireModel):
@@ -26,6 +29,21 @@ def volumes_of(reports: Iterable[WorkerReport]) -> tuple[VolumeRow, ...]:
             instance, _, name = full.partition("/")
             rows.append(VolumeRow(worker=report.worker_id, instance=instance, name=name, kept=is_kept))
     return tuple(rows)
+
+
+def check_there(found: VmStatus | None, published: GenerationContent | None, *, instance: str, volume: str) -> None:
+    """See that an instance is there and has the volume (empty: any), before somebody is asked what it shall cost.
+
+    Whether it is bound by it, the control plane decides. Raises NotFound.
+    """
+    if found is None:
+        raise NotFound(f"there is no instance {instance!r}; `pcr vm ls` lists them")
+    spec = json.loads(published.specs.get(found.vm, "{}")) if published else {}
+    names = sorted(spec.get("volumes", {}))
+    if not names:
+        raise NotFound(f"{instance} has no volume")
+    if volume and volume not in names:
+        raise NotFound(f"{instance} has no volume {volume!r}, only {', '.join(names)}")
 
 
 def volume_table(rows: Iterable[VolumeRow]) -> str:

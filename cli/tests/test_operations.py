@@ -15,10 +15,13 @@ from cli.calling import in_pages
 from cli.commands.token import milliseconds
 from cli.executing import shown_exit_code
 from cli.main import pcr
-from cli.render.operations import rollout_text
-from cli.tests.builders import a_status
+from cli.render.generations import diff_text
+from cli.render.operations import rollout_text, worker_table
+from cli.render.text import share
+from cli.tests.builders import a_status, a_worker
 from cli.tests.serving import Cluster, LoggingVm, a_cluster
 from schema.errors import InvalidInput, ProcuratorError, Unavailable
+from schema.generation_diff import Effect, FieldChange, GenerationDiff, VmChange
 from schema.status import RolloutState
 from schema.tests.rpc.operating import ADMISSION, EXPLANATION, GENERATION, HOLD, ROLLOUT
 
@@ -157,11 +160,39 @@ async def test_a_secret_is_printed_alone_and_once(tmp_path: Path) -> None:
         assert json.loads(as_json.stdout) == {"worker": "w-2", "secret": joined.stdout.strip()}
 
 
-async def test_giving_up_a_volume_is_asked_about(tmp_path: Path) -> None:
+async def test_giving_up_a_volume_is_asked_about_when_there_is_one(tmp_path: Path) -> None:
     async with operated(tmp_path) as world:
-        refused = await world.pcr("volume", "release", "db-0", answer="n\n")
-        assert refused.exit_code == 1
-        assert world.did == []
+        unknown = await world.pcr("volume", "release", "db-7", answer="y\n")
+        assert "there is no instance 'db-7'" in str(unknown.exception) and "Go on?" not in unknown.output
+        unknown = await world.pcr("volume", "release", "web-0", "--volume", "log", answer="y\n")
+        assert "no volume 'log', only data" in str(unknown.exception) and "Go on?" not in unknown.output
+        refused = await world.pcr("volume", "release", "web-0", answer="n\n")
+        assert refused.exit_code == 1 and "Go on?" in refused.output
+        assert not [one for one in world.did if one[0] == "release_volume"]
+        await world.pcr("volume", "release", "web-0", "--volume", "data", answer="y\n")
+        assert world.did[-1] == ("release_volume", "web-0", "data")
+
+
+def test_what_is_placed_beyond_what_there_is_says_that_it_is_meant_so() -> None:
+    assert (share(2, 2), share(3, 2), share(0, 0)) == ("2/2", "3/2 (1.5x, overcommitted)", "0/0")
+    crowded = a_worker(ADMISSION.worker_id, cpu_used=ADMISSION.facts.cpu + 1)
+    assert "overcommitted" in worker_table([ADMISSION], a_status(workers=(crowded,)))
+
+
+def test_a_difference_names_a_new_toplevel_once() -> None:
+    def changed(*fields: FieldChange) -> str:
+        return diff_text(
+            GenerationDiff(old=1, new=2, changed=(VmChange(vm="web", effect=Effect.CONTENT, fields=fields),))
+        )
+
+    old, new = "/nix/store/a-system", "/nix/store/b-system"
+    toplevel = FieldChange(field="toplevel", old=f'"{old}"', new=f'"{new}"')
+    same = FieldChange(field="cmdline", old=f'"quiet init={old}/init"', new=f'"quiet init={new}/init"')
+    assert changed(same, toplevel).count(new) == 1 and "cmdline" not in changed(same, toplevel)
+    other = same.model_copy(update={"new": f'"loud init={new}/init"'})
+    shown = changed(other, toplevel)
+    assert '"quiet init=<toplevel>/init" -> "loud init=<toplevel>/init"' in shown and shown.count(new) == 1
+    assert "cmdline" in changed(same)
 
 
 async def test_a_command_in_a_guest_has_its_output_and_its_exit_code(tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ def gateway(backend: Backend, *, socket_roles: Mapping[int, Role]) -> MakeBootst
     return bootstrap
 
 
+class _PublisherLooks(PermissionDenied):
+    """A publisher asked to look as a viewer. It is told its role, with which it may follow; nobody tried for more."""
+
+
 class _Door:
     """All that a stranger may call. Whoever fails too often, or asks without end, is dropped."""
 
@@ -89,6 +93,9 @@ class _Door:
         self._ask()
         try:
             await self._log_in(context)
+        except _PublisherLooks:
+            self._fail()
+            raise
         except ProcuratorError as error:
             stranger = Identity(STRANGER, Role.VIEWER, self._connection.peer.address)
             self._backend.refused(stranger, "Gateway.login", error)
@@ -156,7 +163,8 @@ class _Door:
                 if role is Role.WORKER:
                     raise PermissionDenied("a worker logs in by its key, also over a unix socket")
         if role not in granted:
-            raise PermissionDenied(f"{subject} may not log in as {role}, only as {', '.join(sorted(granted))}")
+            kind = _PublisherLooks if role is Role.VIEWER and granted == INCLUDES[Role.PUBLISHER] else PermissionDenied
+            raise kind(f"{subject} may not log in as {role}, only as {', '.join(sorted(granted))}")
         return Identity(subject=subject, role=role, peer=peer.address)
 
     def _of_uid(self, uid: int | None) -> tuple[frozenset[Role], str]:

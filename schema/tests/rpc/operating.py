@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schema.blueprint import RolloutPolicy
+from schema.blueprint import RolloutPolicy, Volume
 from schema.canonical import Sealed
 from schema.errors import Conflict, NotFound
 from schema.interfaces import Role
@@ -39,10 +39,11 @@ GENERATION = GenerationStatus(
     state=RolloutState.PAUSED,
     reason="an operator said so",
 )
+WEB = a_vm_spec(volumes={"data": Volume(size_mb=64, mount="/data")})
 CONTENT = GenerationContent(
     status=GENERATION,
-    specs={"web": Sealed.of(a_vm_spec()).text},
-    content={"web": a_vm_spec().content_hash},
+    specs={"web": Sealed.of(WEB).text},
+    content={"web": WEB.content_hash},
     rollout=Sealed.of(RolloutPolicy()).text,
 )
 ROLLOUT = RolloutStatus(
