@@ -1,10 +1,12 @@
 """What the worker costs: a guest's start beside the same QEMU by hand, starts a second, and adoption of many VMs.
 
 `worker.start_ratio`: from the assignment until the example's `web` answers over its tap, by the same from starting QEMU
-by hand, pair by pair; closure and image are there before both. The rest is with the fake hypervisor: from an assignment
-until `vm.boot` was accepted (as the worker reports it), many at once, and an agent that is killed and started again
-beside its VMs (how long adoption took is in its log). The fake is a Python program: what its start and the shim's take
-is reported beside, as no worker can be sooner.
+by hand, pair by pair; closure and image are there before both. The rest is with the fake hypervisor, each VM with its
+own shim and hypervisor process, real sockets and cgroups. `worker.boot_accepted`: ten VMs a second are assigned, one
+after another; from the moment before the control plane signs an assignment until the hypervisor accepted the `vm.boot`
+of its new VM, by the times in the worker's log (the wire, both signatures and what is kept on disk included). Then many
+at once, and an agent that is killed and started again beside its VMs (how long adoption took is in its log). What shim,
+fake and boot take without a worker is reported beside, as no worker can be sooner.
 """
 
 import argparse
@@ -17,7 +19,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -35,12 +39,17 @@ from worker.tests.vmm.subjects import a_config
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.port import VmAction
 from worker.vmm.processes import end, start_shim
+from worker.vmm.programs import module_of
 from worker.vmm.runtime_dir import RuntimeDir
+from worker.vmm.shims import Shims
 
 NET = "10.199.95"
 FAKE = (sys.executable, "-m", "worker.vmm.fake")
 MIB = 1024 * 1024
 MANY_LIMITS = {"parallel_boots": 8}
+RATE = 10
+"""Starts a second that are asked for."""
+ACCEPTED = re.compile(r"^(\S+) INFO worker\.vm_steps: (\S+): boot: accepted", re.MULTILINE)
 
 
 def all_up(count: int) -> Callable[[dict[str, RunningVm]], bool]:
@@ -105,30 +114,35 @@ async def _orchestrated(worker: RunningWorker, web: VmSpec) -> float:
 async def by_shim_alone(home: Path, *, runs: int) -> list[float]:
     """Seconds of a shim, a fake hypervisor and its boot, with no worker at all."""
     taken: list[float] = []
-    for number in range(runs):
-        directory = RuntimeDir(home / f"alone-{number}")
-        began = trio.current_time()
-        live = await start_shim(directory, command=FAKE, log_bytes=4096)
-        async with CloudHypervisor(str(directory.api_socket)) as hypervisor:
-            await hypervisor.create(a_config(directory.own))
-            await hypervisor.act(VmAction.BOOT)
-        taken.append(trio.current_time() - began)
-        await end(directory, live, grace_seconds=0)
-    return taken
+    async with Shims(modules=(module_of(FAKE),)) as shims:
+        for number in range(runs + 1):  # the first one waits for the spawner
+            directory = RuntimeDir(home / f"alone-{number}")
+            began = trio.current_time()
+            live = await start_shim(directory, command=FAKE, log_bytes=4096, shims=shims)
+            async with CloudHypervisor(str(directory.api_socket)) as hypervisor:
+                await hypervisor.create(a_config(directory.own))
+                await hypervisor.act(VmAction.BOOT)
+            taken.append(trio.current_time() - began)
+            await end(directory, live, grace_seconds=0)
+    return taken[1:]
 
 
-async def one_by_one(worker: RunningWorker, spec: VmSpec, *, starts: int) -> list[float]:
-    """Seconds from each assignment to the accepted boot of its one new VM."""
-    cp = worker.control_plane
-    taken: list[float] = []
-    for _ in range(starts):
-        began = trio.current_time()
-        cp.assign(Wanted("web-0", spec))
-        await cp.until(all_up(1))
-        taken.append(trio.current_time() - began)
-        cp.assign()
-        await cp.until(lambda vms: not vms)
-    return taken
+def _wanted(spec: VmSpec, count: int) -> list[Wanted]:
+    return [Wanted(f"web-{number}", spec, number=2 + number % 250) for number in range(count)]
+
+
+async def one_after_another(worker: RunningWorker, spec: VmSpec, *, starts: int) -> list[float]:
+    """Seconds from each assignment to the accepted boot of its one new VM, `RATE` of them a second."""
+    cp, wanted = worker.control_plane, _wanted(spec, starts)
+    asked: dict[str, float] = {}
+    began, logged = trio.current_time(), len(worker.log)
+    for number, one in enumerate(wanted):
+        asked[one.instance] = time.time_ns() / 1e9
+        cp.assign(*wanted[: number + 1])
+        await trio.sleep_until(began + (number + 1) / RATE)
+    await cp.until(all_up(starts), seconds=60)
+    accepted = {name: datetime.fromisoformat(at).timestamp() for at, name in ACCEPTED.findall(worker.log[logged:])}
+    return [accepted[name] - at for name, at in asked.items()]
 
 
 async def many(home: Path, *, count: int, starts: int) -> list[Figure]:
@@ -142,29 +156,50 @@ async def many(home: Path, *, count: int, starts: int) -> list[Figure]:
         cp.assign()
         await cp.until(lambda vms: not vms)
         alone = await by_shim_alone(home, runs=max(3, starts // 2))
-        singles = await one_by_one(worker, spec, starts=starts)
+        before_cpu = _cpu_seconds(worker)
+        each = await one_after_another(worker, spec, starts=starts)
+        cpu = (_cpu_seconds(worker) - before_cpu) / starts
+        cp.assign()
+        await cp.until(lambda vms: not vms, seconds=60)
         empty_rss = await _restarted(worker, 0)
         began = trio.current_time()
-        cp.assign(*(Wanted(f"web-{number}", spec, number=2 + number % 250) for number in range(count)))
+        cp.assign(*_wanted(spec, count))
         before = await cp.until(all_up(count), seconds=600)
         took = trio.current_time() - began
         full_rss = await _restarted(worker, count)
         adoption = float(re.findall(rf"adopted {count} VMs in ([0-9.]+) s", worker.log)[-1])
         after = cp.vms()
         restarted = sum(after[name].pid != vm.pid for name, vm in before.items())
+        beside = [_proportional_memory(vm.pid) for vm in before.values() if vm.pid]
         cp.assign()
         await cp.until(lambda vms: not vms, seconds=600)
-    own = (statistics.median(singles) - statistics.median(alone)) * 1000
+    own = (statistics.median(each) - statistics.median(alone)) * 1000
     return [
-        Figure("worker.boot_accepted_p99", round(percentile(singles, 0.99) * 1000, 1), "ms", "< 50", "", len(singles)),
-        Figure("worker.boot_accepted", round(statistics.median(singles) * 1000, 1), "ms", "", "", len(singles)),
+        Figure("worker.boot_accepted_p99", round(percentile(each, 0.99) * 1000, 1), "ms", "< 50", "", len(each)),
+        Figure("worker.boot_accepted", round(statistics.median(each) * 1000, 1), "ms", "", "", len(each)),
         Figure("worker.shim_and_fake", round(statistics.median(alone) * 1000, 1), "ms", "", "no worker", len(alone)),
-        Figure("worker.boot_added", round(own, 1), "ms", "", "shim and fake alone", len(singles)),
+        Figure("worker.boot_added", round(own, 1), "ms", "", "shim and fake alone", len(each)),
+        Figure("worker.agent_cpu_a_start", round(cpu * 1000, 1), "ms", "", "", len(each)),
         Figure("worker.starts_per_second", round(count / took, 1), "1/s", ">= 10", "", count),
         Figure(f"worker.adopt_{count}", round(adoption, 3), "s", "< 1", "", 1),
         Figure("worker.restarted", restarted, "", "0", "", count),
         Figure("worker.memory_a_vm", round((full_rss - empty_rss) / count / MIB, 3), "MiB", "< 1", "", count),
+        Figure("worker.memory_beside_a_vm", round(statistics.median(beside) / MIB, 2), "MiB", "", "", len(beside)),
     ]
+
+
+def _cpu_seconds(worker: RunningWorker) -> float:
+    """What the agent itself has used."""
+    assert worker.process is not None
+    fields = Path(f"/proc/{worker.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _proportional_memory(hypervisor: int) -> float:
+    """Bytes of a VM's shim and fake hypervisor, shared pages by their share."""
+    shim = int(Path(f"/proc/{hypervisor}/stat").read_text().rpartition(")")[2].split()[1])
+    texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in (hypervisor, shim)]
+    return sum(float(text.partition("\nPss:")[2].split()[0]) for text in texts) * 1024
 
 
 async def _restarted(worker: RunningWorker, count: int) -> float:
@@ -188,7 +223,7 @@ async def measure(*, quick: bool) -> list[Figure]:
     figures: list[Figure] = []
     for measured in (
         partial(start_pairs, pairs=1 if quick else 5),
-        partial(many, count=20 if quick else 200, starts=10 if quick else 100),
+        partial(many, count=20 if quick else 200, starts=20 if quick else 100),
     ):
         with tempfile.TemporaryDirectory(prefix="pcb-") as home:
             Path(home).chmod(0o711)

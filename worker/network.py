@@ -139,7 +139,8 @@ class Network:
                 self._uplinks.update(await firewall.noted_uplinks(self._names))
             if plan != before:
                 # Rules first: a tap is never without them, and one that is not in them may do nothing.
-                await firewall.apply(plan)
+                if before is None or replace(plan, domain=before.domain) != before:
+                    await firewall.apply(plan)
                 fresh = [tap for tap in plan.taps if before is None or tap not in before.taps]
                 if fresh:
                     await ensure_taps(fresh)

@@ -1,6 +1,7 @@
 """What the worker keeps on disk across its own end: the assignment, the lease, each VM's memory and what it booted.
 
-A reader sees all of one version of a file or all of another, also after a power cut. It decides nothing.
+A reader sees all of one version of a file or all of another. What outlives a power cut is on disk when it is kept; what
+speaks of running processes need not be. It decides nothing.
 """
 
 import base64
@@ -47,21 +48,34 @@ class _Booted(WireModel):
     earlier: _Earlier | None = None
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` (0600), whoever dies meanwhile; a power cut may lose it.
+
+    For what speaks of processes: after a power cut there are none. A sync takes longer than a start.
+    """
+    _write(path, data, synced=False)
+
+
 def write_durably(path: Path, data: bytes) -> None:
     """Replace `path` by `data` (0600), on disk before this returns."""
+    _write(path, data, synced=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, data: bytes, *, synced: bool) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if synced:
+            os.fsync(file.fileno())
     fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(model: type[M], path: Path) -> M | None:
@@ -145,7 +159,7 @@ class Records:
             mac=attachment.mac,
             earlier=_Earlier(generation=earlier.generation, spec=earlier.text) if earlier else None,
         )
-        write_durably(self._booted / f"{instance}.json", kept.model_dump_json(by_alias=True).encode())
+        write_whole(self._booted / f"{instance}.json", kept.model_dump_json(by_alias=True).encode())
 
     def booted(self, instance: str) -> tuple[tuple[Content, ...], Attachment] | None:
         """What was booted last for an instance, or switched to; with that, what it was until then comes second."""

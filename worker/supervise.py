@@ -21,7 +21,7 @@ from worker import adoption, lifecycle
 from worker.backoff import pause_after
 from worker.drain import Drain, accepted, why_not
 from worker.health import CheckResult, Verdict, after_round, guest_checks, host_checks, next_round_ms, verdict
-from worker.lease import Lease, renewed
+from worker.lease import Lease, is_worth_keeping, renewed
 from worker.reconcile import Action, Begin, Cancel, Fence, Forget, Limits, Stop, reconcile
 from worker.records import Records
 from worker.steps import Steps
@@ -90,7 +90,7 @@ class Supervisor:
         """Take in the answer to a report that was begun at `sent_ns`; the shims learn of it before we count on it."""
         now_ns = self._boottime_ns()
         fresh = renewed(self.lease, sent_ns=sent_ns, lease_ms=lease_ms, now_ns=now_ns)
-        if fresh == self.lease:
+        if fresh == self.lease or not is_worth_keeping(fresh, over=self.lease, lease_ms=lease_ms):
             return
         was_over = self.lease.left_seconds(now_ns) <= 0
         self.lease = min(self.lease, fresh)

@@ -183,6 +183,7 @@ class VmSteps:
             self._records.keep_booted(instance, content, attachment)
             live = await self._start(directory, confinement, is_fenced=content.spec.is_fenced)
             await self._create_and_boot(directory, config)
+            log.info("%s: boot: accepted", instance, extra={"pid": live.pid})
             record = BootRecord(content.content_hash, content.content_hash, (content.content_hash,))
             write_boot_record(directory, record)
         except BaseException:

@@ -103,3 +103,11 @@ async def test_a_vm_whose_shim_takes_no_lease_is_started_anew(tmp_path: Path, au
         await trio.sleep(20)
         assert fleet.steps.kinds()[-2:] == ["stop", "boot"]
         assert fleet.supervisor.vms["web-0"].is_fenced
+
+
+def test_a_lease_is_written_when_that_adds_something_and_always_when_it_ends() -> None:
+    held = Lease(1_000_000 * NS_PER_MS)
+    for added_ms, worth in ((0, False), (1, False), (1_999, False), (2_000, True), (40_000, True), (-1, True)):
+        fresh = Lease(held.deadline_ns + added_ms * NS_PER_MS)
+        assert is_worth_keeping(fresh, over=held, lease_ms=40_000) is worth, added_ms
+    assert is_worth_keeping(Lease(5), over=held, lease_ms=0), "taken away"

@@ -4,7 +4,6 @@ import json
 from types import TracebackType
 from typing import Self
 
-import httpx
 import trio
 
 from schema.errors import DeadlineExceeded, Internal, TooLarge, Unavailable
@@ -18,6 +17,7 @@ from worker.vmm.config import (
     folder_url,
     resize_request,
 )
+from worker.vmm.exchange import Connection
 from worker.vmm.port import (
     Counters,
     HypervisorRefused,
@@ -28,7 +28,7 @@ from worker.vmm.port import (
     counters_from_json,
 )
 
-API_ROOT = "http://localhost/api/v1/"
+API_ROOT = "/api/v1/"
 QUICK_SECONDS = 10.0
 """Requests are handled one at a time, so a quick one may wait behind a slow one."""
 BOOT_SECONDS = 60.0
@@ -51,13 +51,7 @@ class CloudHypervisor:
         self._quick_seconds = quick_seconds
         self._boot_seconds = boot_seconds
         self._turn = trio.Lock()
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-        self._http = httpx.AsyncClient(
-            # There is no TLS on this socket: reading the machine's certificates for it would cost 20 ms and more.
-            transport=httpx.AsyncHTTPTransport(uds=socket_path, limits=limits, verify=False),
-            base_url=API_ROOT,
-            timeout=None,  # noqa: S113 - one deadline around the whole call, queueing included
-        )
+        self._connection = Connection(socket_path)
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,8 +59,7 @@ class CloudHypervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-            await self._http.aclose()
+        await self._connection.aclose()
 
     async def ping(self) -> VmmIdentity:
         """See `Hypervisor.ping`."""
@@ -121,21 +114,13 @@ class CloudHypervisor:
         with trio.move_on_after(seconds):
             async with self._turn:
                 try:
-                    status, content = await self._exchange(method, request, body)
-                except httpx.TransportError as error:
-                    reason = str(error) or type(error).__name__
-                    raise Unavailable(f"{request}: nothing answers at {self._socket_path}: {reason}") from error
+                    status, content = await self._connection.exchange(
+                        method, API_ROOT + request, body=body, max_answer_bytes=MAX_ANSWER_BYTES
+                    )
+                except (OSError, trio.BrokenResourceError) as error:
+                    raise Unavailable(f"{request}: nothing answers at {self._socket_path}: {error}") from error
             return _parsed(request, status=status, content=content)
         raise DeadlineExceeded(f"{request}: no answer within {seconds:g} s from {self._socket_path}")
-
-    async def _exchange(self, method: str, request: str, body: bytes | None) -> tuple[int, bytes]:
-        """Status and body, read by Content-Length: an empty error has none, and its connection stays open for ever."""
-        async with self._http.stream(method, request, content=body) as response:
-            length = response.headers.get("content-length", "0")
-            if int(length) > MAX_ANSWER_BYTES:
-                raise TooLarge(f"{request}: an answer of {length} bytes, more than {MAX_ANSWER_BYTES}")
-            has_end = length != "0" or response.status_code == httpx.codes.NO_CONTENT
-            return response.status_code, await response.aread() if has_end else b""
 
 
 def _body(value: dict[str, object]) -> bytes:

@@ -84,18 +84,11 @@ class BootRecord:
 
 
 def write_boot_record(directory: RuntimeDir, record: BootRecord) -> None:
-    """Replace the record; on disk when this returns, and never half there."""
+    """Replace the record, which is never half there. It speaks of a process: a power cut may take both."""
     fresh = directory.path / f".{BOOT_RECORD}.new"
-    with fresh.open("w", encoding="utf-8") as opened:
-        json.dump({"booted": record.booted, "active": record.active, "layers": record.layers}, opened)
-        opened.flush()
-        os.fsync(opened.fileno())
+    told = {"booted": record.booted, "active": record.active, "layers": record.layers}
+    fresh.write_text(json.dumps(told), encoding="utf-8")
     fresh.replace(directory.path / BOOT_RECORD)
-    folder = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def read_boot_record(directory: RuntimeDir) -> BootRecord | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from worker.records import write_durably
+from worker.records import write_whole
 from worker.vmm.confinement import Confinement
 from worker.vmm.processes import runs_as
 
@@ -97,7 +97,7 @@ class Users:
         known = self._known
         if instance not in known:
             known[instance] = choose(self._worker, instance, taken=set(known.values()))
-            write_durably(self._record, json.dumps(known).encode())
+            write_whole(self._record, json.dumps(known).encode())
         return known[instance]
 
     def forget(self, instance: str) -> None:

@@ -63,6 +63,39 @@ async def test_requests_share_one_connection() -> None:
         assert b"PUT /api/v1/vm.delete HTTP/1.1" in heard[2]
 
 
+async def test_a_connection_that_was_hung_up_meanwhile_is_made_anew() -> None:
+    ping = answer(200, b'{"version":"53.0.0","pid":7}')
+    with a_folder() as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = folder / "api.sock"
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            for _ in range(2):
+                connection, _address = listener.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(ping)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        async with CloudHypervisor(str(path)) as client:
+            assert (await client.ping()).pid == 7
+            await trio.sleep(0.05)
+            assert (await client.ping()).pid == 7
+        thread.join(5)
+
+
+async def test_half_an_answer_is_unavailable_and_its_rest_is_not_taken_for_the_next() -> None:
+    half = HEAD % 200 + b"Content-Length: 30\r\n\r\n" + b'{"version"'
+    with a_server(half, answer(200, b'{"version":"53.0.0","pid":7}')) as (path, heard):
+        async with CloudHypervisor(str(path), quick_seconds=0.2) as client:
+            with pytest.raises(DeadlineExceeded):
+                await client.ping()
+            assert (await client.ping()).pid == 7
+        assert heard.count(b"connected") == 2
+
+
 async def test_concurrent_calls_queue_on_the_one_connection() -> None:
     with a_folder() as folder:
         async with running("fake", folder) as started, trio.open_nursery() as nursery:
