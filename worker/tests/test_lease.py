@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from schema.status import VmPhase
-from worker.lease import NS_PER_MS, Lease, renewed
+from worker.lease import NS_PER_MS, Lease, is_worth_keeping, renewed
 from worker.records import Records
 from worker.tests.builders import a_content, a_desired, a_spec
 from worker.tests.test_supervise import Fleet, a_fleet, boottime_ns
