@@ -4,9 +4,11 @@ import errno
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +18,7 @@ from hypercorn.trio.run import worker_serve
 from hypercorn.utils import UnexpectedMessageError, wrap_app
 
 from schema.errors import Unavailable
+from schema.rpc.transport.renewal import keep_renewed, states_of
 from schema.rpc.transport.tls import ServerTls, server_context
 
 Scope = MutableMapping[str, Any]
@@ -194,8 +197,19 @@ def address_text(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _hypercorn_config(graceful_seconds: float, tls: ServerTls | None) -> Config:
-    config = Config()
+class _Config(Config):
+    """Hypercorn's, which keeps its context where a renewed certificate can be loaded into it."""
+
+    tls_context: ssl.SSLContext | None = None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        """As hypercorn's."""
+        self.tls_context = super().create_ssl_context()
+        return self.tls_context
+
+
+def _hypercorn_config(graceful_seconds: float, tls: ServerTls | None) -> _Config:
+    config = _Config()
     if tls is not None:
         config.certfile, config.keyfile = str(tls.certificate), str(tls.key)
     config.accesslog = None
@@ -225,6 +239,7 @@ async def serve_http(
     When cancelled it takes no new connection, ends event streams, and gives other requests `graceful_seconds`. With
     `tls` it is https. Raises Unavailable when it cannot listen, InvalidInput for a certificate that cannot be used.
     """
+    since = states_of(tls) if tls else ()
     if tls is not None:
         server_context(tls)  # a wrong file is told by its name, before there is a socket
     sock = listen(host=host, port=port) if unix is None else listen_unix(unix)
@@ -255,6 +270,8 @@ async def serve_http(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop_when_cancelled)
             await nursery.start(serve)
+            if tls is not None and config.tls_context is not None:
+                nursery.start_soon(partial(keep_renewed, config.tls_context, tls, since=since))
             task_status.started(address)
             await trio.sleep_forever()
     finally:

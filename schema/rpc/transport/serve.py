@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import capnp
@@ -17,6 +18,7 @@ from schema.rpc.transport.calls import calls_remain
 from schema.rpc.transport.connection import Connection
 from schema.rpc.transport.limits import Limits, ServerLimits
 from schema.rpc.transport.loop import KjLoop, open_loop
+from schema.rpc.transport.renewal import keep_renewed, states_of
 from schema.rpc.transport.sockets import Address, TcpAddress, dial, listen
 from schema.rpc.transport.tls import ServerTls, accept_tls, server_context
 
@@ -41,10 +43,14 @@ async def serve(
     Raises `Conflict` when another process serves there.
     """
     limits, server_limits = limits or Limits(), server_limits or ServerLimits()
-    tls = _tls_of(address)
+    shown = address.tls if isinstance(address, TcpAddress) and isinstance(address.tls, ServerTls) else None
+    since = states_of(shown) if shown else ()
+    tls = server_context(shown) if shown else None
     with listen(address) as (listener, real):
         async with open_loop(calls_remain) as loop, trio.open_nursery() as nursery:
             task_status.started(real)
+            if tls is not None and shown is not None:
+                nursery.start_soon(partial(keep_renewed, tls, shown, since=since))
             place = _Place(loop, make_bootstrap, limits, tls)
             while True:
                 sock = await _accept(listener)
@@ -54,14 +60,6 @@ async def serve(
                     continue
                 place.open_now += 1
                 nursery.start_soon(place.serve_one, sock)
-
-
-def _tls_of(address: Address) -> ssl.SSLContext | None:
-    match address:
-        case TcpAddress(tls=ServerTls() as tls):
-            return server_context(tls)
-        case _:
-            return None
 
 
 async def _accept(listener: Any) -> Any:

@@ -18,10 +18,14 @@ from schema.errors import DeadlineExceeded, InvalidInput, Unauthenticated, Unava
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """What a server shows: a certificate (PEM, with the chain below the CA) and its key, as files."""
+    """What a server shows: a certificate (PEM, with the chain below the CA) and its key, as files.
+
+    They are looked at every `look_seconds`; what they are renewed to, new connections get.
+    """
 
     certificate: Path
     key: Path
+    look_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
