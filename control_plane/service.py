@@ -144,6 +144,7 @@ class ControlPlane:
         """Write and reconcile until cancelled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.authority.run)
+            nursery.start_soon(self.gate.run)
             # The length of leases is on disk before the first is given, so before anyone can report.
             await self.authority.change(self._lease_change)
             task_status.started()

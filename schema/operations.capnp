@@ -148,6 +148,8 @@ struct TokenInfo {
   # Default: false.
   configured @6 :Bool;
   # It is from the settings and can only be revoked there. Default: false.
+  expired @7 :Bool;
+  # It was seen to be over by its time. Default: false.
 }
 
 struct AuditEntry {

@@ -107,7 +107,8 @@ class JoinAnswer(WireModel):
 class TokenInfo(WireModel):
     """A person's or program's token; the secret itself is shown once, when it is made. Times are Unix milliseconds.
 
-    `expires_at_ms` 0: never. `configured`: it comes from the settings and cannot be revoked here.
+    `expires_at_ms` 0: never. `configured`: it comes from the settings and cannot be revoked here. `expired`: it was
+    seen to be over by its time, and stays so.
     """
 
     name: str
@@ -117,6 +118,7 @@ class TokenInfo(WireModel):
     created_by: str = ""
     revoked: bool = False
     configured: bool = False
+    expired: bool = False
 
 
 class AuditEntry(WireModel):

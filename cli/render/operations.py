@@ -136,7 +136,7 @@ def token_table(tokens: Sequence[TokenInfo]) -> str:
 
 
 def _token_row(one: TokenInfo) -> tuple[str, ...]:
-    state = "revoked" if one.revoked else "live"
+    state = "revoked" if one.revoked else "expired" if one.expired else "live"
     by = "settings" if one.configured else one.created_by
     return one.name, one.role, state, moment(one.expires_at_ms), moment(one.created_at_ms), by
 

@@ -13,15 +13,14 @@ from control_plane.events import StateEvent, WorkerForgotten
 from control_plane.identity.changes import AdmissionChanged, JoinTokenChanged, KeyRetired
 from control_plane.identity.join_tokens import usable
 from control_plane.identity.records import AdmissionRecord, JoinTokenRecord, RetiredKey
+from control_plane.identity.waiting import room_for
 from control_plane.joining import check_hello
 from control_plane.state import NOTHING, Snapshot
-from schema.errors import Conflict, NotFound, PermissionDenied, Unauthenticated, Unavailable
+from schema.errors import Conflict, NotFound, PermissionDenied, Unauthenticated
 from schema.interfaces import WorkerHello
 from schema.operations import Admission, JoinAnswer
 from schema.signing import PublicKey
 
-MOST_PENDING = 1000
-"""Workers that wait for a decision at once: strangers shall not fill the disk."""
 _UNIX = "unix:"
 
 
@@ -89,9 +88,6 @@ def ask(snapshot: Snapshot, asking: Asking, *, policy: Policy) -> tuple[StateEve
             f"worker {worker_id!r} is {known.admission} with another key (SHA-256 {known.fingerprint}, this one has "
             f"{asking.key.fingerprint}); for another machine of that name, retire or reject the first: then ask again"
         )
-    waiting = sum(record.admission is Admission.PENDING for record in state.admissions.values())
-    if waiting >= MOST_PENDING:
-        raise Unavailable(f"{waiting} workers wait for a decision already")
     fresh = AdmissionRecord(
         worker_id=worker_id,
         public_key=str(asking.key),
@@ -100,7 +96,8 @@ def ask(snapshot: Snapshot, asking: Asking, *, policy: Policy) -> tuple[StateEve
         asked_at_ms=asking.wall_ms,
         peer=host_of(asking.peer),
     )
-    return _decided_at_once(snapshot, fresh, asking, policy) or (AdmissionChanged(fresh),)
+    decided = _decided_at_once(snapshot, fresh, asking, policy)
+    return decided or (*room_for(state, fresh), AdmissionChanged(fresh))
 
 
 def _ask_again(snapshot: Snapshot, known: AdmissionRecord, asking: Asking, policy: Policy) -> tuple[StateEvent, ...]:

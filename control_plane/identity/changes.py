@@ -20,6 +20,13 @@ class AdmissionChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmissionForgotten:
+    """A worker that nobody ever let in made room for others that ask."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRetired:
     """A worker's key is worth nothing any more, for good."""
 
@@ -47,7 +54,9 @@ class JoinTokensForgotten:
     hashes: tuple[str, ...]
 
 
-IdentityEvent = AdmissionChanged | KeyRetired | TokenChanged | JoinTokenChanged | JoinTokensForgotten
+IdentityEvent = (
+    AdmissionChanged | AdmissionForgotten | KeyRetired | TokenChanged | JoinTokenChanged | JoinTokensForgotten
+)
 
 
 def changed(state: IdentityState, event: IdentityEvent) -> IdentityState:
@@ -55,6 +64,8 @@ def changed(state: IdentityState, event: IdentityEvent) -> IdentityState:
     match event:
         case AdmissionChanged(record=record):
             return replace(state, admissions={**state.admissions, record.worker_id: record})
+        case AdmissionForgotten(worker_id=worker_id):
+            return replace(state, admissions={one: had for one, had in state.admissions.items() if one != worker_id})
         case KeyRetired(key=key):
             return replace(state, retired_keys={**state.retired_keys, key.fingerprint: key})
         case TokenChanged(record=token):

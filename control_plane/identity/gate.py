@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import trio
+
 from control_plane.audit import AuditDraft
 from control_plane.authority import Authority
 from control_plane.events import StateEvent
-from control_plane.identity import admission, join_tokens, tokens
+from control_plane.identity import admission, expiry, join_tokens, tokens
 from control_plane.identity.admission import Asking, JoinPolicy, Policy
 from control_plane.identity.nonces import Nonces
 from control_plane.identity.proof import JOIN, LOGIN, check_proof
 from control_plane.identity.tokens import ConfiguredToken, Tokens
 from control_plane.joining import check_worker_id
 from control_plane.state import Snapshot
-from schema.errors import Conflict
+from schema.errors import Conflict, Unavailable
 from schema.interfaces import Challenge, Identity, Role, WorkerHello, WorkerProof
 from schema.operations import Admission, JoinAnswer, TokenInfo, WorkerAdmission
 from schema.signing import PublicKey
@@ -27,6 +29,9 @@ from schema.signing import PublicKey
 log = logging.getLogger(__name__)
 
 WORKER = "worker:"
+OURSELVES = "control-plane"
+LOOK_SECONDS = 5.0
+"""How often tokens are looked through for those that are over."""
 NONCE_BYTES = 16
 SECRET_BYTES = 32
 
@@ -83,6 +88,24 @@ class Gate:
     def _tokens(self) -> Tokens:
         return Tokens(self._configured, self._snapshot.identity)
 
+    async def run(self) -> None:
+        """Keep which tokens are over by their time, until cancelled: a clock that is set back brings none to life."""
+        while True:
+            await self._end_tokens()
+            await trio.sleep(LOOK_SECONDS)
+
+    async def _end_tokens(self) -> None:
+        def decide(snapshot: Snapshot) -> tuple[StateEvent, ...]:
+            return expiry.ended(Tokens(self._configured, snapshot.identity), wall_ms=self._clock.wall_ms())
+
+        over = expiry.ended(self._tokens, wall_ms=self._clock.wall_ms())
+        if not over:
+            return
+        try:
+            await self._authority.change(decide, audit=AuditDraft(OURSELVES, "endToken", subject=expiry.names(over)))
+        except Unavailable as error:
+            log.warning("that %s is over is not on disk yet: %s", expiry.names(over), error.message)
+
     # Sessions.
 
     def token_identity(self, secret: str) -> Identity | None:
@@ -130,8 +153,13 @@ class Gate:
         asking = Asking(hello, key, token, peer, self._clock.wall_ms())
         decide = partial(admission.ask, asking=asking, policy=self._policy)
         if decide(self._snapshot):
-            draft = AuditDraft(WORKER + hello.worker_id, "join", peer, subject=hello.worker_id, new=key.fingerprint)
-            await self._authority.change(decide, audit=draft)
+
+            def audit(before: Snapshot, after: Snapshot) -> AuditDraft:
+                gone = sorted(before.identity.admissions.keys() - after.identity.admissions.keys())
+                old = f"pushed out: {', '.join(gone)}, which nobody had let in" if gone else ""
+                return AuditDraft(WORKER + hello.worker_id, "join", peer, hello.worker_id, old, key.fingerprint)
+
+            await self._authority.change(decide, audit=audit)
             log.info("worker %s asks to join from %s with key %s", hello.worker_id, peer, key.fingerprint)
         return admission.answer(self._snapshot, hello.worker_id, key)
 

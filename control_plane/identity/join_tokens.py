@@ -19,7 +19,7 @@ def created(state: IdentityState, secret: str, *, worker_id: str, by: str, wall_
         expires_at_ms=wall_ms + JOIN_TOKEN_MS,
         created_by=by,
     )
-    old = tuple(one.sha256 for one in state.join_tokens.values() if wall_ms - one.expires_at_ms > _KEPT_MS)
+    old = tuple(one.sha256 for one in state.join_tokens.values() if wall_ms - abs(one.expires_at_ms) > _KEPT_MS)
     return (*((JoinTokensForgotten(old),) if old else ()), JoinTokenChanged(record))
 
 

@@ -51,9 +51,15 @@ class RetiredKey:
     revision: int = 0
 
 
+SETTINGS = "settings"
+"""Who made a token that is kept only because it was in the settings and is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A person's or program's token. `expires_at_ms` 0: never; `revoked_at_ms` 0: it holds."""
+    """A person's or program's token. `expires_at_ms` 0: never; `revoked_at_ms` 0: it holds, and as much as
+    `expires_at_ms`: it was seen to be over by its time, which a clock that is set back does not undo.
+    """
 
     name: str
     sha256: str
@@ -63,6 +69,11 @@ class TokenRecord:
     expires_at_ms: int = 0
     revoked_at_ms: int = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was seen to be over by its time."""
+        return bool(self.revoked_at_ms) and self.revoked_at_ms == self.expires_at_ms
+
     def holds(self, *, wall_ms: int) -> bool:
         """Whether it is neither revoked nor expired."""
         return not self.revoked_at_ms and (not self.expires_at_ms or wall_ms < self.expires_at_ms)
@@ -70,7 +81,10 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class JoinTokenRecord:
-    """A secret that lets one worker in, once. `worker_id` empty: any; `used_by` empty: not used yet."""
+    """A secret that lets one worker in, once. `worker_id` empty: any; `used_by` empty: not used yet.
+
+    `expires_at_ms` below zero: it was seen to be over by its time.
+    """
 
     sha256: str
     worker_id: str

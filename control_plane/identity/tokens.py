@@ -12,7 +12,7 @@ from datetime import datetime
 from pydantic import TypeAdapter, ValidationError
 
 from control_plane.identity.changes import TokenChanged
-from control_plane.identity.records import IdentityState, TokenRecord
+from control_plane.identity.records import SETTINGS, IdentityState, TokenRecord
 from schema.canonical import sha256_hex
 from schema.errors import Conflict, InvalidInput, NotFound
 from schema.interfaces import Identity, Role
@@ -61,7 +61,7 @@ class Tokens:
         given = sha256_hex(secret.encode())
         known: list[ConfiguredToken | TokenRecord] = [*self.configured, *self.state.tokens.values()]
         found = [one for one in known if hmac.compare_digest(one.sha256, given)]
-        if not found or not found[0].holds(wall_ms=wall_ms):
+        if not found or not self._is_good(found[0], wall_ms=wall_ms):
             return None
         return Identity(subject=SUBJECT + found[0].name, role=found[0].role)
 
@@ -71,11 +71,22 @@ class Tokens:
         kept = self.state.tokens.get(name)
         if kept is not None and kept.holds(wall_ms=wall_ms):
             return True
-        return any(one.name == name and one.holds(wall_ms=wall_ms) for one in self.configured)
+        return any(one.name == name and self._is_good(one, wall_ms=wall_ms) for one in self.configured)
+
+    def _is_good(self, one: ConfiguredToken | TokenRecord, *, wall_ms: int) -> bool:
+        return one.holds(wall_ms=wall_ms) and not (isinstance(one, ConfiguredToken) and self.is_over(one))
+
+    def is_over(self, one: ConfiguredToken) -> bool:
+        """Whether a token of the settings was seen to be over. With another time there it is another one."""
+        kept = self.state.tokens.get(one.name)
+        seen = kept is not None and kept.created_by == SETTINGS
+        return bool(kept and seen and (kept.sha256, kept.expires_at_ms) == (one.sha256, one.info.expires_at_ms))
 
     def listed(self) -> tuple[TokenInfo, ...]:
         """All, the revoked and expired too, by name."""
-        infos = [*(one.info for one in self.configured), *(_info(one) for one in self.state.tokens.values())]
+        kept = (one for one in self.state.tokens.values() if one.created_by != SETTINGS)
+        configured = (one.info.model_copy(update={"expired": self.is_over(one)}) for one in self.configured)
+        infos = [*configured, *map(_info, kept)]
         return tuple(sorted(infos, key=lambda info: info.name))
 
 
@@ -86,7 +97,8 @@ def _info(token: TokenRecord) -> TokenInfo:
         created_at_ms=token.created_at_ms,
         expires_at_ms=token.expires_at_ms,
         created_by=token.created_by,
-        revoked=bool(token.revoked_at_ms),
+        revoked=bool(token.revoked_at_ms) and not token.is_over,
+        expired=token.is_over,
     )
 
 
@@ -125,7 +137,7 @@ def created(
 def revoked(tokens: Tokens, name: str, *, wall_ms: int) -> tuple[TokenChanged, ...]:
     """The end of a token; nothing when it was revoked before. Raises NotFound, and Conflict for a configured one."""
     known = tokens.state.tokens.get(name)
-    if known is not None:
+    if known is not None and known.created_by != SETTINGS:
         return () if known.revoked_at_ms else (TokenChanged(replace(known, revoked_at_ms=wall_ms)),)
     if any(one.name == name for one in tokens.configured):
         raise Conflict(f"token {name!r} is in the control plane's settings: take it out there and start it again")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from control_plane.events import GenerationPublished, PlacementsChanged, StateEvent, WorkerJoined, apply
 from control_plane.identity.admission import (
-    MOST_PENDING,
     Asking,
     JoinPolicy,
     Policy,
@@ -23,6 +22,7 @@ from control_plane.identity.admission import (
 from control_plane.identity.changes import AdmissionChanged
 from control_plane.identity.join_tokens import JOIN_TOKEN_MS, created
 from control_plane.identity.records import IdentityState
+from control_plane.identity.waiting import MOST_OF_ONE, MOST_PENDING, PUSHED_OUT_AFTER_MS, source_of
 from control_plane.joining import log_in
 from control_plane.state import Placement, Snapshot
 from control_plane.tests.builders import EPOCH, a_snapshot, a_spec, admitted, key_of, some_facts
@@ -239,10 +239,62 @@ def test_join_tokens_that_are_long_over_are_forgotten() -> None:
     assert len(later.identity.join_tokens) == 1
 
 
+def crowded(*crowds: tuple[str, int], snapshot: Snapshot = EMPTY) -> Snapshot:
+    """So many wait from each peer, one after the other, since 0."""
+    full = admitted(
+        snapshot,
+        *(f"s{peer}-{number}" for peer, count in enumerate(crowds) for number in range(count[1])),
+        admission=Admission.PENDING,
+    )
+    records = {
+        name: replace(one, peer=crowds[int(name[1 : name.index("-")])][0], asked_at_ms=int(name.rpartition("-")[2]))
+        for name, one in full.identity.admissions.items()
+    }
+    return replace(full, identity=replace(full.identity, admissions=records))
+
+
+FULL = crowded(*((f"192.0.2.{number}", 90) for number in range(10)), ("203.0.113.9", MOST_OF_ONE))
+
+
 def test_strangers_do_not_fill_the_disk() -> None:
-    full = admitted(EMPTY, *(f"s{number}" for number in range(MOST_PENDING)), admission=Admission.PENDING)
-    with pytest.raises(Unavailable, match="wait for a decision"):
-        ask(full, asking(), policy=MANUAL)
+    assert len(FULL.identity.admissions) == MOST_PENDING
+    with pytest.raises(Unavailable, match="1000 workers wait for a decision"):
+        ask(FULL, asking(at=PUSHED_OUT_AFTER_MS - 1), policy=MANUAL)
+
+
+def test_one_source_does_not_keep_the_others_out() -> None:
+    flood = crowded(("203.0.113.9", MOST_OF_ONE))
+    with pytest.raises(Unavailable, match=r"100 workers wait .* from 203\.0\.113\.9"):
+        ask(flood, asking(peer="203.0.113.9:5"), policy=MANUAL)
+    assert asked(flood, asking(peer="203.0.113.8:5")).identity.admission("w0") is Admission.PENDING
+
+
+def test_who_asks_when_all_is_full_takes_the_place_of_the_oldest_of_the_largest_crowd() -> None:
+    later = asked(FULL, asking(at=PUSHED_OUT_AFTER_MS))
+    assert set(FULL.identity.admissions) - set(later.identity.admissions) == {"s10-0"}
+    assert later.identity.admission("w0") is Admission.PENDING
+    assert len(later.identity.admissions) == MOST_PENDING
+
+
+def test_who_was_let_in_or_rejected_makes_no_room() -> None:
+    decided = after(FULL, approve(FULL, "s10-0", by=BY, wall_ms=5))
+    decided = after(decided, reject(decided, "s10-1", by=BY, reason="", wall_ms=5))
+    later = asked(asked(decided, asking("w1", at=5)), asking("w2", at=5))
+    last = asked(later, asking("w3", at=2 * PUSHED_OUT_AFTER_MS))
+    assert set(later.identity.admissions) - set(last.identity.admissions) == {"s10-2"}
+
+
+def test_a_good_join_token_is_let_in_however_many_wait() -> None:
+    full = replace(FULL, identity=replace(FULL.identity, join_tokens=with_token("s3cret").identity.join_tokens))
+    let_in = asked(full, asking(token="s3cret", peer="203.0.113.9:5"), TOKEN)
+    assert let_in.identity.admission("w0") is Admission.APPROVED
+    assert len(let_in.identity.admissions) == MOST_PENDING + 1
+
+
+def test_a_source_is_an_address_or_a_network_of_ipv6() -> None:
+    assert source_of("[2001:db8::1]") == source_of("[2001:db8::ffff:2]") != source_of("[2001:db8:0:1::1]")
+    assert source_of("192.0.2.1") != source_of("192.0.2.2")
+    assert source_of("unix") == "unix"
 
 
 _KEYS = tuple(SecretKey.from_seed("w0", bytes([number]) * 32) for number in range(3))

@@ -1,15 +1,18 @@
 """Whose a token is, and until when."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from control_plane.events import apply
+from control_plane.identity import join_tokens
+from control_plane.identity.expiry import ended, names
 from control_plane.identity.tokens import LONGEST_MS, ConfiguredToken, Tokens, created, revoked
 from control_plane.state import Snapshot
 from control_plane.tests.builders import EPOCH
-from schema.errors import Conflict, InvalidInput, NotFound
+from schema.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from schema.interfaces import Role
 
 SECRET = "pcr_" + "5" * 64
@@ -94,3 +97,47 @@ def test_the_settings_tokens_hold_until_they_expire_and_are_not_revoked_here() -
 def test_what_makes_no_token_is_refused(name: str, role: Role, lasts_ms: int, why: str) -> None:
     with pytest.raises(InvalidInput, match=why):
         created(known(), SECRET, name=name, role=role, lasts_ms=lasts_ms, by="uid:0", wall_ms=BEFORE)
+
+
+def at(tokens: Tokens, snapshot: Snapshot, *, wall_ms: int) -> Snapshot:
+    """The snapshot once it was noticed which tokens are over."""
+    for event in ended(tokens, wall_ms=wall_ms):
+        snapshot = apply(snapshot, event)
+    return snapshot
+
+
+def test_a_token_that_is_over_stays_so_when_the_clock_is_set_back() -> None:
+    snapshot = with_one(lasts_ms=1000)
+    assert ended(known(snapshot), wall_ms=BEFORE + 999) == ()
+    over = at(known(snapshot), snapshot, wall_ms=BEFORE + 1000)
+    assert known(over).identity(SECRET, wall_ms=BEFORE) is None
+    assert not known(over).holds("token:ops", wall_ms=BEFORE)
+    assert ended(known(over), wall_ms=BEFORE + 1000) == ()
+    ops = known(over).listed()[-1]
+    assert (ops.name, ops.revoked, ops.expired) == ("ops", False, True)
+
+
+def test_so_does_one_of_the_settings_until_they_give_it_another_time() -> None:
+    over = at(known(), EMPTY, wall_ms=AFTER)
+    assert known(over).identity("configured", wall_ms=BEFORE) is None
+    assert not known(over).holds("token:grafana", wall_ms=BEFORE)
+    assert ended(known(over), wall_ms=AFTER) == ()
+    assert [(one.name, one.configured, one.expired) for one in known(over).listed()] == [("grafana", True, True)]
+    with pytest.raises(Conflict, match="in the control plane's settings"):
+        revoked(known(over), "grafana", wall_ms=BEFORE)
+    longer = Tokens((replace(CONFIGURED, expires=datetime(2027, 1, 1, tzinfo=UTC)),), over.identity)
+    assert longer.identity("configured", wall_ms=AFTER)
+    assert longer.holds("token:grafana", wall_ms=AFTER)
+
+
+def test_a_join_token_that_is_over_stays_so_and_is_told_apart_from_an_unknown_one() -> None:
+    snapshot = EMPTY
+    for event in join_tokens.created(EMPTY.identity, SECRET, worker_id="", by="uid:0", wall_ms=BEFORE):
+        snapshot = apply(snapshot, event)
+    assert ended(known(snapshot), wall_ms=BEFORE) == ()
+    found = ended(Tokens((), snapshot.identity), wall_ms=BEFORE + join_tokens.JOIN_TOKEN_MS)
+    assert names(found) == "a join token"
+    over = at(Tokens((), snapshot.identity), snapshot, wall_ms=BEFORE + join_tokens.JOIN_TOKEN_MS)
+    with pytest.raises(PermissionDenied, match="has expired"):
+        join_tokens.usable(over.identity, SECRET, worker_id="w0", wall_ms=BEFORE)
+    assert ended(Tokens((), over.identity), wall_ms=AFTER) == ()
