@@ -60,7 +60,7 @@ def _with_container(project: Project, container: Container | None) -> Project:
     return replace(
         project,
         ports=project.ports or container.ports or tuple(_probed_ports(container)) or tuple(_framework_ports(project)),
-        env=project.env or container.env,
+        env=(*container.env, *project.env),
         health=project.health or container.health,
     )
 

@@ -26,6 +26,8 @@ from autonix.links import with_containers, with_frameworks
 from autonix.reader import Reader
 from autonix.schemas import driver_evidence, schema_evidence
 from autonix.services import services
+from autonix.spring import FILES as SPRING_FILES
+from autonix.spring import spring_evidence, with_settings
 from autonix.toolchains import MISE, with_pinned_tools
 
 ECOSYSTEMS: tuple[Callable[[Reader], tuple[Project, ...]], ...] = (
@@ -72,6 +74,7 @@ WANTED = (
     *("pnpm-workspace.yaml", ".nvmrc", ".node-version", "*.prisma", "database.yml"),
     *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.work", "main.go"),
     *("pom.xml", "*.gradle", "*.gradle.kts", "libs.versions.toml", "gradle-wrapper.properties", ".java-version"),
+    *SPRING_FILES,
     *("build.sbt", "build.properties", "*.sln", "*.slnx", "*.csproj", "*.fsproj", "*.vbproj", "Directory.Build.props"),
     *(
         "Directory.Packages.props",
@@ -161,9 +164,14 @@ def understood(root_name: str, reader: Reader, skipped: Sequence[Skipped]) -> An
     found += c_projects(reader, {project.path for project in found})
     found.sort(key=lambda project: (project.path, project.ecosystem))
     pinned = [with_frameworks(project) for project in with_pinned_tools(reader, found)]
-    projects = with_containers(pinned, assembly.containers)
+    projects = with_containers(with_settings(reader, pinned), assembly.containers)
     ci = systems.pipelines(reader)
-    declared = (*schema_evidence(reader, projects), *driver_evidence(reader, projects), *ci.evidence())
+    declared = (
+        *schema_evidence(reader, projects),
+        *driver_evidence(reader, projects),
+        *spring_evidence(reader, projects),
+        *ci.evidence(),
+    )
     return Analysis(
         root_name=root_name,
         projects=projects,

@@ -11,7 +11,7 @@ from autonix.findings import Analysis, Command, Container, Ecosystem, Finding, P
 from autonix.links import ecosystem_of
 from autonix.nixast import Node, Select, Str, Var
 
-INTERPRETED = (Ecosystem.PYTHON, Ecosystem.JAVASCRIPT)
+INTERPRETED = (Ecosystem.PYTHON, Ecosystem.JAVASCRIPT, Ecosystem.RUBY)
 """Their commands name scripts and modules, which the package has; a container's paths of programs it has not."""
 
 
@@ -147,9 +147,9 @@ def _start(named: Named, container: Container | None, analysis: Analysis) -> Sta
     scripted = _scripted(named, analysis)
     if scripted is not None:
         return scripted
-    django = _django(named)
-    if django is not None:
-        return django
+    own_server = _django(named) or _rails(named)
+    if own_server is not None:
+        return own_server
     programs = named.recipe.programs
     own = [name for name in programs if len(programs) == 1 or dns_label(name) == named.name]
     serves = container is not None or named.project.ports or named.project.frameworks
@@ -165,13 +165,15 @@ def _program(named: Named, program: str, arguments: tuple[str, ...] = ()) -> Str
 
 
 def _prelude(project: Project) -> str:
-    """What a framework must be told to listen beyond its own machine, and a release to need no cookie of a cluster."""
+    """What a framework must be told to run as a server of a machine, and a release to need no cookie of a cluster."""
     frameworks = {each.value for each in project.frameworks}
     lines: list[str] = []
     if "aspnetcore" in frameworks and project.ports:
         lines.append(f'export ASPNETCORE_URLS="${{ASPNETCORE_URLS:-http://0.0.0.0:{project.ports[0].value.number}}}"')
     if "phoenix" in frameworks:
         lines.append("export PHX_SERVER=true")
+    if "rails" in frameworks:
+        lines.append('export RAILS_ENV="${RAILS_ENV:-production}" RAILS_LOG_TO_STDOUT=1')
     if project.ecosystem is Ecosystem.ELIXIR:
         lines.append("export RELEASE_DISTRIBUTION=none RELEASE_COOKIE=unused")
     return "".join(f"{line}\n" for line in lines)
@@ -186,6 +188,15 @@ def _django(named: Named) -> Start | None:
     return Start(Str((f"exec python manage.py runserver 0.0.0.0:{_DJANGO_PORT}\n",)), because)
 
 
+def _rails(named: Named) -> Start | None:
+    """An application of Rails that nothing else starts."""
+    entry = next((each for each in named.project.entry_points if each.value.name == "bin/rails"), None)
+    if entry is None or not named.recipe.home:
+        return None
+    because = f"{reason(entry)}: Rails' own server, as nothing names another"
+    return Start(Str((f"{_prelude(named.project)}exec rails server -b 0.0.0.0 -P $HOME/server.pid\n",)), because)
+
+
 def _scripted(named: Named, analysis: Analysis) -> Start | None:
     known: list[Finding[Command]] = list(named.project.scripts)
     if named.project.path in ("", "."):
@@ -196,8 +207,10 @@ def _scripted(named: Named, analysis: Analysis) -> Start | None:
             continue
         if command.runner in ("npm", "yarn", "pnpm"):
             return Start(Str((f"exec npm run {shlex.quote(command.name)}\n",)), reason(finding))
+        if command.runner == "bun":
+            return Start(Str((f"exec bun run {shlex.quote(command.name)}\n",)), reason(finding))
         if command.runner == "procfile":
-            return Start(Str((f"{command.text}\n",)), reason(finding))
+            return Start(Str((f"{_prelude(named.project)}{command.text}\n",)), reason(finding))
     return None
 
 

@@ -16,6 +16,7 @@ RUNNERS: Final = {
     "npm": ("npm run", ()),
     "yarn": ("yarn run", ()),
     "pnpm": ("pnpm run", ()),
+    "bun": ("bun run", ()),
     "make": ("make", ("gnumake",)),
     "just": ("just", ("just",)),
     "task": ("task", ("go-task",)),

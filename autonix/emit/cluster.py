@@ -5,7 +5,7 @@ Every VM's System is a NixOS configuration of nixpkgs with Procurator's `modules
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from autonix.emit.applications import Application, applications
@@ -154,8 +154,11 @@ def _logins(peer: Peer, environments: Sequence[tuple[Setting, ...]]) -> tuple[Lo
     user = given.get("POSTGRES_USER") or given.get("MYSQL_USER") or given.get("MARIADB_USER")
     found = {Login(user or database or "", database or user or "")} if user or database else set()
     place = f"{peer.vm}:{peer.setup.port}"
-    addresses = [each.value for settings in environments for each in settings if place in each.value]
-    found |= {login for login in map(login_in, addresses) if login is not None}
+    for settings in environments:
+        users = {each.name.removesuffix("_USERNAME"): each.value for each in settings if "_USERNAME" in each.name}
+        for each in settings:
+            if place in each.value and (login := login_in(each.value)) is not None:
+                found.add(replace(login, user=users.get(each.name.removesuffix("_URL"), login.user)))
     return tuple(sorted(found, key=lambda login: (login.database, login.user)))
 
 

@@ -1,13 +1,15 @@
 """Analysis → the syntax tree of `flake.nix`; the cluster is `cluster.py`'s, the file's header `files.py`'s."""
 
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from autonix.emit.checks import check_binding, checks_of
 from autonix.emit.recipe import interpolated
 from autonix.emit.recipes import Named, named_projects
-from autonix.emit.words import reasons
-from autonix.findings import Analysis
+from autonix.emit.words import dns_label, reasons
+from autonix.findings import Analysis, Purpose
 from autonix.nixast import (
     Apply,
     AttrSet,
@@ -18,6 +20,7 @@ from autonix.nixast import (
     Inherit,
     Lambda,
     Let,
+    Lines,
     ListOf,
     Node,
     Op,
@@ -33,6 +36,16 @@ from autonix.nixast import (
     text,
 )
 
+IN_A_CHECKOUT: Final = {
+    "deno": "deno task",
+    "bun": "bun run",
+    "npm": "npm run",
+    "yarn": "yarn run",
+    "pnpm": "pnpm run",
+    "composer": "composer run",
+    "sbt": "sbt",
+}
+"""How a runner is told a command's name where the sources are."""
 SYSTEM: Final = "x86_64-linux"
 
 
@@ -184,6 +197,8 @@ def _apps(projects: tuple[Named, ...]) -> tuple[Binding, ...]:
     found: dict[str, Binding] = {}
     for named in projects:
         if named.recipe.package is None:
+            for name, binding in _commands(named):
+                found.setdefault(name, binding)
             continue
         for entry in named.project.entry_points:
             if entry.value.name not in named.recipe.programs or "/" in entry.value.name:
@@ -192,6 +207,30 @@ def _apps(projects: tuple[Named, ...]) -> tuple[Binding, ...]:
             app = AttrSet((bind("type", text("app")), bind("program", program)))
             found.setdefault(entry.value.name, Binding((entry.value.name,), app, reasons((entry,))))
     return tuple(found.values())
+
+
+def _commands(named: Named) -> Iterator[tuple[str, Binding]]:
+    """Of a project that is no package: what starts it, run in a checkout of it with the tools of its shell."""
+    for finding in named.project.scripts:
+        command = finding.value
+        if command.purpose not in (Purpose.START, Purpose.DEVELOP) or command.runner not in IN_A_CHECKOUT:
+            continue
+        name = f"{named.name}-{dns_label(command.name, otherwise=command.purpose.value)}"
+        there = "" if named.project.path in ("", ".") else f"cd {shlex.quote('./' + named.project.path)}\n"
+        line = f"{there}exec {IN_A_CHECKOUT[command.runner]} {shlex.quote(command.name)}\n"
+        script = AttrSet(
+            (
+                bind("name", text(name)),
+                bind("runtimeInputs", ListOf(named.recipe.tools)),
+                bind("text", Lines((line,))),
+            )
+        )
+        program = interpolated(Var("script"), f"/bin/{name}")
+        app = Let(
+            (bind("script", call("pkgs.writeShellApplication", script)),),
+            AttrSet((bind("type", text("app")), bind("program", program))),
+        )
+        yield name, Binding((name,), app, f"{reasons((finding,))}: to be run in a checkout, as there is no package")
 
 
 def _checks(projects: tuple[Named, ...], analysis: Analysis) -> tuple[Binding, ...]:

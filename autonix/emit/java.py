@@ -1,5 +1,7 @@
 """Maven and Gradle projects → nixpkgs' builders for them; sbt has none there. No other ecosystem."""
 
+import shlex
+
 from autonix.emit.recipe import Recipe, Tree, because, fake_hash, identity, meta, source, tools
 from autonix.emit.toolchain import Chosen, chosen
 from autonix.emit.words import below, store_name
@@ -27,7 +29,7 @@ from autonix.nixast import (
 SERVERS = ("spring-boot", "quarkus", "micronaut")
 """Frameworks whose build makes one jar that starts the server."""
 DEPENDENCIES = "deps.json"
-_JARS = "find . -path '*/{place}/*.jar' ! -name '*-sources.jar' ! -name '*-javadoc.jar' ! -name '*-plain.jar'"
+_JARS = "find . -path {place} ! -name '*-sources.jar' ! -name '*-javadoc.jar' ! -name '*-plain.jar'"
 
 
 def java_recipe(project: Project, tree: Tree) -> Recipe:
@@ -37,25 +39,30 @@ def java_recipe(project: Project, tree: Tree) -> Recipe:
     manager = project.manager.value if project.manager else "maven"
     shell: tuple[Node | Commented, ...] = (Commented(why, java.node), *tools(manager))
     if manager == "sbt":
-        return Recipe(None, "", shell, refusal="nixpkgs has no builder for sbt")
-    if project.workspace is not None:
-        return Recipe(None, "", shell, refusal=f"the build in {project.workspace} makes it together with the rest")
+        return Recipe(
+            None, "", shell, refusal="nixpkgs has no builder for sbt, and sbt keeps no lock of what it downloads"
+        )
+    root = _outermost(project, tree)
+    program = _program(project)
+    if root != project.path and program is None:
+        return Recipe(None, "", shell, refusal=f"the build in {root} makes it together with the rest")
     if project.members and project.name is None:
         return Recipe(None, "", shell, refusal="nothing tells what it is called")
-    program = _program(project)
-    common = (*identity(project, root_name=tree.analysis.root_name), bind("src", source(project.path)))
+    inside = project.path if root in ("", ".") else project.path.removeprefix(root).strip("/")
+    inside = "" if root == project.path else inside
+    common = (*identity(project, root_name=tree.analysis.root_name), bind("src", source(root)))
     described = meta(project, program=program)
     jdk = bind("nativeBuildInputs", ListOf((*tools("makeWrapper", *(["gradle"] * (manager == "gradle"))), java.node)))
     if manager == "gradle":
-        package = _gradle(project, tree, (*common, jdk), described, java)
+        package = _gradle(project, tree, (*common, jdk), described, java, root=root, inside=inside)
     else:
         arguments = (
             *common,
             jdk,
             bind("mvnJdk", java.node, comment=why),
             fake_hash("mvnHash", "what pom.xml names"),
-            bind("mvnParameters", text("-DskipTests"), comment="Tests are checks of their own."),
-            _installed("target", program, java),
+            bind("mvnParameters", text(_maven_words(inside)), comment="Tests are checks of their own."),
+            _installed(below(inside, "target"), program, java),
             *described,
         )
         package = call("pkgs.maven.buildMavenPackage", AttrSet(arguments))
@@ -68,6 +75,21 @@ def java_recipe(project: Project, tree: Tree) -> Recipe:
     )
 
 
+def _outermost(project: Project, tree: Tree) -> str:
+    """The directory of the build that a module is built with: its parents' files are there."""
+    owners = {each.path: each.workspace for each in tree.analysis.projects if each.ecosystem is project.ecosystem}
+    root, seen = project.path, {project.path}
+    while (outer := owners.get(root)) is not None and outer not in seen:
+        root = outer
+        seen.add(outer)
+    return root
+
+
+def _maven_words(inside: str) -> str:
+    """Of a module: it and what it needs of the others."""
+    return f"-DskipTests -pl {shlex.quote(inside)} -am" if inside else "-DskipTests"
+
+
 def _program(project: Project) -> str | None:
     """The start script that we make, where its framework's build makes a jar that is the server."""
     if project.name is None or not any(each.value in SERVERS for each in project.frameworks):
@@ -76,9 +98,17 @@ def _program(project: Project) -> str | None:
 
 
 def _gradle(
-    project: Project, tree: Tree, common: tuple[Binding, ...], described: tuple[Binding, ...], java: Chosen
+    project: Project,
+    tree: Tree,
+    common: tuple[Binding, ...],
+    described: tuple[Binding, ...],
+    java: Chosen,
+    *,
+    root: str,
+    inside: str,
 ) -> Node:
-    place = Path(below(project.path, DEPENDENCIES))
+    place = Path(below(root, DEPENDENCIES))
+    task = f":{inside.replace('/', ':')}:assemble" if inside else "assemble"
     empty = AttrSet(())
     fetched = AttrSet(
         (
@@ -94,8 +124,8 @@ def _gradle(
             comment=f"What Gradle downloads: `nix build .#{tree.name}.mitmCache.updateScript`, once a {DEPENDENCIES} "
             "with `{}` is there.",
         ),
-        bind("gradleBuildTask", text("assemble")),
-        _installed("build/libs", _program(project), java),
+        bind("gradleBuildTask", text(task)),
+        _installed(below(inside, "build/libs"), _program(project), java),
         *described,
     )
     return Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", AttrSet(arguments)),))
@@ -103,7 +133,7 @@ def _gradle(
 
 def _installed(place: str, program: str | None, java: Chosen) -> Binding:
     """The jars, and for a server a script that starts it."""
-    jars = f"{_JARS.format(place=place)} -exec cp -t $out/share/java {{}} +"
+    jars = f"{_JARS.format(place=shlex.quote('*/' + place + '/*.jar'))} -exec cp -t $out/share/java {{}} +"
     copied = f"runHook preInstall\nmkdir -p $out/share/java\n{jars}\n"
     if program is None:
         return bind("installPhase", Lines((f"{copied}runHook postInstall\n",)))

@@ -2,7 +2,19 @@
 
 import shlex
 
-from autonix.emit.recipe import Locked, Recipe, Tree, because, fake_hash, identity, meta, name_of, source, tools
+from autonix.emit.recipe import (
+    Locked,
+    Recipe,
+    Tree,
+    because,
+    fake_hash,
+    identity,
+    interpolated,
+    meta,
+    name_of,
+    source,
+    tools,
+)
 from autonix.emit.toolchain import Chosen, chosen
 from autonix.emit.words import below
 from autonix.explain import reason
@@ -18,6 +30,7 @@ from autonix.nixast import (
     ListOf,
     Node,
     Path,
+    Select,
     Var,
     bind,
     call,
@@ -28,6 +41,13 @@ from autonix.nixast import (
 
 BERRY = {"6": "yarn-berry_3", "8": "yarn-berry_4"}
 """The version of a berry lock file (`__metadata.version`) and the yarn of nixpkgs that reads it."""
+
+REFUSALS = {
+    "deno": "nixpkgs has no builder for Deno (it took buildDenoPackage back), and what Deno keeps of its downloads is "
+    "not the same twice, so no hash can stand for it",
+}
+"""Why there is no package for a lock file."""
+_MODULES = "mkdir $out\nfind . -name node_modules -type d -prune -exec cp -r --parents {} $out \\;\n"
 
 SHELL_TOOLS = {"pnpm": "pnpm", "yarn": "yarn", "bun": "bun", "deno": "deno"}
 
@@ -54,8 +74,10 @@ def javascript_recipe(project: Project, tree: Tree) -> Recipe:
         package = _berry(locked, common, node, yarn=BERRY[version], is_built=built)
     elif tool == "pnpm":
         package = _pnpm(locked, common, node, is_built=built)
+    elif tool == "bun":
+        package = _bun(locked, common, is_built=built)
     if package is None:
-        return Recipe(None, "", shell, refusal=f"nixpkgs has no builder for this lock file of {tool}")
+        return Recipe(None, "", shell, refusal=REFUSALS.get(tool, f"nixpkgs has no builder for this lock of {tool}"))
     return Recipe(
         package=package,
         because=because(project, "the builder for its lock file, " + reason(locked.lock)),
@@ -63,7 +85,7 @@ def javascript_recipe(project: Project, tree: Tree) -> Recipe:
         programs=() if home.startswith("lib/app") else tuple(each.value.name for each in project.entry_points),
         home=home,
         inside=locked.inside,
-        run_tools=(node.node,),
+        run_tools=tools("bun") if tool == "bun" else (node.node,),
     )
 
 
@@ -128,6 +150,31 @@ def _pnpm(locked: Locked, common: tuple[Binding, ...], node: Chosen, *, is_built
         bind("pnpmDeps", call("pkgs.fetchPnpmDeps", fetched)),
         bind("nativeBuildInputs", ListOf((node.node, *tools("pnpm", "pnpmConfigHook")))),
         *_phases(locked, "pnpm run build" if is_built else ""),
+    )
+    return Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", AttrSet(arguments)),))
+
+
+def _bun(locked: Locked, common: tuple[Binding, ...], *, is_built: bool) -> Node:
+    """As nixpkgs' own packages of bun do: what it downloads is one derivation, whose hash the first build prints."""
+    fetched = AttrSet(
+        (
+            Inherit(("version", "src"), Var("final")),
+            bind("pname", interpolated(Select(Var("final"), ("pname",)), "-modules")),
+            bind("nativeBuildInputs", ListOf(tools("bun", "writableTmpDirAsHomeHook"))),
+            bind("dontConfigure", Var("true")),
+            bind("buildPhase", Lines(("bun install --frozen-lockfile --no-progress --ignore-scripts\n",))),
+            bind("installPhase", Lines((_MODULES,)), comment="A workspace's members may have modules of their own."),
+            bind("dontFixup", Var("true")),
+            bind("outputHashMode", text("recursive")),
+            fake_hash("outputHash", f"what {locked.lock.file} names"),
+        )
+    )
+    arguments = (
+        *common,
+        bind("bunModules", call("pkgs.stdenvNoCC.mkDerivation", fetched)),
+        bind("nativeBuildInputs", ListOf(tools("bun"))),
+        bind("configurePhase", Lines(('cp -r "$bunModules/." .\nchmod -R u+w .\n',))),
+        *_phases(locked, "bun run build" if is_built else ""),
     )
     return Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", AttrSet(arguments)),))
 

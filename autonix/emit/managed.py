@@ -1,5 +1,6 @@
 """Ecosystems whose builders need little: Composer, Mix, Zig; and what to say of those that need more."""
 
+import shlex
 from typing import Final
 
 from autonix.emit.recipe import Recipe, Tree, because, fake_hash, identity, meta, source, tools
@@ -25,7 +26,6 @@ from autonix.nixast import (
 )
 
 SHELLS: Final = {
-    Ecosystem.RUBY: ("ruby", ("bundler",)),
     Ecosystem.PHP: ("php", ("phpPackages.composer",)),
     Ecosystem.ELIXIR: ("elixir", ()),
     Ecosystem.ZIG: ("zig", ()),
@@ -33,7 +33,6 @@ SHELLS: Final = {
 """The tool whose version is chosen, and what stands beside it in the shell."""
 
 REFUSALS: Final = {
-    Ecosystem.RUBY: "bundlerEnv wants a gemset.nix that `bundix` makes from Gemfile.lock",
     Ecosystem.NIX: "it is Nix already",
 }
 """Why there is no package, and what would make one possible."""
@@ -43,18 +42,21 @@ def managed_recipe(project: Project, tree: Tree) -> Recipe:
     """The recipe of a project in an ecosystem of `SHELLS`, or of Nix."""
     shell = _shell(project)
     refusal = REFUSALS.get(project.ecosystem)
-    if project.ecosystem is Ecosystem.ELIXIR and project.workspace is not None:
-        refusal = f"the umbrella in {project.workspace} is built as a whole"
+    if project.ecosystem is Ecosystem.ELIXIR and project.members:
+        refusal = "an umbrella is no application: each of its applications that starts is a release of its own"
+    elif project.ecosystem is Ecosystem.ELIXIR and project.workspace is not None and not project.entry_points:
+        refusal = f"a library of the umbrella in {project.workspace}, built with the applications that need it"
     if refusal is not None:
         return Recipe(None, "", shell, refusal=refusal)
-    common = (*identity(project, root_name=tree.analysis.root_name), bind("src", source(project.path)))
+    root = project.workspace if project.ecosystem is Ecosystem.ELIXIR and project.workspace else project.path
+    common = (*identity(project, root_name=tree.analysis.root_name), bind("src", source(root)))
     described = meta(project, program=None)
     match project.ecosystem:
         case Ecosystem.PHP:
             hashed = fake_hash("vendorHash", "what composer.lock names")
             package: Node = call("pkgs.php.buildComposerProject2", AttrSet((*common, hashed, *described)))
         case Ecosystem.ELIXIR:
-            package = call("pkgs.beamPackages.mixRelease", _mix(common, described))
+            package = call("pkgs.beamPackages.mixRelease", _mix(common, (*_member(project, root), *described)))
         case _:
             package = _zig(project, (*common, *described))
     programs = tuple(each.value.name for each in project.entry_points)
@@ -76,6 +78,14 @@ def _zig(project: Project, common: tuple[Binding, ...]) -> Node:
     return Let(
         (bind("zig", zig.node, comment=why),), Apply(names("pkgs.stdenv.mkDerivation"), (Lambda("final", body),))
     )
+
+
+def _member(project: Project, root: str) -> tuple[Binding, ...]:
+    """Of an umbrella's application: the whole is compiled, and its own directory is where Mix makes its release."""
+    if root == project.path:
+        return ()
+    inside = project.path if root in ("", ".") else project.path.removeprefix(root).strip("/")
+    return (bind("preInstall", Lines((f"cd {shlex.quote('./' + inside)}\n",)), comment="One release an application."),)
 
 
 def _mix(common: tuple[Binding, ...], described: tuple[Binding, ...]) -> Node:

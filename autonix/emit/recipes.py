@@ -12,6 +12,7 @@ from autonix.emit.javascript import javascript_recipe
 from autonix.emit.managed import managed_recipe
 from autonix.emit.python import python_recipe
 from autonix.emit.recipe import Recipe, Tree, short_name
+from autonix.emit.ruby import ruby_recipe
 from autonix.emit.toolchain import with_tools_of_ci
 from autonix.emit.words import distinct, dns_label
 from autonix.findings import Analysis, Ecosystem, Project
@@ -25,6 +26,7 @@ RECIPES: Final[Mapping[Ecosystem, Callable[[Project, Tree], Recipe]]] = {
     Ecosystem.JAVA: java_recipe,
     Ecosystem.DOTNET: dotnet_recipe,
     Ecosystem.HASKELL: haskell_recipe,
+    Ecosystem.RUBY: ruby_recipe,
 }
 """The others are `managed_recipe`'s."""
 

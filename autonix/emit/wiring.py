@@ -101,7 +101,7 @@ def towards(setting: Setting, neighbours: Mapping[str, Neighbour]) -> tuple[Sett
 
 def login_in(value: str) -> Login | None:
     """Who a URL logs in as, and to which database."""
-    url = _split(value)
+    url = _split(_parted(value)[1])
     if url is None or not url.path.strip("/"):
         return None
     database = url.path.strip("/").partition("/")[0]
@@ -112,11 +112,12 @@ def _value(variable: Variable, peers: Sequence[Peer], login: Login) -> str | Non
     given = variable.default
     if not given or "${" in given:
         return _by_name(variable.name, peers, login)
-    url = _split(given)
+    driver, address = _parted(given)
+    url = _split(address)
     if url is not None:
         peer = _peer_of(url, peers)
         if peer is not None:
-            return _address(url, peer)
+            return driver + _address(url, peer)
         if url.password is not None:
             return None
     if variable.secret:
@@ -151,6 +152,12 @@ def _by_name(name: str, peers: Sequence[Peer], login: Login) -> str | None:
             return address
         case _:
             return f"http://{address}"
+
+
+def _parted(value: str) -> tuple[str, str]:
+    """What Java puts before a URL (`jdbc:`), and the URL."""
+    driver = next((each for each in ("jdbc:", "r2dbc:") if value.startswith(each)), "")
+    return driver, value.removeprefix(driver)
 
 
 def _split(value: str) -> SplitResult | None:
@@ -189,4 +196,5 @@ def _user(url: SplitResult) -> str:
 def _speaks_of(name: str, peer: Peer) -> bool:
     words = {"postgresql": ("PG", "POSTGRES", "DB", "DATABASE"), "mysql": ("MYSQL", "DB", "DATABASE")}
     kind = peer.service.kind.value
-    return name.upper().startswith(words.get(kind, (kind.upper(),)))
+    name = name.upper().removeprefix("SPRING_").removeprefix("DATA_")
+    return name.startswith(words.get(kind, (kind.upper(),)))

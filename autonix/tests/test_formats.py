@@ -11,6 +11,7 @@ from autonix.formats.ini import parse_ini
 from autonix.formats.json import parse_json
 from autonix.formats.m4 import parse_m4
 from autonix.formats.nix import nix_tokens, sets_of
+from autonix.formats.properties import parse_properties
 from autonix.formats.toml import parse_toml
 from autonix.formats.xml import parse_xml
 from autonix.formats.yaml import parse_yaml, parse_yaml_all
@@ -142,7 +143,17 @@ def test_dotenv_lines_know_quotes_and_comments() -> None:
 
 @given(st.text(max_size=200))
 def test_no_text_makes_a_parser_raise_anything_else(text: str) -> None:
-    for parse in (parse_toml, parse_json, parse_yaml, parse_yaml_all, parse_xml, parse_ini, parse_zon, _outline):
+    for parse in (
+        parse_toml,
+        parse_json,
+        parse_yaml,
+        parse_yaml_all,
+        parse_xml,
+        parse_ini,
+        parse_properties,
+        parse_zon,
+        _outline,
+    ):
         try:
             parse("x", text)
         except InvalidInput:
@@ -184,6 +195,13 @@ def test_the_outline_of_a_nix_file_is_that_of_nix() -> None:
         ("lib",),
         ("overlays", "default"),
     ]
+
+
+def test_properties_know_their_separators_comments_and_lines() -> None:
+    text = "# c\na.b = 1\n\n! no\nc:2\nd 3 4\ne=x\\\n   y\nf\\:g=\\=h\na.b=5\nalone\n"
+    document = parse_properties("x", text)
+    assert document.value == {"a.b": "5", "c": "2", "d": "3 4", "e": "xy", "f:g": "=h", "alone": ""}
+    assert [document.line(key) for key in ("a.b", "c", "d", "e", "f:g", "alone")] == [10, 5, 6, 7, 9, 11]
 
 
 @pytest.mark.parametrize("text", ['{ a = "', "''${", "}", '"${' * 300, "/* x", "{ a = ''b"])

@@ -195,17 +195,24 @@ GOLDEN: Mapping[str, Analysis] = {
     "c-make": labelled("c-make"),
     "java": labelled("java-maven"),
     "java-gradle": labelled("java-gradle-kotlin"),
+    "java-spring": labelled("java-spring-settings"),
     "scala": labelled("scala-sbt"),
     "dotnet": labelled("dotnet-web"),
     "ruby": labelled("ruby-rails"),
+    "ruby-gem": labelled("ruby-gem"),
     "php": labelled("php-laravel"),
     "elixir": labelled("elixir-phoenix"),
+    "elixir-umbrella": labelled("elixir-umbrella"),
     "haskell": labelled("haskell-cabal"),
     "haskell-hpack": labelled("haskell-stack"),
     "zig": labelled("zig-exe"),
     "deno": labelled("javascript-deno"),
+    "bun": labelled("javascript-bun-server"),
     "conda": labelled("python-conda"),
     "compose": labelled("compose-layers"),
     "empty": Analysis("empty"),
 }
 """What has a recorded output in `golden/<name>/`."""
+
+VARIANTS: Mapping[str, str] = {"javascript-yarn": "javascript", "javascript-pnpm": "javascript-yarn-berry"}
+"""Analyses whose cluster is that of another one, as only the build differs: it is not recorded again."""

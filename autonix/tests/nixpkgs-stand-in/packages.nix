@@ -200,7 +200,10 @@ leaves [
   "dotnet-sdk_8"
   "ruby"
   "ruby_3_3"
+  "ruby_3_2"
   "bundler"
+  "bundix"
+  "writableTmpDirAsHomeHook"
   "php83"
   "elixir"
   "elixir_1_17"
@@ -245,12 +248,62 @@ leaves [
     postConfigure = types.string;
     makeFlags = types.strings;
     pnpmDeps = types.package;
+    bunModules = types.package;
+    configurePhase = types.string;
     yarnOfflineCache = types.package;
     offlineCache = types.package;
   };
   mkShell =
     given:
     builtins.deepSeq (checked "mkShell" { packages = types.packages; } { inherit (types) name; } given) (leaf "shell");
+  stdenvNoCC.mkDerivation = final "stdenvNoCC.mkDerivation" identity {
+    dontConfigure = types.bool;
+    outputHashMode = {
+      what = "flat or recursive";
+      test = value: value == "flat" || value == "recursive";
+    };
+    outputHash = types.hash;
+  };
+  writeShellApplication =
+    given:
+    let
+      good = checked "writeShellApplication" {
+        inherit (types) name;
+        text = types.string;
+      } { runtimeInputs = types.packages; } given;
+    in
+    builtins.deepSeq good (leaf good.name);
+  bundlerEnv =
+    given:
+    let
+      good =
+        checked "bundlerEnv"
+          {
+            inherit (types) name;
+            gemdir = types.source;
+          }
+          {
+            ruby = types.package;
+            gemset = {
+              what = "a set, or a Nix file that exists";
+              test = value: builtins.isAttrs value || (builtins.isPath value && builtins.pathExists value);
+            };
+            groups = types.strings;
+          }
+          given;
+    in
+    builtins.deepSeq good (builtins.seq (readable "bundlerEnv" (good.gemdir + "/Gemfile.lock")) (leaf good.name));
+  buildRubyGem =
+    given:
+    let
+      good = checked "buildRubyGem" {
+        gemName = types.name;
+        version = types.name;
+        src = types.source;
+      } (common // { ruby = types.package; }) given;
+      made = builtins.deepSeq good (leaf "${good.gemName}-${good.version}");
+    in
+    made // { overrideAttrs = _: made; };
   writeText =
     name: content:
     builtins.deepSeq (checked "writeText" {
@@ -376,7 +429,7 @@ leaves [
     buildComposerProject2 = derive "buildComposerProject2" (identity // { vendorHash = types.hash; }) { };
   };
   beamPackages = {
-    mixRelease = derive "mixRelease" identity { mixFodDeps = types.package; };
+    mixRelease = derive "mixRelease" identity { mixFodDeps = types.package; preInstall = types.string; };
     fetchMixDeps =
       given:
       builtins.deepSeq (checked "fetchMixDeps" (identity // { hash = types.hash; }) { } given) (leaf "mix-deps");

@@ -1,8 +1,8 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 535825b88739949c0150fc934ca6b17cf645357a1facb8d040a401e6bdffd6c1
+# autonix: sha256 62f6ac03fc036f37a8a2635ae74ce83be1ae5b2641c1d02f27d13a5f71e18429
 # Not in the cluster:
-# - otter-api (packages/api/deno.json): nixpkgs has no builder for this lock file of deno
-# - otter-util (packages/util/deno.jsonc): nixpkgs has no builder for this lock file of deno
+# - otter-api (packages/api/deno.json): nixpkgs has no builder for Deno (it took buildDenoPackage back), and what Deno keeps of its downloads is not the same twice, so no hash can stand for it
+# - otter-util (packages/util/deno.jsonc): nixpkgs has no builder for Deno (it took buildDenoPackage back), and what Deno keeps of its downloads is not the same twice, so no hash can stand for it
 {
   nixpkgs,
   procurator,

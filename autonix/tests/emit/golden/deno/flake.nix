@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 8d62fae5790df4e34f31706ebc9b635a096d488d17c74935bbbd4c98cecebcd7
+# autonix: sha256 6ea30a492a69711e8f753e555d1a378d60f505f4085da3c2977c652d1895042d
 {
   description = "javascript-deno, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -43,10 +43,32 @@
     in
     {
       packages.${system} = packages;
-      apps.${system} = { };
+      apps.${system} = {
+        # packages/api/deno.json:5 (javascript.deno.tasks, certain): to be run in a checkout, as there is no package
+        otter-api-start =
+          let
+            script = pkgs.writeShellApplication {
+              name = "otter-api-start";
+              runtimeInputs = [
+                # nothing asks for a version, so nixpkgs' default
+                pkgs.nodejs
+                # packages/api/deno.json:1 (javascript.manager.deno, certain)
+                pkgs.deno
+              ];
+              text = ''
+                cd ./packages/api
+                exec deno task start
+              '';
+            };
+          in
+          {
+            type = "app";
+            program = "${script}/bin/otter-api-start";
+          };
+      };
       checks.${system} = { };
       devShells.${system} = {
-        # packages/api/deno.json: javascript. There is no package: nixpkgs has no builder for this lock file of deno
+        # packages/api/deno.json: javascript. There is no package: nixpkgs has no builder for Deno (it took buildDenoPackage back), and what Deno keeps of its downloads is not the same twice, so no hash can stand for it
         otter-api = pkgs.mkShell {
           packages = [
             # nothing asks for a version, so nixpkgs' default
@@ -55,7 +77,7 @@
             pkgs.deno
           ];
         };
-        # packages/util/deno.jsonc: javascript. There is no package: nixpkgs has no builder for this lock file of deno
+        # packages/util/deno.jsonc: javascript. There is no package: nixpkgs has no builder for Deno (it took buildDenoPackage back), and what Deno keeps of its downloads is not the same twice, so no hash can stand for it
         otter-util = pkgs.mkShell {
           packages = [
             # nothing asks for a version, so nixpkgs' default

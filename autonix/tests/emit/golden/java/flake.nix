@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 5bbd9d0cef38cbd9c624863f77680c826694049b30051c75d59bac0d992caf6d
+# autonix: sha256 2a1824518e5e45088b38c5b9febd4606314bf117df5295d3bfacb7309b76e11f
 {
   description = "java-maven, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -58,6 +58,30 @@
             runHook postInstall
           '';
         };
+        # app/pom.xml: a project of java, so nixpkgs' builder for it
+        # maven: app/pom.xml:1 (java.manager, certain)
+        clinic = pkgs.maven.buildMavenPackage {
+          # app/pom.xml:7 (java.maven.artifactId, certain)
+          pname = "clinic";
+          # app/pom.xml:5 (java.maven.parent, certain)
+          version = "2.3.0";
+          src = ./.;
+          nativeBuildInputs = [ pkgs.makeWrapper pkgs.jdk21 or pkgs.jdk ];
+          # pom.xml:8 (java.maven.properties, certain)
+          mvnJdk = pkgs.jdk21 or pkgs.jdk;
+          # what pom.xml names: the first build prints the hash to write here
+          mvnHash = lib.fakeHash;
+          # Tests are checks of their own.
+          mvnParameters = "-DskipTests -pl app -am";
+          installPhase = ''
+            runHook preInstall
+            mkdir -p $out/share/java
+            find . -path '*/app/target/*.jar' ! -name '*-sources.jar' ! -name '*-javadoc.jar' ! -name '*-plain.jar' -exec cp -t $out/share/java {} +
+            makeWrapper ${pkgs.jdk21 or pkgs.jdk}/bin/java $out/bin/clinic --add-flags "-jar $(ls $out/share/java/*.jar | head -n 1)"
+            runHook postInstall
+          '';
+          meta = { mainProgram = "clinic"; };
+        };
       };
       # What start commands find in PATH besides their own package.
       runtimes = { };
@@ -70,6 +94,8 @@
       checks.${system} = {
         # It builds.
         parent = packages.parent;
+        # It builds.
+        clinic = packages.clinic;
       };
       devShells.${system} = {
         # pom.xml: java
@@ -80,7 +106,7 @@
             pkgs.maven
           ];
         };
-        # app/pom.xml: java. There is no package: the build in . makes it together with the rest
+        # app/pom.xml: java
         clinic = pkgs.mkShell {
           packages = [
             # pom.xml:8 (java.maven.properties, certain)

@@ -1,7 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 cd999619072f2ff0df9d12a487f3f445d509bcd98600da0ef560a55656ca1d8f
-# Not in the cluster:
-# - ruby-rails (Gemfile): bundlerEnv wants a gemset.nix that `bundix` makes from Gemfile.lock
+# autonix: sha256 d7235eecf3f422cdbc1efecc206eacc326c286a4177d3065d5b37cf21479a5f4
 {
   nixpkgs,
   procurator,
@@ -19,6 +17,47 @@ in
 {
   cluster = "ruby-rails";
   vms = {
+    # Gemfile, started by Procfile:1 (tasks.procfile, certain)
+    ruby-rails = {
+      # A default; nothing here says how much it needs.
+      cpu = 1;
+      memoryMb = 512;
+      network = {
+        # postgresql: config/database.yml:2 (services.rails, certain) and 1 more; redis: Gemfile:7 (services.library, likely)
+        connect = [ "postgresql:5432" "redis:6379" ];
+        # Gemfile:5 (frameworks.default-port, likely)
+        ports = [
+          {
+            name = "tcp-3000";
+            port = 3000;
+          }
+        ];
+      };
+      dependsOn = [ "postgresql" "redis" ];
+      configuration = guest (
+        { pkgs, ... }: {
+          systemd.services.ruby-rails = {
+            wantedBy = [ "multi-user.target" ];
+            wants = [ "network-online.target" ];
+            after = [ "network-online.target" ];
+            path = [ packages.ruby-rails ];
+            # Procfile:1 (tasks.procfile, certain)
+            script = ''
+              export HOME=/var/lib/ruby-rails
+              export RAILS_ENV="''${RAILS_ENV:-production}" RAILS_LOG_TO_STDOUT=1
+              bundle exec puma
+            '';
+            serviceConfig = {
+              DynamicUser = true;
+              StateDirectory = "ruby-rails";
+              WorkingDirectory = "${packages.ruby-rails}/src";
+              Restart = "always";
+            };
+          };
+          networking.firewall.allowedTCPPorts = [ 3000 ];
+        }
+      );
+    };
     # the Rails adapter postgresql: config/database.yml:2 (services.rails, certain)
     # the library pg: Gemfile:6 (services.library, likely)
     postgresql = {

@@ -1,7 +1,7 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 3c54accebf3a7c2689df0d007bd06685f12de53c3ec75fcdafd82c85dc368880
+# autonix: sha256 2f2977eb85eabdf01059044887ed44cd67da28125cdea665814dfaf28b9911b1
 # Not in the cluster:
-# - tower (build.sbt): nixpkgs has no builder for sbt
+# - tower (build.sbt): nixpkgs has no builder for sbt, and sbt keeps no lock of what it downloads
 {
   nixpkgs,
   procurator,

@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 8e03dda8bfda11993d2ae0b1c9fd9237f0eeeab2f3c48baa42c27c3fa510d32a
+# autonix: sha256 e59366d7415b5b7362364e18ae718fb52b0cb269eea8a3ed8e3ffab8d1824cb8
 {
   description = "scala-sbt, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -46,7 +46,7 @@
       apps.${system} = { };
       checks.${system} = { };
       devShells.${system} = {
-        # build.sbt: java. There is no package: nixpkgs has no builder for sbt
+        # build.sbt: java. There is no package: nixpkgs has no builder for sbt, and sbt keeps no lock of what it downloads
         tower = pkgs.mkShell {
           packages = [
             # .github/workflows/ci.yml:9 (ci.github.tool, certain)
