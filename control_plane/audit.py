@@ -2,7 +2,8 @@
 
 Each row's hash covers the row before it and the canonical JSON of all its own fields, so that a changed, missing or
 moved row shows. That rows were cut off at the end shows against a head (how many rows, and the last one's hash) that is
-kept elsewhere: in a table of its own, in the log, in `/metrics`, or on another machine.
+kept elsewhere: in a table of its own, in the log, in `/metrics`, or on another machine; and against how many were written,
+which the database's own row counts.
 """
 
 from collections.abc import Iterable
@@ -49,6 +50,14 @@ class Head:
 
     rows: int
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept beside a chain: its head, and elsewhere how many rows were ever written."""
+
+    head: Head
+    written: int
 
 
 def genesis(*, epoch: str, realm: str) -> Head:
@@ -123,9 +132,10 @@ class Verification:
                 self._break(self.at.rows, "this row or one before it is another than when its hash was noted down")
         return self._broken is None
 
-    def verdict(self, head: Head) -> AuditVerdict:
-        """What came of it; `head` is kept beside the rows."""
-        most = max(head.rows, self.witness.rows if self.witness else 0)
+    def verdict(self, kept: Kept) -> AuditVerdict:
+        """What came of it, against what is kept beside the rows."""
+        head = kept.head
+        most = max(head.rows, kept.written, self.witness.rows if self.witness else 0)
         if not self._broken and self.at.rows < most:
             self._break(self.at.rows + 1, f"there were {most} rows, and this one and all behind it are missing")
         if not self._broken and self.at != head:

@@ -135,9 +135,9 @@ class Authority:
         check = Verification(self._database.audit_start(self._realm), witness or self.audit_head)
         while True:
             read = partial(self._database.audit_chain, self._realm, after=check.at.rows, most=VERIFIED_AT_ONCE)
-            entries, head = await self._in_thread(read)
+            entries, kept = await self._in_thread(read)
             if not check.take(entries) or len(entries) < VERIFIED_AT_ONCE:
-                return check.verdict(head)
+                return check.verdict(kept)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The writer task.

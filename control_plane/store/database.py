@@ -8,10 +8,10 @@ from dataclasses import asdict
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, bindparam, insert, select
+from sqlalchemy import Connection, Delete, Insert, bindparam, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from control_plane.audit import Head, genesis, head_after
+from control_plane.audit import Head, Kept, genesis, head_after
 from control_plane.state import Snapshot
 from control_plane.store import tables
 from control_plane.store.digest import digest_after, digest_of, first_digest, text_of
@@ -106,14 +106,15 @@ class Database:
         query = query.limit(min(limit or USUAL_AUDIT_ROWS, MOST_AUDIT_ROWS))
         return self._writer.read(lambda connection: _entries(connection, query))
 
-    def audit_chain(self, realm: str, *, after: int, most: int) -> tuple[tuple[AuditEntry, ...], Head]:
-        """Up to `most` rows behind row `after` in their order, and the head as it was at the same moment."""
+    def audit_chain(self, realm: str, *, after: int, most: int) -> tuple[tuple[AuditEntry, ...], Kept]:
+        """Up to `most` rows behind row `after` in their order, and what was kept beside them at the same moment."""
         table = tables.audit
         query = select(table).where(table.c.realm == realm, table.c.sequence > after)
         query = query.order_by(table.c.sequence).limit(most)
 
-        def body(connection: Connection) -> tuple[tuple[AuditEntry, ...], Head]:
-            return _entries(connection, query), _head(connection, realm=realm) or self.audit_start(realm)
+        def body(connection: Connection) -> tuple[tuple[AuditEntry, ...], Kept]:
+            head = _head(connection, realm=realm) or self.audit_start(realm)
+            return _entries(connection, query), Kept(head, _written(connection, realm=realm))
 
         return self._writer.read(body)
 
@@ -182,11 +183,15 @@ def _insert(table_name: str) -> Insert:
     return insert(tables.metadata.tables[table_name])
 
 
+_AUDITED = tables.database.update().values(audited=tables.database.c.audited + bindparam("more"))
+
+
 def _append(connection: Connection, realm: str, entries: Sequence[AuditEntry]) -> None:
     connection.execute(_insert("audit"), [{"realm": realm, **entry.model_dump()} for entry in entries])
     head = head_after(entries[-1])
     connection.execute(_delete("audit_heads"), {"key_realm": realm})
     connection.execute(_insert("audit_heads"), {"realm": realm, "rows": head.rows, "hash": head.hash})
+    connection.execute(_AUDITED, {"more": len(entries)})
 
 
 def _entries(connection: Connection, query: Any) -> tuple[AuditEntry, ...]:
@@ -197,3 +202,10 @@ def _head(connection: Connection, *, realm: str) -> Head | None:
     heads = tables.audit_heads
     row = connection.execute(select(heads.c.rows, heads.c.hash).where(heads.c.realm == realm)).one_or_none()
     return Head(row.rows, row.hash) if row else None
+
+
+def _written(connection: Connection, *, realm: str) -> int:
+    """How many rows of a realm's audit were ever written, by the row that makes the database this one."""
+    others = select(func.count()).select_from(tables.audit).where(tables.audit.c.realm != realm)
+    audited = connection.execute(select(tables.database.c.audited)).scalar_one()
+    return int(audited) - int(connection.execute(others).scalar_one())

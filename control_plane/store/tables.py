@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaDa
 
 SCHEMA_VERSION = 2
 """Of the column `database.schema_version`: what programs from before the migrations look at, and refuse."""
-REVISION = "0004"
+REVISION = "0005"
 """The newest of the migrations: what databases have that were made from the tables below."""
 APART = {"apart": True}
 """A table's `info`: its rows are not loaded with the snapshot, but asked for."""
@@ -23,6 +23,7 @@ database = Table(
     Column("epoch", String(32), nullable=False),
     Column("starts", Integer, nullable=False),
     Column("commits", BigInteger, nullable=False),
+    Column("audited", BigInteger, nullable=False, server_default="0"),
 )
 realms = Table(
     "realms",

@@ -12,6 +12,7 @@ from control_plane.audit import (
     REFUSALS_AT_ONCE,
     AuditDraft,
     Head,
+    Kept,
     Refusals,
     Verification,
     genesis,
@@ -40,7 +41,7 @@ def a_chain(*subjects: str) -> list[AuditEntry]:
 def verdict(entries: list[AuditEntry], head: Head, witness: Head | None = None) -> AuditVerdict:
     check = Verification(START, witness)
     check.take(entries)
-    return check.verdict(head)
+    return check.verdict(Kept(head, head.rows))
 
 
 CHAIN = a_chain("a", "b", "c", "d", "e")
@@ -108,7 +109,7 @@ def test_a_row_that_was_added_without_the_head_shows() -> None:
 def test_another_databases_chain_shows() -> None:
     check = Verification(genesis(epoch="f" * 32, realm="default"))
     assert not check.take(CHAIN)
-    assert check.verdict(HEAD).broken_at == 1
+    assert check.verdict(Kept(HEAD, 5)).broken_at == 1
 
 
 def test_text_is_bounded_and_cleaned() -> None:
@@ -162,10 +163,10 @@ def verdict_on_disk(home: Home, witness: Head | None = None) -> AuditVerdict:
     database = home.open()
     check = Verification(database.audit_start("default"), witness)
     while True:
-        entries, head = database.audit_chain("default", after=check.at.rows, most=2)
+        entries, kept = database.audit_chain("default", after=check.at.rows, most=2)
         if not check.take(entries) or len(entries) < 2:
             database.close()
-            return check.verdict(head)
+            return check.verdict(kept)
 
 
 def test_the_chain_on_disk_is_read_back_as_it_was_written(home: Home) -> None:
@@ -195,13 +196,34 @@ def test_what_somebody_does_to_the_rows_on_disk_shows(home: Home, harm: str) -> 
     assert not verdict_on_disk(home).holds
 
 
+EMPTIED = ("DELETE FROM audit", "DELETE FROM audit_heads")
+CUT = (
+    "DELETE FROM audit WHERE sequence = 3",
+    "UPDATE audit_heads SET rows = 2, hash = (SELECT hash FROM audit WHERE sequence = 2)",
+)
+
+
+@pytest.mark.parametrize(("harm", "kept"), [(EMPTIED, 0), (CUT, 2)])
+def test_a_chain_that_was_emptied_or_cut_with_its_head_shows_against_what_was_written(
+    home: Home, harm: tuple[str, ...], kept: int
+) -> None:
+    on_disk(home, "a", "b", "c")
+    home.execute(*harm)
+    found = verdict_on_disk(home)
+    assert (found.holds, found.broken_at) == (False, kept + 1)
+    assert "there were 3 rows" in found.reason
+    database = home.open()
+    snapshot, head = database.load("default"), database.audit_head("default")
+    draft = AuditDraft("token:anna", "hold")
+    database.write(snapshot, snapshot, audit=(sealed(draft, head=head, at_ms=9, result=OK),))
+    database.close()
+    assert not verdict_on_disk(home).holds  # nor does the audit that goes on hide it
+
+
 def test_a_head_on_disk_is_not_believed_over_what_was_noted_down(home: Home) -> None:
     on_disk(home, "a", "b", "c")
     chain = a_chain("a", "b", "c")
-    home.execute(
-        "DELETE FROM audit WHERE sequence = 3",
-        "UPDATE audit_heads SET rows = 2, hash = (SELECT hash FROM audit WHERE sequence = 2)",
-    )
+    home.execute(*CUT, "UPDATE database SET audited = 2")
     assert verdict_on_disk(home).holds
     assert not verdict_on_disk(home, witness=head_after(chain[-1])).holds
     assert not verdict_on_disk(home, witness=replace(head_after(chain[0]), hash="0" * 64)).holds

@@ -116,7 +116,7 @@ def test_a_database_of_0002_is_brought_up_whether_0002_had_made_the_digests_or_n
     home: Home, *, has_digests: bool
 ) -> None:
     home.open().close()
-    home.execute("UPDATE alembic_version SET version_num = '0002'")
+    home.execute("ALTER TABLE database DROP COLUMN audited", "UPDATE alembic_version SET version_num = '0002'")
     if not has_digests:
         home.execute("DROP TABLE digests")
     database = home.open()
