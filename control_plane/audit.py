@@ -2,8 +2,8 @@
 
 Each row's hash covers the row before it and the canonical JSON of all its own fields, so that a changed, missing or
 moved row shows. That rows were cut off at the end shows against a head (how many rows, and the last one's hash) that is
-kept elsewhere: in a table of its own, in the log, in `/metrics`, or on another machine; and against how many were written,
-which the database's own row counts.
+kept elsewhere: in a table of its own, in the log, in `/metrics`, or on another machine; and against how many were
+written, which the database's own row counts.
 """
 
 from collections.abc import Iterable
