@@ -41,7 +41,7 @@ from worker.network import Network
 from worker.reconcile import Limits
 from worker.records import Records
 from worker.report import worker_report
-from worker.resolver.upstream import RESOLV_CONF, Upstream, configured_servers
+from worker.resolver.upstream import RESOLV_CONF, Upstream
 from worker.retention import Due
 from worker.service import WorkerService
 from worker.settings import Settings
@@ -89,9 +89,9 @@ def keys_of(texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
 
 def upstream(settings: Settings) -> Upstream:
     """Whom the resolver asks: as configured, else as the machine itself does."""
-    if settings.network.resolvers or not RESOLV_CONF.exists():
+    if settings.network.resolvers:
         return Upstream(settings.network.resolvers)
-    return Upstream(configured_servers(RESOLV_CONF.read_text(errors="replace")))
+    return Upstream((), file=RESOLV_CONF)
 
 
 def machinery(settings: Settings) -> Machinery:

@@ -127,9 +127,9 @@ def _make_writable(folder: Path) -> None:
         os.chmod(place, 0o700)  # noqa: PTH101 - os.walk gives text
 
 
-async def network(settings: Settings) -> str:
-    """A tap with its route, the rules in nftables, and dnsmasq."""
-    names = NetworkNames(f"doctor\n{settings.state}\n{secrets.token_hex(8)}")
+async def network(settings: Settings, *, names: NetworkNames | None = None) -> str:
+    """A tap with its route, the rules in nftables, and dnsmasq; under `names`, else under such as nobody has."""
+    names = names or NetworkNames(f"doctor\n{settings.state}\n{secrets.token_hex(8)}")
     plan = network_plan(names, {}, {"probe-0": _ATTACHMENT})
     dhcp = DhcpServer(names)
     try:

@@ -174,6 +174,7 @@ class VmSteps:
         """See `Steps.boot`."""
         directory, was_attached = self.directory(instance), self._network.is_attached(instance)
         await self._closures.verify(content.spec.closure_paths)
+        has_booted = False
         try:
             confinement = await self._confining.of(instance, memory_mb=content.spec.memory_mb)
             config = await self._config(instance, content, attachment)
@@ -186,12 +187,13 @@ class VmSteps:
             log.info("%s: boot: accepted", instance, extra={"pid": live.pid})
             record = BootRecord(content.content_hash, content.content_hash, (content.content_hash,))
             write_boot_record(directory, record)
-        except BaseException:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 30):
-                await self._end(instance, grace_seconds=0.0)
-                if not was_attached:
-                    await self._network.detach(instance)
-            raise
+            has_booted = True
+        finally:
+            if not has_booted:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + 30):
+                    await self._end(instance, grace_seconds=0.0)
+                    if not was_attached:
+                        await self._network.detach(instance)
         self._lives[instance], self._runs[instance] = live, content
         started_at = trio.current_time() - _running_seconds(live)
         return Process(live.pid, started_at, attachment, live.is_fenced, record.layers)

@@ -4,7 +4,7 @@ One connection a request. It keeps nothing, tries nothing twice, and believes no
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,26 +79,23 @@ class GuestChannel:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[trio.SocketStream]:
-        try:
-            with trio.fail_after(CONNECT_SECONDS):
-                stream = await reached(self._socket)
-                try:
+        async with AsyncExitStack() as closing:
+            try:
+                with trio.fail_after(CONNECT_SECONDS):
+                    stream = await closing.enter_async_context(await reached(self._socket))
                     check_listener(stream.socket, self._socket)
                     await stream.send_all(f"CONNECT {AGENT_PORT}\n".encode())
                     await _read_ok(stream)
-                except BaseException:
-                    with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                        await stream.aclose()
-                    raise
-        except (OSError, trio.BrokenResourceError) as error:
-            raise Unavailable(f"there is no guest channel: {error}") from error
-        except trio.TooSlowError as error:
-            raise Unavailable(f"the guest's agent does not take connections within {CONNECT_SECONDS:g} s") from error
-        try:
-            async with stream:
+            except (OSError, trio.BrokenResourceError) as error:
+                raise Unavailable(f"there is no guest channel: {error}") from error
+            except trio.TooSlowError as error:
+                raise Unavailable(
+                    f"the guest's agent does not take connections within {CONNECT_SECONDS:g} s"
+                ) from error
+            try:
                 yield stream
-        except trio.BrokenResourceError as error:
-            raise Unavailable("the connection to the guest's agent broke") from error
+            except trio.BrokenResourceError as error:
+                raise Unavailable("the connection to the guest's agent broke") from error
 
 
 async def _fed_and_collected(stream: trio.SocketStream, data: bytes) -> Outcome | Unavailable:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import dns.asyncquery
@@ -28,15 +29,33 @@ def configured_servers(text: str) -> tuple[str, ...]:
 
 
 class Upstream:
-    """The name servers, `address` or `address:port` for IPv4. Without any, every question fails."""
+    """The name servers, `address` or `address:port` for IPv4. Without any, every question fails.
 
-    def __init__(self, servers: Sequence[str]) -> None:
+    With `file`, a resolv.conf, they are those that it names, also when it changes (another network, a VPN); while it
+    cannot be read, those that were known last.
+    """
+
+    def __init__(self, servers: Sequence[str], *, file: Path | None = None) -> None:
         self._servers = tuple(_place(server) for server in servers)
+        self._file = file
+        self._read: tuple[int, int, int] | None = None
+
+    def servers(self) -> tuple[tuple[str, int], ...]:
+        """Whom to ask now, as addresses and ports."""
+        if self._file is not None:
+            with suppress(OSError):
+                found = self._file.stat()
+                version = (found.st_mtime_ns, found.st_ino, found.st_size)
+                if version != self._read:
+                    text = self._file.read_text(errors="replace")
+                    self._servers = tuple(_place(server) for server in configured_servers(text))
+                    self._read = version
+        return self._servers
 
     async def ask(self, query: dns.message.Message) -> dns.message.Message:
         """The first answer of any of them; cut ones are asked for again by TCP. Raises Unavailable."""
         reasons = []
-        for address, port in self._servers:
+        for address, port in self.servers():
             try:
                 answer, _ = await dns.asyncquery.udp_with_fallback(
                     query, address, timeout=SECONDS, port=port, ignore_unexpected=True, ignore_errors=True

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import trio
 
 from schema.settings import load
@@ -41,21 +40,14 @@ async def test_everything_is_tried_beside_a_running_worker_and_nothing_stays(tmp
         assert not list((worker.state / "vms").glob("d-*"))
 
 
-async def test_what_the_network_probe_makes_is_gone_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[NetworkNames] = []
-
-    def named(key: str) -> NetworkNames:
-        made.append(NetworkNames(key))
-        return made[-1]
-
-    monkeypatch.setattr(doctor, "NetworkNames", named)
+async def test_what_the_network_probe_makes_is_gone_after_it(tmp_path: Path) -> None:
+    names = NetworkNames(f"doctor's test\n{tmp_path}")
     async with a_worker(tmp_path) as worker:
         settings = load(Settings, service="worker", path=worker.config, environ={}).settings
-        await doctor.network(settings)
+        assert "dnsmasq" in await doctor.network(settings, names=names)
     links, tables = tool(IP, "-o", "link"), tool(NFT, "list", "tables")
-    assert len(made) == 1
-    assert made[0].tap_prefix not in links
-    assert made[0].table not in tables
+    assert names.tap_prefix not in links
+    assert names.table not in tables
 
 
 async def test_what_fails_is_named_with_what_to_do(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import dns.asyncquery
 import dns.flags
@@ -254,3 +255,16 @@ async def test_a_machine_without_a_name_server_says_so() -> None:
 def test_name_servers_are_read_from_resolv_conf() -> None:
     text = "# x\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\nnameserver nonsense\nsearch x.org\nnameserver\n"
     assert configured_servers(text) == ("192.0.2.53", "fe80::1")
+
+
+def test_a_resolv_conf_is_read_again_when_it_changes_and_kept_in_mind_when_it_goes(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    upstream = Upstream((), file=file)
+    assert upstream.servers() == ()
+    file.write_text("nameserver 192.0.2.1\n")
+    assert upstream.servers() == (("192.0.2.1", 53),)
+    (tmp_path / "new").write_text("search x.org\nnameserver 192.0.2.2\nnameserver 2001:db8::1\n")
+    (tmp_path / "new").replace(file)
+    assert upstream.servers() == (("192.0.2.2", 53), ("2001:db8::1", 53))
+    file.unlink()
+    assert upstream.servers() == (("192.0.2.2", 53), ("2001:db8::1", 53))

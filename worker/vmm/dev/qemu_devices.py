@@ -46,7 +46,8 @@ def plug_vsock(qmp: Qmp, vsock: Json, slot: int) -> VsockRelay:
         raise GuestFailed(_DEVICE_MANAGER, "a vsock without a socket")
     name = f"vsock{slot}"
     bus, port = vsock_devices(slot)
-    try:
+    with contextlib.ExitStack() as undone:
+        undone.callback(relay.stop)
         with _failing(), _undoing(lambda: qmp.execute("chardev-remove", {"id": name})) as begun:
             qmp.execute("getfd", {"fdname": name}, descriptor=relay.guest_side.fileno())
             address = {"type": "fd", "data": {"str": name}}
@@ -57,9 +58,7 @@ def plug_vsock(qmp: Qmp, vsock: Json, slot: int) -> VsockRelay:
             with _undoing(lambda: qmp.execute("device_del", {"id": bus["id"]})) as plugged:
                 plugged()
                 qmp.execute("device_add", port)
-    except BaseException:
-        relay.stop()
-        raise
+        undone.pop_all()
     relay.start()
     return relay
 
