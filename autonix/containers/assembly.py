@@ -18,6 +18,7 @@ _OWN_NUMBERS = frozenset(
     (
         *("confluentinc/cp-kafka", "confluentinc/cp-zookeeper", "wurstmeister/kafka", "wurstmeister/zookeeper"),
         *("timescale/timescaledb", "supabase/postgres", "ankane/pgvector", "pgvector/pgvector", "redislabs/rejson"),
+        "azure-sql-edge",
     )
 )
 """Images whose tags count the image's or an extension's versions, not the service's."""

@@ -132,6 +132,8 @@ def _ports(findings: tuple[Finding[Port], ...]) -> tuple[Finding[Port], ...]:
 def _start(named: Named, container: Container | None, analysis: Analysis) -> Start | None:
     if named.recipe.package is None:
         return None
+    if named.recipe.served is not None:
+        return Start(Str(()), f"php-fpm behind nginx, as its framework wants: {reason(named.recipe.served)}")
     if container is not None and container.command is not None:
         words = container.command.value
         program = words[0].rpartition("/")[2] if words else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from autonix.emit.applications import Application, applications
+from autonix.emit.php import served_by_nginx
 from autonix.emit.recipes import named_projects
 from autonix.emit.services import Login, setup_of
 from autonix.emit.wiring import Neighbour, Peer, Setting, environment, login_in, towards
@@ -40,6 +41,7 @@ from autonix.nixast import (
 APPLICATION_MB: Final = 512
 """MiB of an application's VM by default; Java's heap takes twice that."""
 
+_WEB: Final = 80
 _PATH = re.compile(r"/[!-~]{0,1000}")
 
 
@@ -242,6 +244,18 @@ def _health(application: Application) -> Binding | None:
 def _application_module(application: Application) -> Node:
     named = application.named
     package: Node = Select(Var("packages"), (named.name,))
+    ports = [each.value.number for each in application.ports]
+    if named.recipe.served is not None:
+        port = ports[0] if ports else _WEB
+        options = served_by_nginx(
+            application.vm,
+            package,
+            home=named.recipe.home,
+            framework=named.recipe.served.value,
+            php=named.recipe.run_tools[0],
+            port=port,
+        )
+        return _module(options, [port])
     path: Node = ListOf((package,))
     if named.recipe.run_tools:
         path = Op("++", path, Select(Var("runtimes"), (named.name,)))
@@ -266,9 +280,7 @@ def _application_module(application: Application) -> Node:
             ),
         )
     )
-    return _module(
-        (Binding(("systemd", "services", application.vm), service),), [p.value.number for p in application.ports]
-    )
+    return _module((Binding(("systemd", "services", application.vm), service),), ports)
 
 
 def _script(application: Application) -> Node:

@@ -42,8 +42,6 @@ IN_A_CHECKOUT: Final = {
     "npm": "npm run",
     "yarn": "yarn run",
     "pnpm": "pnpm run",
-    "composer": "composer run",
-    "sbt": "sbt",
 }
 """How a runner is told a command's name where the sources are."""
 SYSTEM: Final = "x86_64-linux"
@@ -211,26 +209,33 @@ def _apps(projects: tuple[Named, ...]) -> tuple[Binding, ...]:
 
 def _commands(named: Named) -> Iterator[tuple[str, Binding]]:
     """Of a project that is no package: what starts it, run in a checkout of it with the tools of its shell."""
-    for finding in named.project.scripts:
+    project = named.project
+    if project.manager is not None and project.manager.value == "sbt" and project.workspace is None:
+        for entry in project.entry_points[:1]:
+            yield _in_a_checkout(named, f"{named.name}-run", "sbt run", reasons((entry,)))
+    for finding in project.scripts:
         command = finding.value
-        if command.purpose not in (Purpose.START, Purpose.DEVELOP) or command.runner not in IN_A_CHECKOUT:
-            continue
-        name = f"{named.name}-{dns_label(command.name, otherwise=command.purpose.value)}"
-        there = "" if named.project.path in ("", ".") else f"cd {shlex.quote('./' + named.project.path)}\n"
-        line = f"{there}exec {IN_A_CHECKOUT[command.runner]} {shlex.quote(command.name)}\n"
-        script = AttrSet(
-            (
-                bind("name", text(name)),
-                bind("runtimeInputs", ListOf(named.recipe.tools)),
-                bind("text", Lines((line,))),
-            )
+        if command.purpose in (Purpose.START, Purpose.DEVELOP) and command.runner in IN_A_CHECKOUT:
+            name = f"{named.name}-{dns_label(command.name, otherwise=command.purpose.value)}"
+            line = f"{IN_A_CHECKOUT[command.runner]} {shlex.quote(command.name)}"
+            yield _in_a_checkout(named, name, line, reasons((finding,)))
+
+
+def _in_a_checkout(named: Named, name: str, line: str, because: str) -> tuple[str, Binding]:
+    there = "" if named.project.path in ("", ".") else f"cd {shlex.quote('./' + named.project.path)}\n"
+    script = AttrSet(
+        (
+            bind("name", text(name)),
+            bind("runtimeInputs", ListOf(named.recipe.tools)),
+            bind("text", Lines((f"{there}exec {line}\n",))),
         )
-        program = interpolated(Var("script"), f"/bin/{name}")
-        app = Let(
-            (bind("script", call("pkgs.writeShellApplication", script)),),
-            AttrSet((bind("type", text("app")), bind("program", program))),
-        )
-        yield name, Binding((name,), app, f"{reasons((finding,))}: to be run in a checkout, as there is no package")
+    )
+    program = interpolated(Var("script"), f"/bin/{name}")
+    app = Let(
+        (bind("script", call("pkgs.writeShellApplication", script)),),
+        AttrSet((bind("type", text("app")), bind("program", program))),
+    )
+    return name, Binding((name,), app, f"{because}: to be run in a checkout, as there is no package")
 
 
 def _checks(projects: tuple[Named, ...], analysis: Analysis) -> tuple[Binding, ...]:

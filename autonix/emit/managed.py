@@ -1,4 +1,4 @@
-"""Ecosystems whose builders need little: Composer, Mix, Zig; and what to say of those that need more."""
+"""Ecosystems whose builders need little: Mix, Zig; and what to say of those that need more."""
 
 import shlex
 from typing import Final
@@ -26,7 +26,6 @@ from autonix.nixast import (
 )
 
 SHELLS: Final = {
-    Ecosystem.PHP: ("php", ("phpPackages.composer",)),
     Ecosystem.ELIXIR: ("elixir", ()),
     Ecosystem.ZIG: ("zig", ()),
 }
@@ -52,11 +51,8 @@ def managed_recipe(project: Project, tree: Tree) -> Recipe:
     common = (*identity(project, root_name=tree.analysis.root_name), bind("src", source(root)))
     described = meta(project, program=None)
     match project.ecosystem:
-        case Ecosystem.PHP:
-            hashed = fake_hash("vendorHash", "what composer.lock names")
-            package: Node = call("pkgs.php.buildComposerProject2", AttrSet((*common, hashed, *described)))
         case Ecosystem.ELIXIR:
-            package = call("pkgs.beamPackages.mixRelease", _mix(common, (*_member(project, root), *described)))
+            package: Node = call("pkgs.beamPackages.mixRelease", _mix(common, (*_member(project, root), *described)))
         case _:
             package = _zig(project, (*common, *described))
     programs = tuple(each.value.name for each in project.entry_points)

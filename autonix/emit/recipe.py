@@ -19,7 +19,7 @@ class Recipe:
     `run_tools` what they find in PATH besides it. `check_tools` is a list of packages that only checks need, and
     `inside` where in the package's sources they run: a workspace's member is built from the whole workspace. `server`
     is the fact by which the package's only program starts a server, where no entry point says so; `arguments` are what
-    its programs must be given to start.
+    its programs must be given to start. `served` is the framework by which nginx answers with what is in `home`.
     """
 
     package: Node | None
@@ -33,6 +33,7 @@ class Recipe:
     run_tools: tuple[Node, ...] = ()
     server: Finding[str] | None = None
     arguments: tuple[str, ...] = ()
+    served: Finding[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from autonix.emit.haskell import haskell_recipe
 from autonix.emit.java import java_recipe
 from autonix.emit.javascript import javascript_recipe
 from autonix.emit.managed import managed_recipe
+from autonix.emit.php import php_recipe
 from autonix.emit.python import python_recipe
 from autonix.emit.recipe import Recipe, Tree, short_name
 from autonix.emit.ruby import ruby_recipe
@@ -27,6 +28,7 @@ RECIPES: Final[Mapping[Ecosystem, Callable[[Project, Tree], Recipe]]] = {
     Ecosystem.DOTNET: dotnet_recipe,
     Ecosystem.HASKELL: haskell_recipe,
     Ecosystem.RUBY: ruby_recipe,
+    Ecosystem.PHP: php_recipe,
 }
 """The others are `managed_recipe`'s."""
 

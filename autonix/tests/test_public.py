@@ -98,3 +98,19 @@ def test_a_packaging_plugin_of_sbt_makes_a_start_script() -> None:
 def test_mix_s_attributes_are_followed() -> None:
     mix = '@version "1.2.3"\n@elixir "~> 1.17"\n[\n  app: :x,\n  version: @version,\n  elixir: @elixir,\n]\n'
     assert {"version . elixir 1.2.3", "toolchain . elixir elixir ~> 1.17"} <= found({"mix.exs": mix})
+
+
+def test_an_image_that_counts_its_own_versions_says_none_of_the_server() -> None:
+    compose = 'services: {db: {image: "mcr.microsoft.com/azure-sql-edge:1.0.4"}}'
+    every = found({"compose.yaml": compose})
+    assert "service db mssql" in every
+    assert not any(fact.startswith("service-version") for fact in every)
+
+
+def test_a_lock_of_a_newer_yarn_tells_which_yarn_reads_it() -> None:
+    lock = '__metadata:\n  version: 8\n  cacheKey: 10c0\n\n"koa@npm:^3":\n  version: 3.0.1\n'
+    files = {"package.json": '{"name": "x", "dependencies": {"koa": "^3"}}', "yarn.lock": lock}
+    analysis = understand("tree", sorted(files), files)
+    [named] = named_projects(analysis)
+    assert named.project.lock is not None and named.project.lock.value.format == "8"
+    assert named.recipe.package is not None

@@ -66,13 +66,15 @@ def _pnpm(reader: Reader, path: str) -> Parsed:
 
 
 def _yarn(reader: Reader, path: str) -> Parsed:
-    """Both of yarn's forms have unindented lines of specifiers, each with its version below."""
+    """Both of yarn's forms have lines of specifiers, each with its version below; the newer says its own."""
     versions: dict[tuple[str, str], str] = {}
     waiting: list[tuple[str, str]] = []
     form = "1"
     for _, line in reader.numbered(path):
         if line.startswith("__metadata:"):
             form = "berry"
+        elif form == "berry" and (match := _YARN_VERSION.fullmatch(line)):
+            form = match[1]
         if line and not line.startswith((" ", "#")) and line.endswith(":") and len(line) < _LONGEST_LINE:
             waiting = [(name, wish.removeprefix("npm:")) for name, wish in _SPECIFIER.findall(line[:-1])]
         elif waiting and (match := _YARN_VERSION.fullmatch(line)):

@@ -57,7 +57,35 @@ let
     };
     elasticsearch.listenAddress = types.string;
     memcached.listen = types.string;
-    nginx = { };
+    nginx.virtualHosts = types.set;
+    phpfpm.pools = types.set;
+  };
+  pool = {
+    user = types.string;
+    group = types.string;
+    settings = has "a set of strings, numbers and booleans, with pm and pm.max_children" (
+      value:
+      isAttrs value
+      && value ? pm
+      && value ? "pm.max_children"
+      && all (name: isString value.${name} || isInt value.${name} || builtins.isBool value.${name}) (attrNames value)
+    );
+  };
+  virtualHost = {
+    default = types.bool;
+    root = types.string;
+    locations = has "a set of locations" (
+      value:
+      isAttrs value
+      && all (
+        name:
+        all (option: builtins.elem option [ "tryFiles" "extraConfig" "proxyPass" ]) (attrNames value.${name})
+        && texts.test value.${name}
+      ) (attrNames value)
+    );
+    listen = has "a list of addresses and ports" (
+      value: isList value && all (each: isString each.addr && port.test each.port) value
+    );
   };
   redisServer = {
     bind = types.string;
@@ -76,6 +104,21 @@ let
         servers = builtins.mapAttrs (
           server: checked "services.redis.servers.${server}" required redisServer
         ) good.servers;
+      }
+    else if name == "phpfpm" then
+      builtins.mapAttrs (each: checked "services.phpfpm.pools.${each}" pool {
+        phpPackage = types.package;
+        phpEnv = texts;
+      }) (checked "services.phpfpm" { inherit (options.phpfpm) pools; } { } value).pools
+    else if name == "nginx" then
+      let
+        good = checked "services.nginx" required options.nginx value;
+      in
+      good
+      // {
+        virtualHosts = builtins.mapAttrs (each: checked "services.nginx.virtualHosts.${each}" { } virtualHost) (
+          good.virtualHosts or { }
+        );
       }
     else if options ? ${name} then
       checked "services.${name}" (if name == "mysql" then required // { inherit (types) package; } else required)
@@ -96,6 +139,7 @@ let
       } written;
     in
     {
+      tmpfiles = (checked "systemd.tmpfiles" { } { rules = types.strings; } (good.systemd.tmpfiles or { })).rules or [ ];
       units = builtins.mapAttrs (name: checked "systemd.services.${name}" { } service) (good.systemd.services or { });
       services = builtins.mapAttrs checkedService (good.services or { });
       guest = checked "procurator.guest" { } {

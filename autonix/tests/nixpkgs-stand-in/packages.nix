@@ -204,7 +204,9 @@ leaves [
   "bundler"
   "bundix"
   "writableTmpDirAsHomeHook"
+  "php82"
   "php83"
+  "nginx"
   "elixir"
   "elixir_1_17"
   "ghc"
@@ -426,7 +428,9 @@ leaves [
       };
     };
   php = leaf "php" // {
-    buildComposerProject2 = derive "buildComposerProject2" (identity // { vendorHash = types.hash; }) { };
+    buildComposerProject2 = derive "buildComposerProject2" (identity // { vendorHash = types.hash; }) {
+      php = types.package;
+    };
   };
   beamPackages = {
     mixRelease = derive "mixRelease" identity { mixFodDeps = types.package; preInstall = types.string; };

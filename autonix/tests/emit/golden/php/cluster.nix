@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 b793c5455af5fec6f2b0549a2d8a9c9769ca174d44d83bdc5af377d3f75ed245
+# autonix: sha256 f44c768835bee037e86ac6cf5cc96540e51479d0cd395b5d827293c4c88ecd87
 # Not in the cluster:
 # - laravel-test: DB_PASSWORD must be set by hand
 {
@@ -19,7 +19,7 @@ in
 {
   cluster = "php-laravel";
   vms = {
-    # composer.json, started by artisan:1 (php.console, likely)
+    # composer.json, started by php-fpm behind nginx, as its framework wants: composer.json:7 (frameworks.library, likely)
     laravel-test = {
       # A default; nothing here says how much it needs.
       cpu = 1;
@@ -44,22 +44,51 @@ in
       };
       configuration = guest (
         { pkgs, ... }: {
-          systemd.services.laravel-test = {
-            wantedBy = [ "multi-user.target" ];
-            wants = [ "network-online.target" ];
-            after = [ "network-online.target" ];
-            path = [ packages.acme-shop ];
-            # artisan:1 (php.console, likely)
-            script = ''
-              export HOME=/var/lib/laravel-test
-              exec ${packages.acme-shop}/bin/artisan
-            '';
-            serviceConfig = {
-              DynamicUser = true;
-              StateDirectory = "laravel-test";
-              Restart = "always";
+          services.phpfpm.pools.laravel-test = {
+            user = "nginx";
+            group = "nginx";
+            phpPackage = pkgs.php82 or pkgs.php;
+            # Defaults; nothing here says how many requests come at once.
+            settings = {
+              "listen.owner" = "nginx";
+              pm = "dynamic";
+              "pm.max_children" = 16;
+              "pm.start_servers" = 2;
+              "pm.min_spare_servers" = 1;
+              "pm.max_spare_servers" = 4;
+              clear_env = "no";
+              catch_workers_output = "yes";
+            };
+            # The package itself cannot be written to.
+            phpEnv = { LARAVEL_STORAGE_PATH = "/var/lib/laravel-test"; };
+          };
+          services.nginx = {
+            enable = true;
+            virtualHosts._ = {
+              default = true;
+              listen = [
+                {
+                  addr = "0.0.0.0";
+                  port = 8000;
+                }
+              ];
+              root = "${packages.acme-shop}/share/php/acme-shop/public";
+              locations."/".tryFiles = "$uri /index.php?$query_string";
+              locations."~ \\.php$".extraConfig = ''
+                include ${pkgs.nginx}/conf/fastcgi.conf;
+                fastcgi_pass unix:/run/phpfpm/laravel-test.sock;
+              '';
             };
           };
+          systemd.tmpfiles.rules = [
+            "d /var/lib/laravel-test 0750 nginx nginx -"
+            "d /var/lib/laravel-test/app 0750 nginx nginx -"
+            "d /var/lib/laravel-test/framework 0750 nginx nginx -"
+            "d /var/lib/laravel-test/framework/cache 0750 nginx nginx -"
+            "d /var/lib/laravel-test/framework/sessions 0750 nginx nginx -"
+            "d /var/lib/laravel-test/framework/views 0750 nginx nginx -"
+            "d /var/lib/laravel-test/logs 0750 nginx nginx -"
+          ];
           networking.firewall.allowedTCPPorts = [ 8000 ];
         }
       );

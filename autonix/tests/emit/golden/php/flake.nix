@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 41c3d9663653e9d9947634e676fee77ed0d372994f5043b441cd3c87b99ca525
+# autonix: sha256 ff6e127d72b68a2aca6cb5dc9536d39f3b588415c48ac63eb99dc908022cc0f0
 {
   description = "php-laravel, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -44,24 +44,20 @@
           # composer.json: it names none
           version = "0";
           src = ./.;
+          # composer.json:5 (php.composer.require, certain)
+          php = pkgs.php82 or pkgs.php;
           # what composer.lock names: the first build prints the hash to write here
           vendorHash = lib.fakeHash;
         };
       };
       # What start commands find in PATH besides their own package.
-      runtimes = { };
+      runtimes = { acme-shop = [ pkgs.php82 or pkgs.php ]; };
       library = import "${procurator}/lib" { inherit system; };
       cluster = library.mkCluster (import ./cluster.nix { inherit nixpkgs procurator system packages runtimes; });
     in
     {
       packages.${system} = packages // { default = packages.acme-shop; };
-      apps.${system} = {
-        # artisan:1 (php.console, likely)
-        artisan = {
-          type = "app";
-          program = "${packages.acme-shop}/bin/artisan";
-        };
-      };
+      apps.${system} = { };
       checks.${system} = {
         # It builds.
         acme-shop = packages.acme-shop;

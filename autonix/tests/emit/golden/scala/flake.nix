@@ -1,5 +1,5 @@
 # Written by autonix (`pcr init`), which writes it again as long as nobody edits it.
-# autonix: sha256 e59366d7415b5b7362364e18ae718fb52b0cb269eea8a3ed8e3ffab8d1824cb8
+# autonix: sha256 85cedf6c4ec286415e9ab79f3aaf96e58c336ce102ffe843430016cf5231104d
 {
   description = "scala-sbt, as autonix found it";
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -43,7 +43,27 @@
     in
     {
       packages.${system} = packages;
-      apps.${system} = { };
+      apps.${system} = {
+        # build.sbt:5 (java.sbt.mainClass, certain): to be run in a checkout, as there is no package
+        tower-run =
+          let
+            script = pkgs.writeShellApplication {
+              name = "tower-run";
+              runtimeInputs = [
+                # .github/workflows/ci.yml:9 (ci.github.tool, certain)
+                pkgs.jdk21 or pkgs.jdk
+                pkgs.sbt
+              ];
+              text = ''
+                exec sbt run
+              '';
+            };
+          in
+          {
+            type = "app";
+            program = "${script}/bin/tower-run";
+          };
+      };
       checks.${system} = { };
       devShells.${system} = {
         # build.sbt: java. There is no package: nixpkgs has no builder for sbt, and sbt keeps no lock of what it downloads
