@@ -69,8 +69,10 @@ def _advanced(known: Index, snapshot: Snapshot) -> Index:
         old, new = known.placements.get(instance), snapshot.placements.get(instance)
         if old is not None:
             counts[old.generation] -= 1
-            on.drop(old.worker_id, instance)
-            of_vm.drop(old.vm, instance)
+            if new is None or new.worker_id != old.worker_id:
+                on.drop(old.worker_id, instance)
+            if new is None:
+                of_vm.drop(old.vm, instance)
             for vm in targets.pop(instance, ()):
                 reaching.drop(vm, instance)
             unplaced.pop(instance, None)

@@ -35,12 +35,14 @@ from control_plane.rollout.clocks import take_report, tick
 from control_plane.state import Snapshot
 from control_plane.steering import Steering
 from control_plane.store.database import Database
+from control_plane.telling import Telling
 from control_plane.watch import EventStream
 from schema.assignment import Seen, SignedAssignment, sign_assignment_bytes
 from schema.errors import NotFound, ProcuratorError, Unavailable
 from schema.generation import Publish, PublishReceipt
 from schema.interfaces import LONG_POLL_SECONDS, Identity, Vm, Worker, WorkerHello
 from schema.operations import Explanation
+from schema.rpc.transport.loop import AnswersFirst
 from schema.signing import PublicKey, SecretKey
 from schema.status import ClusterStatus, Event, LiveClosures, PushReply, WorkerReport
 
@@ -50,8 +52,6 @@ LONGEST_PAUSE_MS = 5_000
 """How long the reconciler sleeps at most when nothing wakes it."""
 MOST_LOGGED = 50
 """Lines that one change writes to the log at most; watchers get all."""
-SIGNED_AT_ONCE = 512
-"""Assignments that are made in one step of the scheduler: a fleet learns of a change before it reports about it."""
 REST_FACTOR = 3
 """How much longer than a look at everything the reconciler then rests."""
 RETRY_SECONDS = 1.0
@@ -94,7 +94,7 @@ class ControlPlane:
         self._observations = Observations(started_ms=clock.monotonic_ms())
         self._liveness = LivenessWatch(timing=limits, now_ms=clock.monotonic_ms())
         self._polls = Polls()
-        self._signing = trio.Semaphore(SIGNED_AT_ONCE)
+        self._telling = Telling(AnswersFirst)
         self.authority = Authority(database, realm=realm, on_change=self._changed, wall_ms=clock.wall_ms)
         self.gate = Gate(
             self.authority, realm=realm, rules=gate, clock=clock, starts=database.starts, forget=self._forget
@@ -159,7 +159,8 @@ class ControlPlane:
             looked_s = trio.current_time() - began
             if found.events:
                 await self._carry_out(found)
-                await trio.sleep(looked_s)  # whoever has another assignment now gets it before the next look
+                await trio.lowlevel.checkpoint()  # those whose assignment is another wake up
+                await self._telling.calm()
                 continue
             pauses_ms = [LONGEST_PAUSE_MS, self._limits.longest_pause_ms, found.recheck_ms or LONGEST_PAUSE_MS]
             with trio.move_on_after(min(pauses_ms) / 1000):
@@ -245,9 +246,8 @@ class ControlPlane:
         return None
 
     async def _signed_assignment(self, worker_id: str) -> SignedAssignment:
-        # When all wake at once, reports and what was answered so far get their turn in between. Nothing is kept: the
-        # same text is made and signed again sooner than thousands of them are worth their memory.
-        async with self._signing:
+        # Nothing is kept: the same is made and signed again sooner than thousands of them are worth their memory.
+        async with self._telling.turn():
             return sign_assignment_bytes(assignment_bytes(self.snapshot, worker_id), self._key)
 
     def report(self, report: WorkerReport) -> PushReply:

@@ -1,7 +1,7 @@
 """One change of placements: set targets, place what is nowhere, make room, empty what drains; it applies nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from control_plane.events import PlacementsChanged, PlacementsReleased, StateEvent
@@ -12,7 +12,7 @@ from control_plane.scheduler.drain import Healthy, moves
 from control_plane.scheduler.fleet import DEFAULT_OVERCOMMIT, Overcommit
 from control_plane.scheduler.place import Decision
 from control_plane.scheduler.retarget import Blocked, retarget, withdraw
-from control_plane.state import NOTHING, NOWHERE, Placement, Snapshot
+from control_plane.state import NOTHING, NOWHERE, Placement, Resources, Snapshot
 
 
 def _nobody(_placement: Placement) -> bool:
@@ -42,8 +42,9 @@ def settle(
     blocked: list[Blocked] = []
     waiting = dict(index_of(snapshot).unplaced)
     decision = Decision(snapshot, ledger(snapshot, under.overcommit), under.workers, changed=changed)
+    in_place = _InPlace(decision)
     for instance, number in targets.items():
-        after = _retargeted(decision, instance, number)
+        after = in_place.of(instance, number) or _retargeted(decision, instance, number)
         if isinstance(after, Blocked):
             blocked.append(after)
         elif after.worker_id == NOWHERE and number != NOTHING:
@@ -64,7 +65,7 @@ def _as_events(snapshot: Snapshot, changed: Mapping[str, Placement], dropped: Se
     news = []
     for instance, placement in changed.items():
         old = snapshot.placements.get(instance)
-        if old is None or placement != old:
+        if old is None or old.generation != placement.generation or placement != old:
             news.append(placement)
     events: tuple[StateEvent, ...] = (PlacementsChanged(tuple(news)),) if news else ()
     return (*events, PlacementsReleased(tuple(dropped))) if dropped else events
@@ -74,3 +75,37 @@ def _retargeted(decision: Decision, instance: str, number: int) -> Placement | B
     if number == NOTHING:
         return withdraw(decision.snapshot.placements[instance])
     return retarget(decision, instance, number)
+
+
+class _InPlace:
+    """What takes on its worker what it has already, and only changes its generation: most of a fleet at each publish.
+
+    It is `retarget`'s first rule, asked of a VM's replicas at once.
+    """
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+        self._placements = decision.snapshot.placements
+        self._demands: dict[tuple[str, int], Resources | None] = {}
+
+    def of(self, instance: str, number: int) -> Placement | None:
+        """The placement under the other number; None where there is more to decide."""
+        now = self._placements.get(instance)
+        if now is None or now.leaving or now.worker_id not in self._decision.fleet.position or number == NOTHING:
+            return None
+        key = (now.vm, number)
+        if key not in self._demands:
+            demand = self._decision.demands.of(replace(now, generation=number))
+            self._demands[key] = None if demand.unknown else demand.resources
+        if self._demands[key] != now.reserved:
+            return None
+        return Placement(
+            instance,
+            number,
+            now.worker_id,
+            now.address,
+            now.reserved,
+            revision=now.revision,
+            reason=now.reason,
+            attempt=now.attempt,
+        )

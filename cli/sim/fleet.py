@@ -27,7 +27,7 @@ from schema.status import WorkerReport
 
 ARRIVING_AT_ONCE = 50
 """Workers of one process that join and log in at the same time."""
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 280.0
 GATHER_SECONDS = 0.05
 """As the worker does: how long further changes are waited for before a report goes out."""
 

@@ -1,6 +1,6 @@
 """The order in which a generation's instances change: what others depend on comes first; it knows no health."""
 
-from control_plane.state import Generation, natural
+from control_plane.state import Generation
 
 
 def dependency_order(generation: Generation) -> tuple[str, ...]:
@@ -8,7 +8,7 @@ def dependency_order(generation: Generation) -> tuple[str, ...]:
     depths: dict[str, int] = {}
     for vm in sorted(generation.vms):
         _depth(generation, vm, depths, above=())
-    return tuple(sorted(generation.instances, key=lambda instance: (depths[_vm_of(instance)], natural(instance))))
+    return tuple(sorted(generation.instances, key=lambda one: depths[_vm_of(one)]))  # which are in order by name
 
 
 def _depth(generation: Generation, vm: str, depths: dict[str, int], *, above: tuple[str, ...]) -> int:

@@ -4,6 +4,7 @@ Everything here blocks and is called from one thread at a time (`authority.py`).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cache, partial
 from typing import Any
@@ -129,15 +130,15 @@ def open_database(url: str, *, new_epoch: Callable[[], str], password: str = "")
     `sqlite:////path` or `postgresql://user@host/name` (`password` is for the latter). Raises InvalidInput (no such kind
     of URL, or damaged), Conflict (a newer program's) and Unavailable (in use, away, or no such directory).
     """
-    place = place_of(url, password=password)
-    try:
-        return Database(Writer(place, prepare=partial(_prepare, new_epoch=new_epoch)))
-    except DAMAGED as error:
-        place.close()
-        raise InvalidInput(f"the database {place.name} cannot be used: {_words(error)}") from error
-    except BaseException:
-        place.close()
-        raise
+    with ExitStack() as undo:
+        place = place_of(url, password=password)
+        undo.callback(place.close)
+        try:
+            database = Database(Writer(place, prepare=partial(_prepare, new_epoch=new_epoch)))
+        except DAMAGED as error:
+            raise InvalidInput(f"the database {place.name} cannot be used: {_words(error)}") from error
+        undo.pop_all()
+        return database
 
 
 def _words(error: DBAPIError | UnicodeDecodeError) -> str:

@@ -7,6 +7,7 @@ it cannot commit over what the other has written. It decides nothing about what 
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Never, TypeVar
 
@@ -51,14 +52,13 @@ class Writer:
         """Take the lock and `prepare` the database in one transaction. Raises Unavailable, and what `prepare` does."""
         self._place = place
         self._doubt = False
-        connection = place.connect()
-        try:
+        with ExitStack() as undo:
+            connection = place.connect()
+            undo.callback(connection.close)
             place.lock(connection)
             with connection.begin():
                 self.opened = prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
+            undo.pop_all()
         self._commits = self.opened.commits
         self._connection: Connection | None = connection
 
@@ -119,14 +119,13 @@ class Writer:
         if self._connection is not None and not self._place.lives(self._connection):
             self._drop()
         if self._connection is None:
-            connection = self._place.connect()
-            try:
+            with ExitStack() as undo:
+                connection = self._place.connect()
+                undo.callback(connection.close)
                 self._check_row(connection)  # first, for whoever has taken over also has the lock
                 self._place.lock(connection)
                 self._check_row(connection)
-            except BaseException:
-                connection.close()
-                raise
+                undo.pop_all()
             self._connection = connection
         return self._connection
 

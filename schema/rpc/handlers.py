@@ -93,7 +93,10 @@ async def _wait(
 
 
 def guarded(name: str, interface: Any, guard: Guard, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-    """A handler for every method of `interface`: each asks `guard` first, also the unimplemented ones."""
+    """A handler for every method of `interface`: each asks `guard` first.
+
+    So do methods without a handler, which are refused: who may not call one does not learn whether it is there.
+    """
 
     def checked(method_name: str) -> Handler:
         full = f"{name}.{method_name}"
@@ -101,8 +104,8 @@ def guarded(name: str, interface: Any, guard: Guard, handlers: Mapping[str, Hand
 
         def run(context: Any) -> Coroutine[Any, Any, None] | None:
             guard.check(full)
-            if handler is None:
-                raise Unimplemented(f"{full} is not implemented here")
+            if handler is None:  # a method of a schema that is newer than this server
+                raise Unimplemented(f"this server does not have {full}")
             return handler(context)
 
         return run

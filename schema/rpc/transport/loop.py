@@ -56,6 +56,8 @@ class KjLoop:
         self._pump = Pump(self.drain)
         self._kj: Any = None
         self._collector = Collector()
+        self.held: trio.lowlevel.ParkingLot | None = None
+        """While answers go first: where servers' connections wait that have something to read."""
         self.users = 0
 
     # What pycapnp calls.
@@ -164,6 +166,29 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+
+
+class AnswersFirst:
+    """From its making until `end`: what is being answered on this thread goes out before servers read anything else.
+
+    Nobody is heard meanwhile but whom `hear` lets in, who has waited longest; there is one at a time.
+    """
+
+    def __init__(self) -> None:
+        self._lot = trio.lowlevel.ParkingLot()
+        self._loop = _thread.loop
+        if self._loop is not None:
+            self._loop.held = self._lot
+
+    def hear(self) -> None:
+        """Let one connection be read from once."""
+        self._lot.unpark()
+
+    def end(self) -> None:
+        """Let everyone be heard."""
+        if self._loop is not None:
+            self._loop.held = None
+        self._lot.unpark_all()
 
 
 @asynccontextmanager

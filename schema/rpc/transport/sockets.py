@@ -211,17 +211,16 @@ async def _dial_tcp(address: TcpAddress) -> socket.socket:
 
 async def _dial_unix(path: Path) -> socket.socket:
     # Not trio's: it takes EAGAIN, a full backlog, for a connection under way.
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
+    with contextlib.ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
         while True:
             try:
                 sock.connect(os.fspath(path))
-                return sock
+                break
             except BlockingIOError:
                 await trio.sleep(0.02)
-    except BaseException:
-        sock.close()
-        raise
+        undo.pop_all()
+        return sock
 
 
 def ready(sock: socket.socket) -> socket.socket:

@@ -100,8 +100,11 @@ class SocketStream:
                     await trio.lowlevel.checkpoint()
                 elif not await self._wait_for_bytes():
                     return
-                elif self._may_read() and not self.lost.is_set():
-                    self._receive()
+                else:
+                    if self._serving and self._loop.held is not None:
+                        await self._loop.held.park()
+                    if self._may_read() and not self.lost.is_set():
+                        self._receive()
         except OSError as error:
             self.lose(str(error))
 

@@ -7,6 +7,7 @@ is idle: nothing of a message is kept twice. All connections of one configuratio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -124,20 +125,18 @@ async def _shaken(wrap: Callable[[], ssl.SSLSocket], deadline: float) -> socket.
         secured = wrap()
     except OSError as error:  # it left already, and the socket is closed
         raise Unavailable(f"the TLS handshake failed: {_words(error)}") from error
-    try:
-        with trio.move_on_after(deadline):
-            await _shake(secured)
-            return secured
-        raise DeadlineExceeded(f"no TLS handshake within {deadline:g} s")
-    except ssl.SSLCertVerificationError as error:
-        secured.close()
-        raise Unauthenticated(f"the server's certificate is not believed: {_words(error)}") from error
-    except OSError as error:
-        secured.close()
-        raise Unavailable(f"the TLS handshake failed: {_words(error)}") from error
-    except BaseException:
-        secured.close()
-        raise
+    with ExitStack() as undo:
+        undo.callback(secured.close)
+        try:
+            with trio.move_on_after(deadline):
+                await _shake(secured)
+                undo.pop_all()
+                return secured
+        except ssl.SSLCertVerificationError as error:
+            raise Unauthenticated(f"the server's certificate is not believed: {_words(error)}") from error
+        except OSError as error:
+            raise Unavailable(f"the TLS handshake failed: {_words(error)}") from error
+    raise DeadlineExceeded(f"no TLS handshake within {deadline:g} s")
 
 
 async def _shake(secured: ssl.SSLSocket) -> None:

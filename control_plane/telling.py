@@ -1,0 +1,78 @@
+"""Who is told first: workers that have news waiting before those that have something to say; it knows no assignment.
+
+After a change of a whole fleet each worker that has been told reports at once, and a report costs as much as an
+assignment. If both took turns, the last worker would learn of the change when most have reported about it.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import trio
+
+TOLD_AT_ONCE = 64
+"""Assignments that are made in one step of the scheduler: they are on their way before the next ones take memory."""
+MANY = 16
+"""Fewer than these are told between the reports of others."""
+TOLD_FOR_ONE_HEARD = 16
+"""How many are told before one of those is heard who wait meanwhile: nobody is kept out altogether."""
+LONGEST_SECONDS = 2.5
+"""After so long as many are heard as are told: watchers have twice that to take an event."""
+
+
+class Hold(Protocol):
+    """Keeps everyone from being heard from its making on."""
+
+    def hear(self) -> None:
+        """Let the one in that has waited longest."""
+
+    def end(self) -> None:
+        """Let everyone in."""
+
+
+class Telling:
+    """`hold` makes a `Hold`; there is never more than one."""
+
+    def __init__(self, hold: Callable[[], Hold]) -> None:
+        self._make_hold = hold
+        self._hold: Hold | None = None
+        self._since = 0.0
+        self._turns = trio.Semaphore(TOLD_AT_ONCE)
+        self._waiting = 0
+        self._told = 0
+        self._calm = trio.Event()
+        self._calm.set()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Make one assignment within it."""
+        self._begin()
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._end()
+
+    async def calm(self) -> None:
+        """Wait until nobody has news waiting."""
+        await self._calm.wait()
+
+    def _begin(self) -> None:
+        self._waiting += 1
+        if self._waiting == 1:
+            self._calm = trio.Event()
+        if self._waiting == MANY and self._hold is None:
+            self._hold, self._since = self._make_hold(), trio.current_time()
+
+    def _end(self) -> None:
+        self._waiting -= 1
+        self._told += 1
+        if self._hold is not None:
+            late = trio.current_time() - self._since > LONGEST_SECONDS
+            if late or self._told % TOLD_FOR_ONE_HEARD == 0:
+                self._hold.hear()
+        if not self._waiting:
+            self._calm.set()
+            if self._hold is not None:
+                self._hold.end()
+                self._hold = None

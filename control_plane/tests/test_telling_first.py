@@ -1,0 +1,87 @@
+"""Workers that have news waiting are told before others are heard, and nobody is kept out altogether."""
+
+from dataclasses import dataclass, field
+
+import trio
+
+from control_plane.telling import LONGEST_SECONDS, MANY, TOLD_AT_ONCE, TOLD_FOR_ONE_HEARD, Telling
+
+
+@dataclass
+class Held:
+    heard: int = 0
+    ended: bool = False
+
+
+@dataclass
+class Door:
+    """Makes holds, and remembers them."""
+
+    holds: list[Held] = field(default_factory=list)
+
+    def __call__(self) -> "Keeping":
+        assert all(one.ended for one in self.holds)
+        self.holds.append(Held())
+        return Keeping(self.holds[-1])
+
+
+class Keeping:
+    def __init__(self, held: Held) -> None:
+        self._held = held
+
+    def hear(self) -> None:
+        assert not self._held.ended
+        self._held.heard += 1
+
+    def end(self) -> None:
+        self._held.ended = True
+
+
+async def tell(telling: Telling, *, count: int, seconds: float = 0.0) -> int:
+    """`count` assignments that take so long each; the most that were made at a time."""
+    busy = most = 0
+
+    async def one() -> None:
+        nonlocal busy, most
+        async with telling.turn():
+            busy += 1
+            most = max(most, busy)
+            await trio.sleep(seconds)
+            busy -= 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(one)
+    return most
+
+
+async def test_a_fleet_is_told_while_few_are_heard_and_then_all_are(autojump_clock: trio.testing.MockClock) -> None:
+    door = Door()
+    most = await tell(Telling(door), count=1000)
+    assert [one.ended for one in door.holds] == [True]
+    assert door.holds[0].heard == 1000 // TOLD_FOR_ONE_HEARD
+    assert most <= TOLD_AT_ONCE
+
+
+async def test_a_few_are_told_between_the_words_of_others() -> None:
+    door = Door()
+    await tell(Telling(door), count=MANY - 1)
+    assert not door.holds
+
+
+async def test_as_many_are_heard_as_told_once_it_takes_long(autojump_clock: trio.testing.MockClock) -> None:
+    door = Door()
+    await tell(Telling(door), count=3 * TOLD_AT_ONCE, seconds=LONGEST_SECONDS)
+    assert door.holds[0].heard >= 2 * TOLD_AT_ONCE
+    assert door.holds[0].ended
+
+
+async def test_it_is_calm_when_nobody_waits_also_after_some_gave_up(autojump_clock: trio.testing.MockClock) -> None:
+    door = Door()
+    telling = Telling(door)
+    await telling.calm()
+    with trio.move_on_after(1):
+        await tell(telling, count=100, seconds=60)
+    with trio.fail_after(1):
+        await telling.calm()
+    assert door.holds[0].ended
