@@ -132,7 +132,7 @@ in
       inherit (config.systemd.services.procurator-worker) path;
       restartIfChanged = false;
       stopIfChanged = false;
-      serviceConfig = {
+      serviceConfig = service.privileged // {
         Type = "oneshot";
         RemainAfterExit = true;
         ExecStart = "${pkgs.coreutils}/bin/true";

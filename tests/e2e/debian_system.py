@@ -4,7 +4,6 @@ As near to a NixOS guest as one comes without nixpkgs: disks, units, network and
 kernel, initrd and programs are Debian's. It decides nothing about the module, and evaluates nothing.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nix.run import run
+from nix.tests.units import unit
 
 PACKAGES = (
     *("systemd", "udev", "dbus", "dbus-bin", "dbus-daemon", "dbus-system-bus-common"),
@@ -83,22 +83,6 @@ async def make_system(folder: Path, declared: Mapping[str, Any], parts: Path) ->
     shutil.copy(parts / "bzImage", folder / "kernel")
     (folder / "init").symlink_to("usr/lib/systemd/systemd")
     (folder / "initrd").write_bytes(_initrd(parts))
-
-
-def unit(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """A unit file, as NixOS renders it."""
-    return "\n".join(
-        f"[{name}]\n" + "".join(f"{key}={_value(each)}\n" for key, value in entries.items() for each in _several(value))
-        for name, entries in sections.items()
-    )
-
-
-def _several(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _value(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _etc(declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
