@@ -50,6 +50,7 @@ ASIDE = frozenset(
         *("node_modules", "bower_components", "vendor", "third_party", "third-party", "site-packages", "Pods"),
         *(".venv", "venv", ".tox", ".nox", "__pycache__", ".direnv", ".git", ".terraform", "_build", "deps"),
         *("testdata", "test-data", "test_data", "fixtures", "__fixtures__", "__snapshots__", "snapshots", "goldens"),
+        *("integration-test", "integration-tests", "integration_tests", "_integration-test"),
         *("examples", "example", "samples", "templates", "cookiecutter", "archive", "target", "dist", "_examples"),
     )
 )

@@ -7,8 +7,21 @@ from autonix.containers.assembly import home_of
 from autonix.emit.recipes import Named
 from autonix.emit.words import distinct, dns_label
 from autonix.explain import reason
-from autonix.findings import Analysis, Command, Container, Ecosystem, Finding, Port, Probe, Project, Purpose, Variable
+from autonix.findings import (
+    Analysis,
+    Command,
+    Container,
+    Dependency,
+    Ecosystem,
+    Finding,
+    Port,
+    Probe,
+    Project,
+    Purpose,
+    Variable,
+)
 from autonix.links import ecosystem_of
+from autonix.mapping.frameworks import ON_A_SCREEN
 from autonix.nixast import Node, Select, Str, Var
 
 INTERPRETED = (Ecosystem.PYTHON, Ecosystem.JAVASCRIPT, Ecosystem.RUBY)
@@ -53,6 +66,9 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
     taken = {service.name for service in analysis.services}
     homes = {each.project.path for each in projects}
     for named in projects:
+        if (library := _of_a_screen(named.project)) is not None:
+            notes.append(f"{named.name}: an application for a desktop or a phone, by {reason(library)}")
+            continue
         alone = sum(each.project.path == named.project.path for each in projects) == 1
         containers: list[Container | None] = [
             each
@@ -81,6 +97,12 @@ def applications(analysis: Analysis, projects: tuple[Named, ...]) -> tuple[tuple
     if idle:
         notes.append(f"{', '.join(dict.fromkeys(idle))}: {NOTHING_STARTS_IT}")
     return tuple(found), tuple(dict.fromkeys(notes))
+
+
+def _of_a_screen(project: Project) -> Finding[Dependency] | None:
+    """The library by which it is an application for a desktop or a phone."""
+    known = ON_A_SCREEN.get(project.ecosystem, frozenset())
+    return next((each for each in project.dependencies if each.value.name in known), None)
 
 
 def _is_a_tool(named: Named, container: Container, analysis: Analysis) -> bool:

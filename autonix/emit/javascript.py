@@ -77,7 +77,7 @@ def javascript_recipe(project: Project, tree: Tree) -> Recipe:
     elif tool == "bun":
         package = _bun(locked, common, is_built=built)
     if package is None:
-        return Recipe(None, "", shell, refusal=REFUSALS.get(tool, f"nixpkgs has no builder for this lock of {tool}"))
+        return Recipe(None, "", shell, refusal=REFUSALS.get(tool, _unread(tool, version)))
     return Recipe(
         package=package,
         because=because(project, "the builder for its lock file, " + reason(locked.lock)),
@@ -87,6 +87,11 @@ def javascript_recipe(project: Project, tree: Tree) -> Recipe:
         inside=locked.inside,
         run_tools=tools("bun") if tool == "bun" else (node.node,),
     )
+
+
+def _unread(tool: str, version: str) -> str:
+    """Of a lock in a form that autonix knows no builder for."""
+    return f"autonix knows no builder of nixpkgs for a lock file of {tool}" + (f" in version {version}" * bool(version))
 
 
 def _npm(project: Project, locked: Locked, common: tuple[Binding, ...], node: Chosen, *, is_built: bool) -> Node:

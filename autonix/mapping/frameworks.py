@@ -66,6 +66,11 @@ FRAMEWORKS: Mapping[Ecosystem, Mapping[str, Framework]] = {
         "org.springframework.boot:spring-boot-starter-web": Framework("spring-boot", 8080),
         "org.springframework.boot:spring-boot-starter-webmvc": Framework("spring-boot", 8080),
         "org.springframework.boot:spring-boot-starter-webflux": Framework("spring-boot", 8080),
+        "org.springframework.cloud:spring-cloud-starter-gateway": Framework("spring-boot", 8080),
+        "org.springframework.cloud:spring-cloud-starter-gateway-server-webflux": Framework("spring-boot", 8080),
+        "org.springframework.cloud:spring-cloud-starter-gateway-server-webmvc": Framework("spring-boot", 8080),
+        "org.springframework.cloud:spring-cloud-config-server": Framework("spring-boot", 8080),
+        "org.springframework.cloud:spring-cloud-starter-netflix-eureka-server": Framework("spring-boot", 8080),
         "io.quarkus:quarkus-rest": Framework("quarkus", 8080),
         "io.micronaut:micronaut-http-server-netty": Framework("micronaut", 8080),
         "io.ktor:ktor-server-core": Framework("ktor"),
@@ -99,6 +104,12 @@ FRAMEWORKS: Mapping[Ecosystem, Mapping[str, Framework]] = {
     },
 }
 """Libraries in the ecosystem's own normal form."""
+
+ON_A_SCREEN: Mapping[Ecosystem, frozenset[str]] = {
+    Ecosystem.RUST: frozenset(("tauri", "eframe", "iced", "gtk4")),
+    Ecosystem.JAVASCRIPT: frozenset(("electron", "expo", "react-native")),
+}
+"""Libraries of applications for a desktop or a phone: what starts them starts no server."""
 
 FRONT_ENDS = frozenset(("react", "vue", "svelte", "vite", "angular"))
 """Frameworks of what runs in a browser, and of its builds: none of them makes a project one that talks to a server."""

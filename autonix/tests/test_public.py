@@ -114,3 +114,27 @@ def test_a_lock_of_a_newer_yarn_tells_which_yarn_reads_it() -> None:
     [named] = named_projects(analysis)
     assert named.project.lock is not None and named.project.lock.value.format == "8"
     assert named.recipe.package is not None
+
+
+def test_an_application_for_a_desktop_is_no_vm_and_says_why() -> None:
+    files = {
+        "desktop/Cargo.toml": '[package]\nname = "desk"\nversion = "1.0.0"\n[dependencies]\ntauri = "2"\naxum = "1"\n',
+        "desktop/Cargo.lock": "version = 4\n",
+        "desktop/src/main.rs": "fn main() {}\n",
+    }
+    analysis = understand("tree", sorted(files), files)
+    running, notes = applications(analysis, named_projects(analysis))
+    assert running == ()
+    assert notes == (
+        "desk: an application for a desktop or a phone, by desktop/Cargo.toml:5 (rust.dependencies, certain)",
+    )
+
+
+def test_servers_of_spring_cloud_are_applications() -> None:
+    dependency = "<groupId>org.springframework.cloud</groupId><artifactId>spring-cloud-config-server</artifactId>"
+    pom = (
+        f"<project><artifactId>settings</artifactId><dependencies><dependency>{dependency}</dependency></dependencies>"
+    )
+    analysis = understand("tree", ["pom.xml"], {"pom.xml": f"{pom}</project>"})
+    running, _ = applications(analysis, named_projects(analysis))
+    assert [(each.vm, [port.value.number for port in each.ports]) for each in running] == [("settings", [8080])]
