@@ -3,6 +3,7 @@
 {
   config,
   lib,
+  options,
   pkgs,
   ...
 }:
@@ -103,7 +104,17 @@ in
         "boot.panic_on_fail"
       ];
       boot.consoleLogLevel = lib.mkDefault 4;
-      services.journald.console = lib.mkDefault "/dev/ttyS0";
+      # Newer NixOS takes what journald.conf says, where older ones have an option that stands for two lines of it.
+      services.journald =
+        if options.services.journald ? settings then
+          {
+            settings.Journal = {
+              ForwardToConsole = lib.mkDefault true;
+              TTYPath = lib.mkDefault "/dev/ttyS0";
+            };
+          }
+        else
+          { console = lib.mkDefault "/dev/ttyS0"; };
 
       # --- what a VM has no use for, so that it is there soon ---------------------------------------------------------
       boot.loader.grub.enable = false;

@@ -96,3 +96,13 @@ async def test_a_guest_may_go_without_its_agent(tmp_path: Path, lib: Path) -> No
     systemd = await evaluate(tmp_path, lib, f"(machine [ modules.guest {off} ]).config.systemd")
     assert set(systemd["services"]) == {"procurator-hostname"}
     assert systemd["tmpfiles"]["rules"] == []
+
+
+async def test_services_are_heard_on_the_console_with_either_way_to_say_so(tmp_path: Path, lib: Path) -> None:
+    older = await evaluate(tmp_path, lib, "(machine [ modules.guest ]).config.services.journald")
+    assert older == {"console": "/dev/ttyS0"}
+    newer = """{ lib, ... }: {
+      options.services.journald.settings = lib.mkOption { type = with lib.types; attrsOf (attrsOf anything); };
+    }"""
+    found = await evaluate(tmp_path, lib, f"(machine [ modules.guest ({newer}) ]).config.services.journald.settings")
+    assert found == {"Journal": {"ForwardToConsole": True, "TTYPath": "/dev/ttyS0"}}
