@@ -22,6 +22,7 @@ from control_plane.events import StateEvent
 from control_plane.explaining import explanation
 from control_plane.identity.gate import Gate, GateRules
 from control_plane.joining import log_in
+from control_plane.liveness.beats import next_beat_ms
 from control_plane.liveness.leases import lease_change
 from control_plane.liveness.watch import LivenessWatch
 from control_plane.naming import unknown_instance, unknown_worker
@@ -230,7 +231,10 @@ class ControlPlane:
 
     async def assignment(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment | None:
         """As Master.get_assignment."""
-        with trio.move_on_after(LONG_POLL_SECONDS):
+        # All polls begin together where a generation was told to all: they do not all end together.
+        longest_ms = round(LONG_POLL_SECONDS * 1000)
+        held_ms = next_beat_ms(worker_id, now_ms=self._clock.monotonic_ms(), interval_ms=longest_ms)
+        with trio.move_on_after(held_ms / 1000):
             while True:
                 news = self._polls.next(worker_id)
                 worker = self.snapshot.workers.get(worker_id)

@@ -214,7 +214,7 @@ class Master(Protocol):
         """
 
     async def get_assignment(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment | None:
-        """The worker's assignment once it differs from `last_seen`, or None after LONG_POLL_SECONDS."""
+        """The worker's assignment once it differs from `last_seen`, or None within LONG_POLL_SECONDS."""
 
     async def push_data(self, report: WorkerReport) -> PushReply:
         """Take a worker's report."""

@@ -125,7 +125,7 @@ interface Master {
   # hash-mismatch, bad-signature, wrong-origin, invalid-input.
 
   getAssignment @1 (workerId :Text, lastSeen :Seen) -> (assignment :SignedAssignment);
-  # Answers once (epoch, revision) differs from lastSeen (null: at once), or after 25 s with null.
+  # Answers once (epoch, revision) differs from lastSeen (null: at once), or within 25 s with null.
 
   pushData @2 Common.WorkerReport -> Common.PushReply;
   # Take a worker's report.
