@@ -41,7 +41,9 @@ def lost_workers(
 def mass_loss(snapshot: Snapshot, observations: Observations, *, now_ms: int, timing: Timing) -> MassLoss | None:
     """Whether too many fell silent at about the same time for each to be dead: it is rather the network, or we.
 
-    One that was given up before we started, and was not heard of since, is no news and counts neither way.
+    One that was given up before we started, and was not heard of since, is no news and counts neither way. One that was
+    lost and has just come back counts for as long as silence takes to be a loss: the others come back at their own
+    next reports, and shall not be evicted because one of them was the first.
     """
     counted = [
         worker_id
@@ -54,6 +56,13 @@ def mass_loss(snapshot: Snapshot, observations: Observations, *, now_ms: int, ti
         (bisect_right(vanished, silent + timing.mass_window_ms) - place for place, silent in enumerate(vanished)),
         default=0,
     )
+    if together:
+        together += sum(
+            now_ms - known.at_ms <= timing.lost_after_ms
+            for worker_id in counted
+            if (known := observations.returns.get(worker_id))
+            and observations.silent_ms(worker_id, now_ms=now_ms) <= timing.vanished_after_ms
+        )
     return MassLoss(together, len(counted)) if together * 100 > timing.mass_percent * len(counted) else None
 
 

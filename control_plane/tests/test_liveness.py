@@ -148,6 +148,34 @@ def test_when_too_many_vanish_together_nothing_is_evicted_and_it_is_told_until_t
     assert all(not world.snapshot.placements[name].worker_id.startswith(("w1", "w2")) for name in ("web-0", "web-1"))
 
 
+def test_the_first_that_comes_back_from_a_mass_loss_does_not_have_the_others_evicted() -> None:
+    world = a_world(workers=5)
+    watch = LivenessWatch(timing=TIMING, now_ms=world.now_ms)
+    gone = ("w0", "w1", "w2")
+    silence(world, *gone, seconds=120)
+    before = dict(world.snapshot.placements)
+    for worker_id in gone:  # each at its own next report
+        world.workers[worker_id].silent = False
+        world.observations = watch.back(world.observations, worker_id, now_ms=world.now_ms)
+        silence(world, seconds=9)
+        assert of(world, WorkerGivenUp) == []
+    assert world.snapshot.placements == before
+    assert "eviction" not in world.status().reason
+
+
+def test_who_does_not_come_back_from_a_mass_loss_is_evicted_after_all() -> None:
+    world = a_world(workers=5)
+    watch = LivenessWatch(timing=TIMING, now_ms=world.now_ms)
+    silence(world, "w0", "w1", "w2", seconds=120)
+    for worker_id in ("w0", "w1"):
+        world.workers[worker_id].silent = False
+        world.observations = watch.back(world.observations, worker_id, now_ms=world.now_ms)
+    silence(world, seconds=39)
+    assert of(world, WorkerGivenUp) == []
+    silence(world, seconds=3)
+    assert [event.worker_id for event in of(world, WorkerGivenUp) if isinstance(event, WorkerGivenUp)] == ["w2"]
+
+
 def _news(watch: LivenessWatch, world: World) -> tuple[Event, ...]:
     return watch.news(world.snapshot, world.observations, now_ms=world.now_ms, wall_ms=0)
 
