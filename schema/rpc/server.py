@@ -156,7 +156,7 @@ class _Door:
             case TokenCredential(token):
                 owner = await self._backend.verify_token(token)
                 if owner is None:
-                    raise Unauthenticated("unknown or revoked token")
+                    raise Unauthenticated("unknown, revoked or expired token")
                 granted, subject = INCLUDES[owner.role], owner.subject
             case PeerCredential():
                 granted, subject = self._of_uid(peer.uid)

@@ -175,7 +175,7 @@ def test_its_tcp_port_speaks_tls_with_its_own_ca_and_its_workers_are_let_in(mach
         assert "worker-0" in told.stdout, told.stderr
     assert far("status", ca=False).returncode == 75
     assert far("token", "revoke", "ops").returncode == 0
-    assert "unknown or revoked token" in far("status").stderr
+    assert "unknown, revoked or expired token" in far("status").stderr
 
     first.kill()
     first.wait()
