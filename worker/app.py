@@ -114,7 +114,7 @@ def machinery(settings: Settings) -> Machinery:
         caches=settings.caches.urls,
         keys=[str(key) for key in keys_of(settings.caches.public_keys)],
     )
-    images = Images(settings.images, physical=closures.physical)
+    images = Images(settings.images, physical=closures.files.physical)
     confining = _confining(settings, names)
     shims = Shims(modules=(module_of(settings.hypervisor.command),))
     steps = VmSteps(

@@ -13,17 +13,17 @@ from nix.commands import collect_garbage, copy_from_cache, path_info, verify_sig
 from nix.environment import NixEnvironment
 from nix.log import Event
 from nix.result import PathInfo
-from schema.errors import BadSignature, CommandFailed, InvalidInput, NotFound, ProcuratorError, Unavailable
+from schema.errors import BadSignature, CommandFailed, NotFound, ProcuratorError, Unavailable
 from schema.status import PullProgress
+from worker.chroot import Chroot
 from worker.pull_progress import Progress
+from worker.roots import Roots
 
 ASK_SECONDS = 60.0
 """Deadline of a question to the local store."""
 COLLECT_SECONDS = 600.0
 OnProgress = Callable[[PullProgress], None]
 _UNSIGNED = ("lacks a valid signature", "lacks a signature by a trusted key", "is untrusted")
-_STORE = Path("/nix/store")
-_LINKS_FOLLOWED = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Closures:
         self._root = root
         self._caches = tuple(caches)
         self._keys = tuple(keys)
-        self._roots = root / "nix/var/nix/gcroots/procurator"
-        self._live_roots = root / "nix/var/nix/gcroots/procurator-live"
+        self.roots = Roots(root)
+        self.files = Chroot(root)
         self._copying = trio.Lock()
         self._collecting = trio.Lock()
         self._waiting: list[tuple[frozenset[str], OnProgress]] = []
@@ -136,7 +136,7 @@ class Closures:
         """Asked of nix: an interrupted pull leaves folders in the store that are no valid paths."""
         if not (self._root / "nix/var/nix/db").is_dir():
             return False
-        if frozenset(paths) in self._valid and self.present(paths) >= frozenset(paths):
+        if frozenset(paths) in self._valid and self.files.present(paths) >= frozenset(paths):
             return True
         begun = self._collections
         try:
@@ -163,48 +163,13 @@ class Closures:
         Those keys are the same for as long as this process runs: what it has found signed, and has not collected since,
         is not asked for again.
         """
-        if frozenset(paths) in self._signed and self.present(paths) >= frozenset(paths):
+        if frozenset(paths) in self._signed and self.files.present(paths) >= frozenset(paths):
             return
         try:
             await verify_signatures(self._nix, paths, store=self._root, trusted_keys=self._keys, deadline=ASK_SECONDS)
         except CommandFailed as error:
             raise BadSignature(f"the closure of {paths[0]} is not signed by a pinned key: {_tail(error)}") from error
         self._signed.add(frozenset(paths))
-
-    def keep(self, instance: str, roles: Mapping[str, Iterable[str]]) -> None:
-        """Make exactly these paths roots of `instance`, each link named for its role; no roles: none is kept."""
-        directory = self._roots / instance
-        wanted = {f"{role}-{Path(path).name}": path for role, paths in roles.items() for path in paths}
-        if wanted:
-            directory.mkdir(parents=True, exist_ok=True)
-        for name, path in wanted.items():
-            link = directory / name
-            if not link.is_symlink():
-                link.symlink_to(path)
-        if directory.is_dir():
-            for link in directory.iterdir():
-                if link.name not in wanted:
-                    link.unlink()
-            if not wanted:
-                directory.rmdir()
-
-    def kept(self) -> dict[str, tuple[str, ...]]:
-        """The link names of each instance that has roots."""
-        if not self._roots.is_dir():
-            return {}
-        return {
-            directory.name: tuple(sorted(link.name for link in directory.iterdir()))
-            for directory in sorted(self._roots.iterdir())
-        }
-
-    def kept_paths(self) -> frozenset[str]:
-        """The store paths that the roots of all instances name."""
-        homes = list(self._roots.iterdir()) if self._roots.is_dir() else []
-        return frozenset(str(link.readlink()) for home in homes for link in home.iterdir())
-
-    def present(self, paths: Iterable[str]) -> frozenset[str]:
-        """Those of `paths` that are in this store."""
-        return frozenset(path for path in paths if self.physical(path).exists())
 
     async def collect(self, live: Iterable[str]) -> int:
         """Delete what neither the instances' roots nor `live` reach; how many paths that were.
@@ -213,8 +178,8 @@ class Closures:
         that overlooked that root is under way.
         """
         async with self._collecting:
-            self._keep_live({Path(path).name: path for path in live})
-            kept = self.kept_paths()
+            self.roots.keep_live({Path(path).name: path for path in live})
+            kept = self.roots.kept_paths()
             self._collections += 1
             self._collection = under_way = _Collection(frozenset(known for known in self._valid if known <= kept))
             try:
@@ -224,57 +189,6 @@ class Closures:
                 self._signed.clear()
                 self._collection = None
                 under_way.ended.set()
-
-    def _keep_live(self, wanted: Mapping[str, str]) -> None:
-        self._live_roots.mkdir(parents=True, exist_ok=True)
-        for name, path in wanted.items():
-            link = self._live_roots / name
-            if not link.is_symlink():
-                link.symlink_to(path)
-        for link in self._live_roots.iterdir():
-            if link.name not in wanted:
-                link.unlink()
-
-    def physical(self, store_path: str) -> Path:
-        """Where a path `/nix/store/…` of this store really is on the machine."""
-        return self._root / store_path.lstrip("/")
-
-    def file(self, store_file: str) -> Path:
-        """The file that `store_file` is in this store, its links followed inside it.
-
-        A link in a chroot store says `/nix/store/…`, which the kernel would look up on the host. Raises InvalidInput
-        when it leads out of the store and NotFound when it leads nowhere.
-        """
-        path = Path(store_file)
-        for _ in range(_LINKS_FOLLOWED):
-            if not path.is_relative_to(_STORE) or ".." in path.parts or len(path.parts) < 4:
-                raise InvalidInput(f"{store_file} leads to {path}, which is not in the store")
-            link = self._first_link(path)
-            if link is None:
-                real = self.physical(str(path))
-                if not real.exists():
-                    raise NotFound(f"{store_file} does not exist in this worker's store")
-                return real
-            target = self.physical(str(link)).readlink()
-            path = _joined(link.parent, target) / path.relative_to(link)
-        raise InvalidInput(f"{store_file} is a loop of links")
-
-    def _first_link(self, path: Path) -> Path | None:
-        parts = [parent for parent in reversed((path, *path.parents)) if len(parent.parts) >= 4]
-        return next((part for part in parts if self.physical(str(part)).is_symlink()), None)
-
-
-def _joined(folder: Path, target: Path) -> Path:
-    """`target` as a link in `folder` means it, with its `..` taken lexically."""
-    if target.is_absolute():
-        return target
-    parts: list[str] = list(folder.parts)
-    for part in target.parts:
-        if part == "..":
-            parts.pop()
-        else:
-            parts.append(part)
-    return Path(*parts)
 
 
 def _tail(error: CommandFailed) -> str:

@@ -89,13 +89,13 @@ class Collector:
 
     async def collect(self, live: LiveClosures) -> Collected | None:
         """Take away what is not needed; None where `live` is not complete: then nothing may go."""
-        roots = live_roots(live, self._closures.present(live.paths))
+        roots = live_roots(live, self._closures.files.present(live.paths))
         if roots is None:
             return None
         unused = unused_images(
             self._images.made_of(),
             in_use=await self._in_use(),
-            kept_paths=roots | self._closures.kept_paths(),
+            kept_paths=roots | self._closures.roots.kept_paths(),
         )
         freed = [self._images.remove(name) for name in unused]
         paths = await self._closures.collect(roots)

@@ -27,6 +27,7 @@ from worker.netplan import NetworkNames, network_plan
 from worker.records import Records
 from worker.settings import Settings
 from worker.taps import ensure_taps, remove_taps
+from worker.user_network import NOT_ENFORCED
 from worker.vm_state import Attachment, Content, desired_of
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import VmConfig
@@ -128,7 +129,12 @@ def _make_writable(folder: Path) -> None:
 
 
 async def network(settings: Settings, *, names: NetworkNames | None = None) -> str:
-    """A tap with its route, the rules in nftables, and dnsmasq; under `names`, else under such as nobody has."""
+    """A tap with its route, the rules in nftables, and dnsmasq; under `names`, else under such as nobody has.
+
+    A worker with the user-mode network makes none of it: there only QEMU is needed, which the probe boot tries.
+    """
+    if settings.hypervisor.user_mode_network:
+        return NOT_ENFORCED
     names = names or NetworkNames(f"doctor\n{settings.state}\n{secrets.token_hex(8)}")
     plan = network_plan(names, {}, {"probe-0": _ATTACHMENT})
     dhcp = DhcpServer(names)
@@ -183,8 +189,8 @@ async def _boot(settings: Settings, directory: RuntimeDir, contents: tuple[Conte
         config = VmConfig(
             cpus=1,
             memory_bytes=256 * _MIB,
-            kernel=str(store.file(spec.kernel)),
-            initrd=str(store.file(spec.initrd)),
+            kernel=str(store.files.file(spec.kernel)),
+            initrd=str(store.files.file(spec.initrd)),
             cmdline="console=ttyS0 panic=1",
             serial_socket=str(directory.serial_socket),
         )

@@ -132,7 +132,7 @@ class VmSteps:
 
     async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
         """See `Steps.update`."""
-        for instance in {*self._closures.kept(), *desired, *self._runs}:
+        for instance in {*self._closures.roots.kept(), *desired, *self._runs}:
             self._keep(instance, desired.get(instance))
         await self._network.update(desired, peers)
 
@@ -144,7 +144,7 @@ class VmSteps:
             roles["fallback"] = desired.fallback.spec.closure_paths
         if instance in self._runs:
             roles["active"] = self._runs[instance].spec.closure_paths
-        self._closures.keep(instance, roles)
+        self._closures.roots.keep(instance, roles)
 
     async def pull(self, instance: str, content: Content, *, on_progress: OnProgress) -> None:
         """See `Steps.pull`."""
@@ -158,7 +158,7 @@ class VmSteps:
 
     async def _image(self, content: Content) -> Path:
         if content.spec.disk_image_path:
-            return self._closures.file(content.spec.disk_image_path)
+            return self._closures.files.file(content.spec.disk_image_path)
         known = self._image_paths.get(content.content_hash)
         if known is None or not known.exists():
             paths = content.spec.closure_paths
@@ -252,7 +252,7 @@ class VmSteps:
         volumes = await self._volumes.ensure(instance, spec.volumes)
         for name, size_mb in self._volumes.grow(instance, spec.volumes).items():
             log.info("%s: volume %s has %d MiB now", instance, name, size_mb)
-        kernel, initrd = self._closures.file(spec.kernel), self._closures.file(spec.initrd)
+        kernel, initrd = self._closures.files.file(spec.kernel), self._closures.files.file(spec.initrd)
         self._confining.let_read(image, kernel, initrd)
         self._confining.give(instance, volumes)
         owner = self._confining.owner(instance)

@@ -25,7 +25,7 @@ async def test_a_closure_is_pulled_whole_into_the_workers_own_store(tmp_path: Pa
     await store.pull([outer], deadline=30)
     await store.verify([outer])
     assert set(await store.closure([outer])) == {outer, inner}
-    assert store.physical(inner).read_text() == "hello"
+    assert store.files.physical(inner).read_text() == "hello"
 
 
 async def test_what_is_valid_here_already_needs_no_cache(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ async def test_a_nar_that_was_tampered_with_is_refused_and_a_second_cache_is_tri
     with pytest.raises(Unavailable, match="hash mismatch"):
         await store.pull([outer], deadline=30)
     await a_store(tmp_path, bad.url, good.url).pull([outer], deadline=30)
-    assert store.physical(inner).read_text() == "a text that is long enough"
+    assert store.files.physical(inner).read_text() == "a text that is long enough"
 
 
 async def test_of_several_that_are_pulled_at_once_a_bad_one_does_not_fail_the_others(tmp_path: Path) -> None:
@@ -102,14 +102,14 @@ async def test_roots_are_exactly_those_of_the_instances_roles(tmp_path: Path) ->
     outer, inner = publisher.a_text_closure()
     publisher.publish(outer)
     store = a_store(tmp_path, publisher.url)
-    store.keep("web-0", {"active": [outer], "fallback": [inner]})
+    store.roots.keep("web-0", {"active": [outer], "fallback": [inner]})
     await store.pull([outer], deadline=30)
     names = {f"active-{Path(outer).name}", f"fallback-{Path(inner).name}"}
-    assert {name for names in store.kept().values() for name in names} == names
+    assert {name for names in store.roots.kept().values() for name in names} == names
     publisher.run("store", "gc", "--store", f"local?root={tmp_path / 'w'}")
     assert await store.closure([outer])
-    store.keep("web-0", {})
-    assert store.kept() == {}
+    store.roots.keep("web-0", {})
+    assert store.roots.kept() == {}
     publisher.run("store", "gc", "--store", f"local?root={tmp_path / 'w'}")
     with pytest.raises(NotFound):
         await store.closure([outer])
@@ -133,12 +133,12 @@ async def test_links_are_followed_inside_the_store_and_never_out_of_it(tmp_path:
     store = a_store(tmp_path, publisher.url)
     await store.pull([toplevel, kernel], deadline=30)
     for name in ("kernel", "boot/bzImage", "near"):
-        assert store.file(f"{toplevel}/{name}").read_text() == "kernel"
+        assert store.files.file(f"{toplevel}/{name}").read_text() == "kernel"
     for name in ("out", "up", "loop"):
         with pytest.raises(InvalidInput):
-            store.file(f"{toplevel}/{name}")
+            store.files.file(f"{toplevel}/{name}")
     with pytest.raises(NotFound):
-        store.file(f"{toplevel}/nowhere")
+        store.files.file(f"{toplevel}/nowhere")
 
 
 async def test_a_cache_that_is_overloaded_for_a_moment_is_asked_again(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_a_nar_that_ends_too_soon_is_refused_and_the_second_cache_has_it(t
             await a_store(tmp_path, url).pull([outer], deadline=30)
         store = a_store(tmp_path, url, publisher.url)
         await store.pull([outer], deadline=30)
-    assert store.physical(inner).read_text() == "a text that is long enough"
+    assert store.files.physical(inner).read_text() == "a text that is long enough"
 
 
 async def test_a_cache_that_falls_silent_costs_its_deadline_and_not_the_pull(tmp_path: Path) -> None:

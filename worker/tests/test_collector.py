@@ -24,7 +24,7 @@ class Shelf:
         nix = NixEnvironment(root / "w-nix").write()
         self.closures = Closures(nix, root=root / "w", caches=[self.publisher.url], keys=[str(KEY.public)])
         (root / "images").mkdir()
-        self.images = Images(root / "images", physical=self.closures.physical)
+        self.images = Images(root / "images", physical=self.closures.files.physical)
         self.in_use: frozenset[str] = frozenset()
         self.live = LiveClosures(paths=())
         self.away = False
@@ -64,7 +64,7 @@ class Shelf:
 async def test_what_an_instance_has_or_the_control_plane_calls_live_stays_and_the_rest_goes(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     mine, live, old = [await shelf.pulled(text) for text in ("mine", "live", "old")]
-    shelf.closures.keep("web-0", {"active": [mine]})
+    shelf.closures.roots.keep("web-0", {"active": [mine]})
     done = await shelf.collector.collect(LiveClosures(paths=(live, "/nix/store/" + "0" * 32 + "-elsewhere")))
     assert done is not None
     assert (done.paths, done.images) == (2, 1)
@@ -126,7 +126,7 @@ async def test_a_pull_during_a_collection_is_whole_afterwards(tmp_path: Path) ->
     paths = [shelf.publisher.a_text_closure(f"text {number}")[0] for number in range(4)]
     shelf.publisher.publish(*paths)
     for number, path in enumerate(paths):
-        shelf.closures.keep(f"web-{number}", {"assigned": [path]})
+        shelf.closures.roots.keep(f"web-{number}", {"assigned": [path]})
     whole: dict[str, bool] = {}
 
     async def pull(path: str) -> None:
@@ -156,7 +156,7 @@ async def test_a_pull_whose_root_came_after_a_collection_began_waits_for_its_end
         nursery.start_soon(collect)
         await begun.wait()
         await trio.testing.wait_all_tasks_blocked()
-        shelf.closures.keep("web-0", {"assigned": [path]})
+        shelf.closures.roots.keep("web-0", {"assigned": [path]})
         await shelf.closures.pull([path], deadline=60)
         assert await shelf.has(path)
     assert await shelf.has(path)

@@ -15,6 +15,7 @@ from worker.settings import Settings
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.net_guests import IP, NFT, tool
 from worker.tests.running import ROOT, RunningWorker, a_worker
+from worker.user_network import NOT_ENFORCED
 
 
 def examined(worker: RunningWorker) -> tuple[int, dict[str, dict[str, object]]]:
@@ -48,6 +49,14 @@ async def test_what_the_network_probe_makes_is_gone_after_it(tmp_path: Path) -> 
     links, tables = tool(IP, "-o", "link"), tool(NFT, "list", "tables")
     assert names.tap_prefix not in links
     assert names.table not in tables
+
+
+async def test_a_worker_with_the_user_mode_network_needs_none_of_the_machines(tmp_path: Path) -> None:
+    hypervisor = {"command": ["procurator-vmm"], "user_mode_network": True}
+    async with a_worker(tmp_path, settings={"hypervisor": hypervisor}.items()) as worker:
+        _, found = await trio.to_thread.run_sync(examined, worker)
+        assert found["network"]["passed"]
+        assert found["network"]["detail"] == NOT_ENFORCED
 
 
 async def test_what_fails_is_named_with_what_to_do(tmp_path: Path) -> None:
