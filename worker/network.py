@@ -19,11 +19,14 @@ from worker.resolver.permits import Permits
 from worker.resolver.policy import Policy, resolver_policy
 from worker.resolver.server import Resolver
 from worker.resolver.upstream import Upstream
+from worker.rule_watch import RuleWatch
 from worker.taps import ensure_taps, own_tap, remove_taps, taps_of
 from worker.vm_state import Attachment, Desired
 
 GUARD_SECONDS = 3.0
-"""How often the rules are looked for. Without them a guest reaches the host and every other guest."""
+"""How often the rules are looked for, beside whenever a table goes: without them a guest reaches whatever it likes."""
+PAUSE_SECONDS = 0.1
+"""Between two looks, however often others change their tables."""
 OUTWARD_SECONDS = 15.0
 """How often the way out is looked for: an interface may come up, and a route go with a link that was down."""
 
@@ -33,7 +36,10 @@ log = logging.getLogger(__name__)
 class Network:
     """One per worker. Changes are put into force one after another; `run` keeps dnsmasq, the names and the rules."""
 
-    def __init__(self, names: NetworkNames, dhcp: DhcpServer, upstream: Upstream) -> None:
+    def __init__(
+        self, names: NetworkNames, dhcp: DhcpServer, upstream: Upstream, *, guard_seconds: float = GUARD_SECONDS
+    ) -> None:
+        self._guard_seconds = guard_seconds
         self._names = names
         self._dhcp = dhcp
         self._permits = Permits(lambda permits: firewall.permit(names, permits))
@@ -60,15 +66,18 @@ class Network:
     async def _guard(self) -> None:
         """Put the rules back when somebody took them away (`nft flush ruleset`, as Debian's nftables.service does)."""
         looked = trio.current_time()
-        while True:
-            await trio.sleep(GUARD_SECONDS)
-            try:
-                await self._restore()
-                if trio.current_time() - looked >= OUTWARD_SECONDS:
-                    looked = trio.current_time()
-                    await self.look_outward()
-            except ProcuratorError as error:
-                log.warning("cannot look after the rules of the VMs' network: %s", error.message)
+        with RuleWatch() as watch:
+            while True:
+                with trio.move_on_after(self._guard_seconds):
+                    await watch.until_a_table_goes()
+                try:
+                    await self._restore()
+                    if trio.current_time() - looked >= OUTWARD_SECONDS:
+                        looked = trio.current_time()
+                        await self.look_outward()
+                except ProcuratorError as error:
+                    log.warning("cannot look after the rules of the VMs' network: %s", error.message)
+                await trio.sleep(PAUSE_SECONDS)
 
     async def _restore(self) -> None:
         async with self._turn:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from schema.assignment import Peer
 from schema.blueprint import CheckType, HealthCheck
@@ -138,6 +139,25 @@ async def test_a_guest_reaches_no_address_of_the_host(tmp_path: Path) -> None:
         async with listener:
             for address in {"10.199.77.1", *addresses} - {"127.0.0.1"}:
                 assert not await reaches(net.web, address, port), address
+
+
+async def test_rules_are_put_back_when_the_kernel_tells_that_they_went(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path)
+    network = Network(plan.names, DhcpServer(plan.names, below=tmp_path), Upstream(()), guard_seconds=3600)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(network.run)
+            await network.update({}, ())
+            await wait_all_tasks_blocked(0.05)
+            for _ in range(2):
+                tool(NFT, "delete", "table", "inet", plan.names.table)
+                with trio.fail_after(60):
+                    while not await firewall.is_in_force(plan.names):  # noqa: ASYNC110 - the network's task does it
+                        await trio.sleep(0.02)
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await network.remove_all()
 
 
 async def test_rules_that_somebody_flushed_are_put_back(tmp_path: Path) -> None:
