@@ -34,5 +34,5 @@ class Limits:
 class ServerLimits:
     """Bounds of one listening address."""
 
-    connections: int = 4096
+    connections: int = 8192
     """Connections open at once; more are closed as they come."""
