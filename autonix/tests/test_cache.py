@@ -162,8 +162,10 @@ async def test_what_is_no_revision_is_refused(tmp_path: Path, wrong: str) -> Non
     root = await a_repository(tmp_path)
     with pytest.raises(InvalidInput):
         await analyse_commit(root, wrong)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="has no commit"):
         await analyse_commit(root, "nowhere")
+    with pytest.raises(NotFound, match="no repository"):
+        await analyse_commit(tmp_path, "HEAD")
 
 
 async def test_a_damaged_cache_is_no_cache(tmp_path: Path) -> None:
