@@ -17,6 +17,9 @@ from autonix.objects import Objects
 from autonix.tree import MAX_FILE, MAX_TOTAL, safe_ones
 from schema.errors import CommandFailed, DeadlineExceeded, InvalidInput, NotFound, TooLarge
 
+NEAR: Final = range(1, 9)
+FAR: Final = range(9, 65)
+"""So many commits back a kept analysis is looked for: as a rule it is a near one."""
 LINK, _FILES = "120000", ("100644", "100755", "100664")
 _MOST_LINKS: Final = 8
 _ABSENT: Final = "cannot be read: No such file or directory"
@@ -38,10 +41,11 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit's id and that of its tree."""
+    """A commit's id, that of its tree, and those of its nearest ancestors' trees by first parents, nearest first."""
 
     id: str
     tree: str
+    earlier: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +124,16 @@ async def find_commit(objects: Objects, revision: str) -> Commit:
     """The commit that `revision` names. Raises `NotFound` and, for what looks like an option, `InvalidInput`."""
     if not revision or revision.startswith("-") or not revision.isprintable():
         raise InvalidInput(f"no revision: {revision!r}")
-    commit, tree = await objects.infos([f"{revision}^{{commit}}", f"{revision}^{{tree}}"])
+    near = [f"{revision}~{number}^{{tree}}" for number in NEAR]
+    commit, tree, *earlier = await objects.infos([f"{revision}^{{commit}}", f"{revision}^{{tree}}", *near])
     if commit is None or tree is None:
         raise NotFound(f"{objects.repository} has no commit {revision!r}")
-    return Commit(commit.id, tree.id)
+    return Commit(commit.id, tree.id, tuple(each.id for each in earlier if each is not None))
 
 
-async def earlier_trees(objects: Objects, commit: Commit, steps: range) -> tuple[str, ...]:
-    """The trees of its ancestors by first parents, so many steps back; fewer where there are no more."""
-    found = await objects.infos([f"{commit.id}~{number}^{{tree}}" for number in steps])
+async def farther_trees(objects: Objects, commit: Commit) -> tuple[str, ...]:
+    """The trees of the ancestors of `FAR`, nearest first."""
+    found = await objects.infos([f"{commit.id}~{number}^{{tree}}" for number in FAR])
     return tuple(each.id for each in found if each is not None)
 
 

@@ -1,7 +1,7 @@
 """How two trees of git differ, by reading only those of their directories that do; whole files are not looked at."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -15,6 +15,7 @@ _ENTRIES: Final = {
     length: re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{%d})" % (length // 2), re.DOTALL) for length in (40, 64)
 }
 """A directory as git keeps it, by the digits of an object's id: mode, name, and the id's bytes."""
+_Entry: TypeAlias = tuple[bytes, bytes, bytes]
 _Pair: TypeAlias = tuple[str, str | None, str | None]
 """A directory with the slash behind it, and the ids of its two trees; None: there is none."""
 
@@ -41,7 +42,7 @@ async def changes_between(objects: Objects, old: str, new: str) -> tuple[Change,
             return None
         below: list[_Pair] = []
         for directory, *pair in level:
-            before, after = (_entries(trees[each] or b"", each) if each is not None else {} for each in pair)
+            before, after = (_entries(trees[each] or b"", each) if each is not None else set() for each in pair)
             for each in _differing(directory, before, after):
                 if isinstance(each, Change):
                     found.append(each)
@@ -51,19 +52,19 @@ async def changes_between(objects: Objects, old: str, new: str) -> tuple[Change,
     return tuple(sorted(found, key=lambda change: change.path))
 
 
-def _entries(tree: bytes, identifier: str) -> dict[str, Blob]:
-    """What is in a directory by name; git's modes, one digit less for directories."""
-    return {
-        name.decode(errors="replace"): Blob(mode.decode(), id_.hex())
-        for mode, name, id_ in _ENTRIES[len(identifier)].findall(tree)
-    }
+def _entries(tree: bytes, identifier: str) -> set[_Entry]:
+    """What is in a directory; git's modes, one digit less for directories."""
+    return set(_ENTRIES[len(identifier)].findall(tree))
 
 
-def _differing(directory: str, before: dict[str, Blob], after: dict[str, Blob]) -> Iterator[Change | _Pair]:
-    for name in dict.fromkeys((*before, *after)):
-        old, new = before.get(name), after.get(name)
-        if old == new:
-            continue
+def _blobs(entries: Iterable[_Entry]) -> dict[str, Blob]:
+    return {name.decode(errors="replace"): Blob(mode.decode(), id_.hex()) for mode, name, id_ in entries}
+
+
+def _differing(directory: str, before: set[_Entry], after: set[_Entry]) -> Iterator[Change | _Pair]:
+    gone, fresh = _blobs(before - after), _blobs(after - before)
+    for name in dict.fromkeys((*gone, *fresh)):
+        old, new = gone.get(name), fresh.get(name)
         path = f"{directory}{name}"
         trees = [each.id if each is not None and each.mode == _DIRECTORY else None for each in (old, new)]
         if any(trees):

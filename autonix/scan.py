@@ -14,7 +14,18 @@ from typing import TypeAlias
 import trio
 
 from autonix.cache import Cache, key_of
-from autonix.commits import LINK, Commit, CommitTree, HeadSizes, earlier_trees, find_commit, head_sizes, tree_of
+from autonix.commits import (
+    FAR,
+    LINK,
+    NEAR,
+    Commit,
+    CommitTree,
+    HeadSizes,
+    farther_trees,
+    find_commit,
+    head_sizes,
+    tree_of,
+)
 from autonix.contents import Contents
 from autonix.differences import Change, changes_between
 from autonix.findings import Analysis
@@ -27,8 +38,6 @@ from autonix.tree import file_sizes, list_tracked, list_tree, read_files, safe_o
 from autonix.understand import further, sifted, understood, wanted
 from schema.errors import NotFound, TooLarge
 
-_STEPS = (range(1, 9), range(9, 65))
-"""So many commits back a kept analysis is looked for: as a rule it is a near one."""
 _KEPT_EVERY = 8
 """So many commits may follow a kept one before another is kept: a difference is found faster than a file is written."""
 _DEEPEST = 4
@@ -139,11 +148,11 @@ async def _known_of(objects: Objects, commit: Commit, name: str, cache: Cache) -
     key = key_of("commit", name, commit.tree)
     if (held := await trio.to_thread.run_sync(cache.get, key)) is not None:
         return held
-    for steps in _STEPS:
-        trees = await earlier_trees(objects, commit, steps)
+    steps, trees = NEAR, commit.earlier
+    index, held = await trio.to_thread.run_sync(cache.first, [key_of("commit", name, tree) for tree in trees])
+    if held is None and len(trees) == len(NEAR):
+        steps, trees = FAR, await farther_trees(objects, commit)
         index, held = await trio.to_thread.run_sync(cache.first, [key_of("commit", name, tree) for tree in trees])
-        if held is not None:
-            break
     if held is None or held.tally is None:
         return None
     changes = await changes_between(objects, trees[index], commit.tree)

@@ -108,6 +108,19 @@ async def test_a_commit_that_changes_only_sources_costs_no_second_reading(tmp_pa
     assert (await analyse_commit(root, "HEAD")).services != before.services
 
 
+async def test_a_kept_analysis_is_found_many_commits_back(tmp_path: Path) -> None:
+    root = await a_repository(tmp_path)
+    cache = Cache(tmp_path / "cache")
+    before = await analyse_commit(root, "HEAD", cache=cache)
+    for number in range(12):
+        write(root, "lib/a.py", f"x = {number}\n")
+        await commit(root)
+    name = (await run_git(root, "rev-parse", "HEAD:compose.yml")).strip()
+    (root / ".git" / "objects" / name[:2] / name[2:]).unlink()
+    assert (await analyse_commit(root, "HEAD", cache=cache)).services == before.services
+    assert (await analyse_commit(root, "HEAD")).services != before.services
+
+
 async def test_a_file_that_becomes_a_directory_costs_the_difference_and_a_link_a_reading(tmp_path: Path) -> None:
     root = await a_repository(tmp_path)
     cache = Cache(tmp_path / "cache")
