@@ -101,8 +101,8 @@ class SocketStream:
                 elif not await self._wait_for_bytes():
                     return
                 else:
-                    if self._serving and self._loop.held is not None:
-                        await self._loop.held.park()
+                    if self._serving and self._loop.held is not None and not self.meter.inside_message:
+                        await self._loop.held.park()  # a message that has begun goes on: its sender waits for no turn
                     if self._may_read() and not self.lost.is_set():
                         self._receive()
         except OSError as error:
