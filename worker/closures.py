@@ -53,7 +53,7 @@ class Closures:
         self._waiting: list[tuple[frozenset[str], OnProgress]] = []
         self._valid: set[frozenset[str]] = set()
         self._collection: _Collection | None = None
-        self._collections = 0
+        self._collections = 0  # counts their beginnings and their ends
         self._signed: set[frozenset[str]] = set()
 
     async def pull(
@@ -79,11 +79,13 @@ class Closures:
 
     async def _copy_until_valid(self, paths: Sequence[str], *, deadline: float) -> None:
         while True:
+            begun = self._collections
             if not await self._is_valid(paths):
                 await self._copy_with_others(paths, deadline=deadline)
-            if self._collection is None or not self._may_be_collected(paths):
-                return
-            await self._collection.ended.wait()
+            if self._collection is not None and self._may_be_collected(paths):
+                await self._collection.ended.wait()
+            elif begun == self._collections:
+                return  # else one that has ended meanwhile may have taken what the copy found here already
 
     def _may_be_collected(self, paths: Sequence[str]) -> bool:
         """Whether a collection under way took no notice of these: nix (2.8) skips a root of what is not valid yet."""
@@ -165,11 +167,13 @@ class Closures:
         """
         if frozenset(paths) in self._signed and self.files.present(paths) >= frozenset(paths):
             return
+        begun = self._collections
         try:
             await verify_signatures(self._nix, paths, store=self._root, trusted_keys=self._keys, deadline=ASK_SECONDS)
         except CommandFailed as error:
             raise BadSignature(f"the closure of {paths[0]} is not signed by a pinned key: {_tail(error)}") from error
-        self._signed.add(frozenset(paths))
+        if begun == self._collections:
+            self._signed.add(frozenset(paths))
 
     async def collect(self, live: Iterable[str]) -> int:
         """Delete what neither the instances' roots nor `live` reach; how many paths that were.
@@ -185,6 +189,7 @@ class Closures:
             try:
                 return await collect_garbage(self._nix, deadline=COLLECT_SECONDS, store=self._root)
             finally:
+                self._collections += 1
                 self._valid.clear()
                 self._signed.clear()
                 self._collection = None

@@ -22,6 +22,8 @@ from schema.operations import Admission, JoinAnswer
 from schema.signing import PublicKey
 
 _UNIX = "unix:"
+_MAPPED = "[::ffff:"
+"""Of IPv4 addresses, where one listener takes both kinds."""
 
 
 class JoinPolicy(StrEnum):
@@ -66,8 +68,11 @@ class Asking:
 
 
 def host_of(peer: str) -> str:
-    """From where, without what changes with every connection."""
-    return "unix" if peer.startswith(_UNIX) else peer.rpartition(":")[0]
+    """From where, without what changes with every connection; IPv4 as such, however the listener came by it."""
+    if peer.startswith(_UNIX):
+        return "unix"
+    host = peer.rpartition(":")[0]
+    return host.removeprefix(_MAPPED).removesuffix("]") if host.startswith(_MAPPED) else host
 
 
 def ask(snapshot: Snapshot, asking: Asking, *, policy: Policy) -> tuple[StateEvent, ...]:

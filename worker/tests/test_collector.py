@@ -1,5 +1,8 @@
 """Collecting a real store: what an instance or the control plane needs stays, the rest goes."""
 
+import os
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from worker.closures import Closures
 from worker.collector import Collector
 from worker.image import Images
 from worker.retention import Due
-from worker.tests.real_nix import KEY, Publisher
+from worker.tests.real_nix import KEY, NIX, Publisher
 
 
 class Shelf:
@@ -159,6 +162,47 @@ async def test_a_pull_whose_root_came_after_a_collection_began_waits_for_its_end
         shelf.closures.roots.keep("web-0", {"assigned": [path]})
         await shelf.closures.pull([path], deadline=60)
         assert await shelf.has(path)
+    assert await shelf.has(path)
+
+
+SLOW_NIX = """#!/bin/sh
+wait_for() { while [ ! -e "$home/$1" ]; do sleep 0.02; done; }
+home={home}
+case "$*" in
+path-info*) found=$({nix} "$@") || exit; : >"$home/known"; wait_for answer; printf %s "$found" ;;
+"store gc"*) : >"$home/collecting"; wait_for known; exec {nix} "$@" ;;
+*) exec {nix} "$@" ;;
+esac
+"""
+
+
+class SlowNix(NixEnvironment):
+    """Whose answers wait for each other."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return {**super().env, "PATH": f"{self.state}:{os.environ['PATH']}"}
+
+
+async def test_what_nix_knew_before_a_collection_ended_is_asked_again(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    path = await shelf.pulled("old")
+    programs = tmp_path / "slow"
+    nix = SlowNix(programs).write()
+    (programs / "nix").write_text(SLOW_NIX.replace("{home}", str(programs)).replace("{nix}", NIX))
+    (programs / "nix").chmod(0o755)
+    again = Closures(nix, root=tmp_path / "w", caches=[shelf.publisher.url], keys=[str(KEY.public)])
+
+    async def collect() -> None:
+        assert await again.collect(()) == 2
+        (programs / "answer").touch()
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(collect)
+            while not (programs / "collecting").exists():  # noqa: ASYNC110 - another process makes it
+                await trio.sleep(0.02)
+            nursery.start_soon(partial(again.pull, [path], deadline=30))
     assert await shelf.has(path)
 
 

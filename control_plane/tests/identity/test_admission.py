@@ -16,6 +16,7 @@ from control_plane.identity.admission import (
     approve,
     ask,
     check_admitted,
+    host_of,
     reject,
     retire,
 )
@@ -198,6 +199,17 @@ def test_auto_lets_in_who_asks_as_ourselves_or_from_a_named_network(peer: str, i
     found = asked(EMPTY, asking(peer=peer), AUTO).identity.admissions["w0"]
     assert (found.admission is Admission.APPROVED) is is_in
     assert found.decided_by == ("policy auto" if is_in else "")
+
+
+def test_an_ipv4_address_is_one_on_a_listener_that_takes_both_kinds() -> None:
+    assert host_of("[::ffff:192.0.2.9]:1") == "192.0.2.9"
+    assert host_of("[2001:db8::1]:1") == "[2001:db8::1]"
+    assert AUTO.admits("[::ffff:192.0.2.9]:1")
+    assert not AUTO.admits("[::ffff:198.51.100.9]:1")
+    flood = crowded(("203.0.113.9", MOST_OF_ONE))
+    assert asked(flood, asking(peer="[::ffff:203.0.113.8]:5")).identity.admission("w0") is Admission.PENDING
+    with pytest.raises(Unavailable, match=r"100 workers wait .* from 203\.0\.113\.9"):
+        ask(flood, asking(peer="[::ffff:203.0.113.9]:5"), policy=MANUAL)
 
 
 def test_who_waits_since_before_the_policy_changed_is_let_in_by_it() -> None:
