@@ -13,8 +13,6 @@ from schema.assignment import Peer
 from schema.blueprint import EgressMode
 from worker.vm_state import Attachment, Desired
 
-TAP_NAME_BYTES = 15
-"""IFNAMSIZ without its NUL."""
 TAP_GROUP = 0x70726F63
 """The interface group of all workers' taps: each knows the others' by it (a name alone may be a `ppp0`)."""
 

@@ -32,11 +32,6 @@ class StopFor(StrEnum):
     FAIL = "fail"
     FENCE = "fence"
 
-    @property
-    def keeps_network(self) -> bool:
-        """Whether its tap and lease stay, because it is booted again."""
-        return self is not StopFor.REMOVE
-
 
 @dataclass(frozen=True, slots=True)
 class Content:

@@ -36,7 +36,7 @@ _RENEWAL_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `pcr up` was asked for. `port_offset` None: as chosen before. `user_network`: see `enter`."""
+    """What `pcr up` was asked for. `port_offset` None: as chosen before. `user_network`: see `make_ready`."""
 
     state: StateDir
     workers: int = 1

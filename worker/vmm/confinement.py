@@ -35,7 +35,7 @@ class Confinement:
         return self.uid != os.geteuid()
 
     def to_text(self) -> str:
-        """As one argument of the shim."""
+        """As a part of the shim's order."""
         return json.dumps([self.uid, self.gid, self.groups, self.cgroups])
 
     @classmethod

@@ -20,7 +20,7 @@ LOOK_SECONDS = 1.0
 """How often the file is read: waits do not count the time that the machine was suspended, so none is long."""
 MAX_LEASE_BYTES = 512
 NONE = "-"
-"""The lease of a VM that is not fenced, on a command line."""
+"""The lease of a VM that is not fenced, in a shim's order."""
 
 
 def boottime_ns() -> int:

@@ -22,11 +22,6 @@ class VmState(Enum):
     PAUSED = "Paused"
     BREAKPOINT = "BreakPoint"
 
-    @property
-    def is_booted(self) -> bool:
-        """Whether a guest exists (a running one may still have got nowhere)."""
-        return self in (VmState.RUNNING, VmState.PAUSED, VmState.BREAKPOINT)
-
 
 class VmAction(Enum):
     """The requests that carry nothing and answer nothing; the value is the endpoint's name."""

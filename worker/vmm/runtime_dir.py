@@ -61,11 +61,6 @@ class RuntimeDir:
         return self.path / "hypervisor.log"
 
     @property
-    def shim_log(self) -> Path:
-        """What the shim itself had to say: empty, unless it crashed."""
-        return self.path / "shim.log"
-
-    @property
     def process_record(self) -> Path:
         """The shim's record of the process: ids, start times, exit."""
         return self.path / "process.json"

@@ -5,7 +5,8 @@ import os
 import socket
 import subprocess  # noqa: TID251 - the VMM process owner
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -24,13 +25,12 @@ _TRIES = 2
 class Shims:
     """Starts shims, many at once; use as an async context manager.
 
-    `modules` of ours are loaded ahead; `environment` is every hypervisor's. A spawner that has ended is replaced; with
-    this process it ends, and the shims go on.
+    `modules` of ours are loaded ahead. A spawner that has ended is replaced; with this process it ends, and the shims
+    go on.
     """
 
-    def __init__(self, *, modules: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, modules: Sequence[str] = ()) -> None:
         self._modules = modules
-        self._environment = environment
         self._turn = trio.Lock()
         self._channel: trio.socket.SocketType | None = None
         self._process: trio.Process | None = None
@@ -82,12 +82,14 @@ class Shims:
 
     async def _opened(self) -> trio.socket.SocketType:
         if self._channel is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             argv = (sys.executable, "-I", "-S", spawner.__file__, ",".join(filter(None, self._modules)), ROOM)
-            with theirs:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs, ExitStack() as undo:
+                undo.enter_context(ours)
                 self._process = await trio.lowlevel.open_process(
-                    argv, stdin=theirs, stdout=subprocess.DEVNULL, env=self._environment, start_new_session=True
+                    argv, stdin=theirs, stdout=subprocess.DEVNULL, start_new_session=True
                 )
+                undo.pop_all()
             self._channel = trio.socket.from_stdlib_socket(ours)
         return self._channel
 

@@ -1,10 +1,12 @@
 """Shims from one spawner, on real processes: what they inherit, and what is left when either side dies."""
 
+import errno
 import os
 import signal
 import sys
 from pathlib import Path
 
+import pytest
 import trio
 
 from worker.tests.vmm.subjects import COMMANDS
@@ -26,7 +28,8 @@ def parent_of(live: Live) -> int:
 
 
 def open_files(pid: int) -> list[str]:
-    return [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    entries = list(Path(f"/proc/{pid}/fd").iterdir())  # of our own, the listing's too, which is over now
+    return [str(entry.readlink()) for entry in entries if entry.is_symlink()]
 
 
 def arguments(pid: int) -> list[str]:
@@ -81,6 +84,15 @@ async def test_a_spawner_that_was_killed_is_replaced_and_its_shims_go_on() -> No
             assert (await ask(first, {"op": "status"}))["ok"] is True
         wait_gone(replaced)
         assert find(first) == live and find(second) == other, "they outlive the spawners"
+
+
+async def test_a_spawner_that_cannot_be_started_leaves_nothing_open() -> None:
+    before = open_files(os.getpid())
+    async with Shims(modules=["x" * 200_000]) as shims:  # more than the kernel takes as one argument
+        with pytest.raises(OSError, match="too long") as raised:
+            await shims.load()
+        assert raised.value.errno == errno.E2BIG
+        assert not set(open_files(os.getpid())) - set(before)
 
 
 async def test_a_start_that_was_cancelled_leaves_nothing() -> None:

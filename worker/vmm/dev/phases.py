@@ -20,11 +20,6 @@ class Phase(Enum):
     PAUSED = "Paused"
 
     @property
-    def has_vm(self) -> bool:
-        """Whether a VM object exists beside the configuration."""
-        return self in (Phase.WRECKED, Phase.RUNNING, Phase.PAUSED)
-
-    @property
     def has_guest(self) -> bool:
         """Whether there is a guest."""
         return self in (Phase.RUNNING, Phase.PAUSED)
