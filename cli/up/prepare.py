@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from cli.up.certificates import ensure_certificates
 from cli.up.credentials import ensure_secrets, write_once
 from cli.up.layout import Files, StateDir
-from cli.up.plan import HOST, Choices, Ports, settings_of, tls_names
+from cli.up.plan import HOST, Choices, Ports, settings_of, tls_names, worker_name
 from cli.up.ports import is_free
 from cli.up.subnet import choose_range, networks_in_fib_trie
 from schema.errors import Conflict, InvalidInput, Unavailable
@@ -35,8 +35,8 @@ def prepare(
     """Write what is missing of `keys/`, `tls/`, `tokens/` and `etc/`; what is there stays as it is.
 
     Only certificates are renewed, when little of their time is left at `now` (which has a time zone). `port_offset`
-    None keeps what was chosen before (0 at first). Raises Conflict when the directory was made with another one,
-    InvalidInput for what is wrong in it.
+    None keeps what was chosen before (0 at first). Raises Conflict when the directory was made with another one, or
+    with taps where `user_network` is asked for, and InvalidInput for what is wrong in it.
     """
     kinds = ("control-plane", "cache", "ci", "repohub", *(f"worker-{number}" for number in range(workers)))
     # Hypervisors' own users pass through the state directory (0711) to their worker's; nobody lists it.
@@ -60,7 +60,23 @@ def prepare(
     ).items():
         text = tomli_w.dumps(settings)
         write_once(state.settings(name), lambda text=text: text)  # type: ignore[misc]  # mypy cannot infer the default
+    if user_network:
+        for number in range(workers):
+            _check_user_network(state, worker_name(number))
     return choices
+
+
+def _check_user_network(state: StateDir, worker: str) -> None:
+    path = state.settings(worker)
+    try:
+        kept = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{path} is damaged: {error}") from error
+    if kept.get("hypervisor", {}).get("user_mode_network") is not True:
+        raise Conflict(
+            f"{state.root} was made without --user-network; choose another --state, "
+            f"or set `user_mode_network = true` below `[hypervisor]` in {path}"
+        )
 
 
 def _choices(state: StateDir, *, port_offset: int | None) -> Choices:

@@ -26,7 +26,6 @@ from schema.interfaces import Identity, Role
 from schema.operations import AuditEntry, AuditVerdict
 
 START = genesis(epoch=EPOCH, realm="default")
-DAY_MS = 86_400_000
 
 
 def a_chain(*subjects: str) -> list[AuditEntry]:

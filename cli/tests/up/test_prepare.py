@@ -29,7 +29,12 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def prepared(
-    root: Path, *, workers: int = 1, port_offset: int | None = None, now: datetime = NOW
+    root: Path,
+    *,
+    workers: int = 1,
+    port_offset: int | None = None,
+    now: datetime = NOW,
+    user_network: bool = False,
 ) -> tuple[StateDir, Choices]:
     state = StateDir.at(root)
     choices = prepare(
@@ -39,6 +44,7 @@ def prepared(
         executables=executables(),
         allowed_paths=(Path("/some/parts"),),
         now=now,
+        user_network=user_network,
     )
     return state, choices
 
@@ -107,6 +113,18 @@ def test_another_offset_than_the_directorys_is_a_conflict(tmp_path: Path) -> Non
     assert prepared(tmp_path / "s")[1].port_offset == 100
     with pytest.raises(Conflict, match="made with --port-offset 100, not 0"):
         prepared(tmp_path / "s", port_offset=0)
+
+
+def test_a_directory_that_was_made_with_taps_is_not_taken_for_one_without(tmp_path: Path) -> None:
+    state, _ = prepared(tmp_path / "s")
+    with pytest.raises(Conflict, match="made without --user-network"):
+        prepared(tmp_path / "s", user_network=True)
+    text = state.settings("worker-0").read_text()
+    state.settings("worker-0").write_text(text.replace("[hypervisor]", "[hypervisor]\nuser_mode_network = true"))
+    prepared(tmp_path / "s", user_network=True)
+    prepared(tmp_path / "other", user_network=True)
+    prepared(tmp_path / "other", user_network=True)
+    prepared(tmp_path / "other")
 
 
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
