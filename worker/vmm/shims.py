@@ -6,7 +6,7 @@ import socket
 import subprocess  # noqa: TID251 - the VMM process owner
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -44,15 +44,16 @@ class Shims:
         await self._end()
 
     async def load(self) -> None:
-        """Have a spawner at hand before the first shim is wanted. Raises OSError."""
-        async with self._turn:
-            await self._opened()
+        """Have a spawner at hand before the first shim is wanted; why there is none, each start says."""
+        with suppress(OSError):
+            async with self._turn:
+                await self._opened()
 
     async def start(self, order: Order) -> None:
         """Start a shim and wait until its hypervisor has been started. Cancelled, nothing of it stays.
 
         Raises CommandFailed (the program cannot be started, or the lease is over; exit code 3: a shim already holds the
-        directory), DeadlineExceeded, and Unavailable when the shim or the spawner died.
+        directory), DeadlineExceeded, Unavailable when the shim or the spawner died, and OSError when there can be none.
         """
         reading, writing = os.pipe2(os.O_CLOEXEC)
         async with trio.lowlevel.FdStream(reading) as report:

@@ -12,6 +12,7 @@ import trio
 from worker.tests.vmm.subjects import COMMANDS
 from worker.tests.vmm.test_shim import LOG_BYTES, a_runtime_dir, ready, until, wait_gone
 from worker.vmm.client import CloudHypervisor
+from worker.vmm.order import Order
 from worker.vmm.processes import Live, ask, end, find, start_shim
 from worker.vmm.programs import module_of
 from worker.vmm.runtime_dir import RuntimeDir, read_log
@@ -86,11 +87,12 @@ async def test_a_spawner_that_was_killed_is_replaced_and_its_shims_go_on() -> No
         assert find(first) == live and find(second) == other, "they outlive the spawners"
 
 
-async def test_a_spawner_that_cannot_be_started_leaves_nothing_open() -> None:
+async def test_a_spawner_that_cannot_be_started_fails_the_start_and_leaves_nothing_open() -> None:
     before = open_files(os.getpid())
     async with Shims(modules=["x" * 200_000]) as shims:  # more than the kernel takes as one argument
+        await shims.load()
         with pytest.raises(OSError, match="too long") as raised:
-            await shims.load()
+            await shims.start(Order("/nowhere", command=["true"], log_bytes=1))
         assert raised.value.errno == errno.E2BIG
         assert not set(open_files(os.getpid())) - set(before)
 
