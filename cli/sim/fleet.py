@@ -4,6 +4,7 @@ Messages on the pipe: to here `Watch` (say when all know a generation), `Latenci
 last time) and None (end); from here their answers. Moments are of CLOCK_MONOTONIC, which all processes share.
 """
 
+import gc
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -30,6 +31,8 @@ ARRIVING_AT_ONCE = 50
 PATIENCE_SECONDS = 280.0
 GATHER_SECONDS = 0.05
 """As the worker does: how long further changes are waited for before a report goes out."""
+COLLECT_AFTER = (50_000, 20, 100)
+"""As the control plane: thousands of workers live long in one process here, and each has one of its own in truth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,7 @@ def _receive(pipe: Connection) -> Watch | Latencies | None:
 
 def pretend(options: SimOptions, pipe: Connection, *, port: int, ca: Path | None, process: int) -> None:
     """The process: connect to 127.0.0.1:`port`, believing `ca` where there is TLS."""
+    gc.set_threshold(*COLLECT_AFTER)
     address = TcpAddress("127.0.0.1", port, ClientTls(ca, "127.0.0.1") if ca else None)
     main: Callable[[], Awaitable[None]] = partial(Fleet(options, address=address, process=process).run, pipe)
     try:

@@ -11,7 +11,8 @@ import threading
 import trio
 
 _REST = 20
-"""After a full look, so many times as long as it took without another."""
+"""After a look, so many times as long as it took without another: what dies of itself meanwhile costs none. While a
+control plane takes in what a whole fleet reports, looks at it were a third of its work."""
 _WHOLE_SECONDS = 600.0
 """How often everything is looked at. In between a full look is at what came since the last one: what survived that is
 set aside, since a look at all that a control plane knows of a large fleet stops it for half a second."""
@@ -71,17 +72,21 @@ class Collector(trio.abc.Instrument):
         most_young, most_middle, most_old = gc.get_threshold()
         if not most_young or young <= most_young:
             return
+        began = trio.current_time()
+        if began < self._not_before:
+            return
         if middle <= most_middle:
             gc.collect(0)
-            return
-        began = trio.current_time()
-        if old <= most_old or began < self._not_before:
+        elif old <= most_old:
             gc.collect(1)
-            return
-        if began >= self._whole_at:
-            gc.unfreeze()
-            self._whole_at = began + _WHOLE_SECONDS
-        gc.collect()
-        gc.freeze()
+        else:
+            self._look_at_what_survived(began)
         ended = trio.current_time()
         self._not_before = ended + _REST * (ended - began)
+
+    def _look_at_what_survived(self, now: float) -> None:
+        if now >= self._whole_at:
+            gc.unfreeze()
+            self._whole_at = now + _WHOLE_SECONDS
+        gc.collect()
+        gc.freeze()
