@@ -198,7 +198,7 @@ def address_text(sock: socket.socket) -> str:
 
 
 class _Config(Config):
-    """Hypercorn's, which keeps its context where a renewed certificate can be loaded into it."""
+    """Hypercorn's, which keeps its context, so that a renewed certificate can take the place of the one in it."""
 
     tls_context: ssl.SSLContext | None = None
 
@@ -206,6 +206,12 @@ class _Config(Config):
         """As hypercorn's."""
         self.tls_context = super().create_ssl_context()
         return self.tls_context
+
+    def fresh_context(self) -> ssl.SSLContext:
+        """Another one with what the files have now. Raises OSError."""
+        made = super().create_ssl_context()
+        assert made is not None  # noqa: S101 - there are a certificate and a key
+        return made
 
 
 def _hypercorn_config(graceful_seconds: float, tls: ServerTls | None) -> _Config:
@@ -271,7 +277,9 @@ async def serve_http(
             nursery.start_soon(stop_when_cancelled)
             await nursery.start(serve)
             if tls is not None and config.tls_context is not None:
-                nursery.start_soon(partial(keep_renewed, config.tls_context, tls, since=since))
+                nursery.start_soon(
+                    partial(keep_renewed, config.tls_context, tls, make=config.fresh_context, since=since)
+                )
             task_status.started(address)
             await trio.sleep_forever()
     finally:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from schema.rpc.transport.tls import ClientTls, ServerTls
 
 NAME = "control-plane.test"
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 BEGIN = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 END = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
 
@@ -24,9 +25,11 @@ class Certificates:
     client: ClientTls
 
 
-def certificates(directory: Path, *, name: str = NAME, end: datetime.datetime = END) -> Certificates:
-    """A new CA in `directory`, and a server's certificate for `name` signed by it."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+def certificates(
+    directory: Path, *, name: str = NAME, end: datetime.datetime = END, key: Key | None = None
+) -> Certificates:
+    """A new CA in `directory`, and a server's certificate for `name` signed by it; `key` is the server's."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), key or ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "procurator tests")])
     ca = (
         _blank(ca_name, ca_name, ca_key.public_key(), END)
@@ -49,7 +52,7 @@ def certificates(directory: Path, *, name: str = NAME, end: datetime.datetime = 
 
 
 def _blank(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, end: datetime.datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, end: datetime.datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

@@ -50,7 +50,7 @@ async def serve(
         async with open_loop(calls_remain) as loop, trio.open_nursery() as nursery:
             task_status.started(real)
             if tls is not None and shown is not None:
-                nursery.start_soon(partial(keep_renewed, tls, shown, since=since))
+                nursery.start_soon(partial(keep_renewed, tls, shown, make=partial(server_context, shown), since=since))
             place = _Place(loop, make_bootstrap, limits, tls)
             while True:
                 sock = await _accept(listener)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import trio
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from schema.http import serve_http
+from schema.rpc.transport.renewal import states_of
 from schema.rpc.transport.serve import connect
 from schema.rpc.transport.sockets import TcpAddress
 from schema.tests.certificates import Certificates, certificates
@@ -72,6 +74,24 @@ async def test_a_certificate_without_its_key_changes_nothing_until_the_key_comes
         assert await trio.to_thread.run_sync(shown, real.port) == before
         shutil.copy(renewed.server.key, known.server.key)
         await until_shown(real.port, renewed.server.certificate)
+
+
+async def test_a_certificate_with_another_kind_of_key_takes_the_place_of_the_old_one(
+    known: Certificates, tmp_path: Path
+) -> None:
+    (tmp_path / "rsa").mkdir()
+    other = certificates(tmp_path / "rsa", key=rsa.generate_private_key(65537, 2048))
+    async with echo_server(TcpAddress("127.0.0.1", 0, known.server)) as (_, real):
+        assert isinstance(real, TcpAddress)
+        shutil.copy(other.server.key, known.server.key)
+        shutil.copy(other.server.certificate, known.server.certificate)
+        await until_shown(real.port, other.server.certificate)
+
+
+def test_a_key_that_becomes_readable_is_looked_at_again(known: Certificates) -> None:
+    before = states_of(known.server)
+    known.server.key.chmod(0o400)
+    assert states_of(known.server) != before
 
 
 async def test_https_gets_a_renewed_certificate_too(known: Certificates, renewed: Certificates) -> None:
