@@ -11,17 +11,19 @@ def parse_properties(path: str, text: str) -> Document:
     """Every line says something, so that nothing is wrong; of a key that comes twice the last value counts."""
     value: dict[str, str] = {}
     lines: dict[tuple[Key, ...], int] = {}
-    kept, first = "", 1
+    parts: list[str] = []
+    first = 1
     for number, line in enumerate(text.split("\n"), 1):
-        if not kept and line.lstrip()[:1] in ("#", "!", ""):
+        if not parts and line.lstrip()[:1] in ("#", "!", ""):
             continue
-        first = first if kept else number
-        kept += line.lstrip() if kept else line
-        if (len(line) - len(line.rstrip("\\"))) % 2:
-            kept = kept[:-1]
+        first = first if parts else number
+        goes_on = (len(line) - len(line.rstrip("\\"))) % 2
+        part = (line.lstrip() if parts else line)[: -1 if goes_on else None]
+        parts += [part] if part else []
+        if goes_on:
             continue
-        if (match := _ENTRY.fullmatch(kept)) is not None and len(lines) < MAX_LINES:
+        if (match := _ENTRY.fullmatch("".join(parts))) is not None and len(lines) < MAX_LINES:
             key = re.sub(r"\\(.)", r"\1", match[1])
             value[key], lines[(key,)] = re.sub(r"\\([:=#!\\ ])", r"\1", match[2].rstrip()), first
-        kept = ""
+        parts.clear()
     return Document(path, value, lines)
