@@ -14,6 +14,9 @@ from nix.flake import local_path
 from nix.jail import STORE
 from schema.errors import Unavailable
 
+_ENTERED = "PROCURATOR_OWN_STORE"
+"""Set where we have been here already: a store that cannot be written to must not make us try for ever."""
+
 
 def own_store(environ: Mapping[str, str]) -> Path:
     """Where the user's own `/nix` is kept."""
@@ -37,6 +40,8 @@ def enter_own_store(environ: Mapping[str, str]) -> None:
     """
     if os.geteuid() == 0 or os.access(STORE / "store", os.W_OK):
         return
+    if _ENTERED in environ:
+        raise Unavailable(f"{own_store(environ)} cannot be written to")
     program = shutil.which("nix", path=environ.get("PATH"))
     if program is not None and Path(program).resolve().is_relative_to(STORE):
         raise Unavailable(f"{program} is in {STORE}, which belongs to somebody else; install nix-bin, or run as root")
@@ -48,4 +53,4 @@ def enter_own_store(environ: Mapping[str, str]) -> None:
     top = [(path, str(path.readlink()) if path.is_symlink() else None) for path in sorted(Path("/").iterdir())]
     argv = own_store_argv((sys.executable, *sys.orig_argv[1:]), own=own, top=top)
     sys.stdout.flush()
-    os.execve(bwrap, argv, dict(environ))  # noqa: S606 - no shell is the point
+    os.execve(bwrap, argv, {**environ, _ENTERED: "1"})  # noqa: S606 - no shell is the point

@@ -3,7 +3,7 @@
 import errno
 import socket
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Self
 
 import trio
@@ -24,10 +24,11 @@ class RuleWatch:
 
     def __enter__(self) -> Self:
         self._events: trio.socket.SocketType | None = None
-        with suppress(OSError):
-            events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+        with suppress(OSError), ExitStack() as opened:
+            events = opened.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER))
             events.bind((0, 1 << _NFNLGRP_NFTABLES - 1))
             self._events = trio.socket.from_stdlib_socket(events)
+            opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -50,13 +50,8 @@ async def own_tap(name: str, owner: int | None) -> None:
     await trio.to_thread.run_sync(_own, name, owner)
 
 
-async def remove_tap(name: str) -> None:
-    """Remove a tap with its address and route; one that is not there is fine."""
-    await trio.to_thread.run_sync(_remove, [name])
-
-
 async def remove_taps(names: Iterable[str]) -> None:
-    """Remove several at once."""
+    """Remove taps with their addresses and routes, all at once; one that is not there is fine."""
     await trio.to_thread.run_sync(_remove, list(names))
 
 

@@ -20,7 +20,7 @@ from schema.log import escape_controls
 def command(*, state: Path | None, keep_vms: bool) -> None:
     """Stop the services that `pcr up` runs, and the VMs."""
     root = state.absolute() if state else state_dir(os.environ)
-    if root.exists() and root.stat().st_uid != os.geteuid():
+    if not _is_ours(root):
         require_root("pcr down")
 
     def say(text: str) -> None:
@@ -30,6 +30,16 @@ def command(*, state: Path | None, keep_vms: bool) -> None:
         trio.run(partial(take_down, StateDir.at(root), keep_vms=keep_vms, environ=os.environ, say=say))
     except BaseExceptionGroup as group:
         raise first_expected(group) from group
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a cluster there would be one that this user has started; of what is not there nobody is asked for."""
+    try:
+        return root.stat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return False
 
 
 down = command

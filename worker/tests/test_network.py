@@ -21,7 +21,7 @@ from worker.netplan import NetworkNames, NetworkPlan, Tap, network_plan
 from worker.network import GUARD_SECONDS, Network
 from worker.probe import ask
 from worker.resolver.upstream import Upstream
-from worker.taps import ensure_taps, remove_tap, taps_of
+from worker.taps import ensure_taps, remove_taps, taps_of
 from worker.tests.builders import a_content, a_spec
 from worker.tests.net_guests import BUSYBOX, IP, NFT, Guest, guests_on, tool
 from worker.vm_state import Attachment, Desired
@@ -279,8 +279,8 @@ async def test_a_tap_is_made_once_changed_in_place_and_removed() -> None:
         assert f"10.199.80.9 dev {tap.name}" in routes and "10.199.79.2" not in routes
         assert "10.199.80.1/32" in addresses and "10.199.79.1" not in addresses
     finally:
-        await remove_tap(tap.name)
-    await remove_tap(tap.name)
+        await remove_taps([tap.name])
+    await remove_taps([tap.name])
     assert await taps_of(names.tap_prefix) == ()
 
 

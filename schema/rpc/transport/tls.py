@@ -46,15 +46,6 @@ def server_tls(certificate: Path | None, key: Path | None) -> ServerTls | None:
     return ServerTls(certificate, key)
 
 
-def client_tls(ca: Path | None, name: str) -> ClientTls | None:
-    """What settings ask for; None for neither. Raises InvalidInput for one without the other."""
-    if ca is None and not name:
-        return None
-    if ca is None or not name:
-        raise InvalidInput("TLS needs both the CA's certificate and the server's name, or neither")
-    return ClientTls(ca, name)
-
-
 def server_context(tls: ServerTls) -> ssl.SSLContext:
     """The context of all of a server's connections, from the files as they are now. Raises InvalidInput naming them."""
     context = _context(ssl.PROTOCOL_TLS_SERVER)
