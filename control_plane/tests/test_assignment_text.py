@@ -15,8 +15,9 @@ from schema.errors import NotFound
 
 def a_cluster(text: str, *, revision: int = 3) -> Snapshot:
     """`web-0` changes from 1 to 2 beside `web-1` on w0, and reaches `db-0`, whose worker has an odd address."""
-    old = a_generation(1, a_spec("web", env={"TEXT": text}), a_spec("db"))
-    new = a_generation(2, a_spec("web", "2", env={"TEXT": text}, network={"connect": ["db:5432"]}), a_spec("db"))
+    old = a_generation(1, a_spec("web", replicas=11, env={"TEXT": text}), a_spec("db"))
+    web = a_spec("web", "2", replicas=11, env={"TEXT": text}, network={"connect": ["db:5432"]})
+    new = a_generation(2, web, a_spec("db"))
     places = [("web-0", 2, "w0", 2), ("web-1", 1, "w0", 3), ("web-10", 2, "w0", 4), ("db-0", 2, "w1", 2)]
     return Snapshot(
         epoch=EPOCH,
