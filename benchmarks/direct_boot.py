@@ -8,7 +8,7 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from os import environ
@@ -28,6 +28,7 @@ from worker.vmm.dev.qemu_arguments import ACCELERATORS, MACHINE, PROCESSOR, PROG
 EXAMPLE = Path(__file__).resolve().parents[1] / "example"
 WEB = "nixosConfigurations.web.config.system.build.toplevel"
 DEADLINE = 120.0
+ASK_SECONDS = 0.05
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 
 
@@ -51,7 +52,11 @@ async def make_image(work: Path, toplevel: str) -> Path:
 
 
 def qemu_argv(toplevel: Path, image: Path, *, port: int, serial: Path) -> list[str]:
-    """QEMU with the store's disk, and its user network with `port` of 127.0.0.1 led to the guest's port 80."""
+    """QEMU with the devices that the dev hypervisor gives a guest, of which nobody speaks with the agent's port.
+
+    `port` of 127.0.0.1 is led to the guest's port 80.
+    """
+    on_slot = ",bus=slots,disable-legacy=on"
     cmdline = f"{(toplevel / 'kernel-params').read_text()} init={toplevel}/init"
     return [
         *(PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
@@ -59,9 +64,13 @@ def qemu_argv(toplevel: Path, image: Path, *, port: int, serial: Path) -> list[s
         *("-kernel", str((toplevel / "kernel").resolve()), "-initrd", str((toplevel / "initrd").resolve())),
         *("-append", cmdline, "-serial", f"file:{serial}"),
         *("-drive", f"id=store,if=none,format=raw,readonly=on,file={image}"),
-        *("-device", "virtio-blk-pci,drive=store,serial=store"),
+        *("-device", "pcie-pci-bridge,id=slots,bus=pcie.0,addr=1"),
+        *("-device", "virtio-rng-pci,bus=slots,addr=1"),
+        *("-device", f"virtio-blk-pci,drive=store,serial=store,addr=2{on_slot}"),
         *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:80"),
-        *("-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-device", f"virtio-net-pci,netdev=net,romfile=,addr=3{on_slot}"),
+        *("-chardev", "null,id=nobody", "-device", f"virtio-serial-pci,id=ports,max_ports=2,addr=4{on_slot}"),
+        *("-device", "virtserialport,bus=ports.0,chardev=nobody,name=procurator.vsock"),
     ]
 
 
@@ -73,13 +82,12 @@ async def booted(toplevel: Path, image: Path, *, work: Path) -> AsyncIterator[tu
     argv = qemu_argv(toplevel, image, port=port, serial=serial)
     async with open_process(argv, env={}, stdin=None, stdout=None, stderr=None, grace=0.5) as qemu:
         page = b""
-        with trio.move_on_after(DEADLINE):
-            while not (page := await _page(port)):
-                if qemu.poll() is not None:
-                    raise Unavailable(f"QEMU ended with {qemu.returncode}: {_tail(serial)}")
-                await trio.sleep(0.02)
-        if not page:
+        with trio.move_on_after(DEADLINE) as waiting:
+            page = await first_page("127.0.0.1", port, alive=lambda: qemu.poll() is None)
+        if waiting.cancelled_caught:
             raise DeadlineExceeded(f"no page within {DEADLINE:g} s: {_tail(serial)}")
+        if not page:
+            raise Unavailable(f"QEMU ended with {qemu.returncode}: {_tail(serial)}")
         yield trio.current_time() - started, page
 
 
@@ -87,12 +95,34 @@ def _tail(serial: Path) -> str:
     return serial.read_text(errors="replace")[-2000:]
 
 
-async def _page(port: int) -> bytes:
+async def first_page(host: str, port: int, *, alive: Callable[[], bool] = lambda: True) -> bytes:
+    """The page as soon as there is one, or nothing when what serves it is no longer `alive`.
+
+    A question that came too soon is left unanswered for long, by the guest's kernel and by QEMU's user network, so a
+    new one is asked every `ASK_SECONDS` beside those that wait.
+    """
+    page = b""
+    async with trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            nonlocal page
+            page = page or await _page(host, port)
+            if page:
+                nursery.cancel_scope.cancel()
+
+        while alive():
+            nursery.start_soon(ask)
+            await trio.sleep(ASK_SECONDS)
+        nursery.cancel_scope.cancel()
+    return page
+
+
+async def _page(host: str, port: int) -> bytes:
     """The body of a 200, else nothing. QEMU takes connections before the guest does, so the reading is bounded too."""
     answer = b""
     with trio.move_on_after(0.5):
         try:
-            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            async with await trio.open_tcp_stream(host, port) as stream:
                 await stream.send_all(REQUEST)
                 async for chunk in stream:
                     answer += chunk
