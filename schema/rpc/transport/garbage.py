@@ -11,8 +11,8 @@ import threading
 import trio
 
 _REST = 20
-"""After a look, so many times as long as it took without another: what dies of itself meanwhile costs none. While a
-control plane takes in what a whole fleet reports, looks at it were a third of its work."""
+"""After a look at the young, so many times as long as it took without another, and after a full one likewise: what dies
+of itself meanwhile costs none. Else looks are a third of the work while a control plane hears from a whole fleet."""
 _WHOLE_SECONDS = 600.0
 """How often everything is looked at. In between a full look is at what came since the last one: what survived that is
 set aside, since a look at all that a control plane knows of a large fleet stops it for half a second."""
@@ -50,6 +50,7 @@ class Collector(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self._not_before = 0.0
+        self._young_not_before = 0.0
         self._whole_at = 0.0
 
     def start(self) -> None:
@@ -73,16 +74,12 @@ class Collector(trio.abc.Instrument):
         if not most_young or young <= most_young:
             return
         began = trio.current_time()
-        if began < self._not_before:
-            return
-        if middle <= most_middle:
-            gc.collect(0)
-        elif old <= most_old:
-            gc.collect(1)
-        else:
+        if old > most_old and middle > most_middle and began >= self._not_before:
             self._look_at_what_survived(began)
-        ended = trio.current_time()
-        self._not_before = ended + _REST * (ended - began)
+            self._not_before = _rested(began)
+        elif began >= self._young_not_before:
+            gc.collect(0 if middle <= most_middle else 1)
+            self._young_not_before = _rested(began)
 
     def _look_at_what_survived(self, now: float) -> None:
         if now >= self._whole_at:
@@ -90,3 +87,8 @@ class Collector(trio.abc.Instrument):
             self._whole_at = now + _WHOLE_SECONDS
         gc.collect()
         gc.freeze()
+
+
+def _rested(began: float) -> float:
+    ended = trio.current_time()
+    return ended + _REST * (ended - began)
