@@ -55,7 +55,9 @@ class Collector(trio.abc.Instrument):
 
     def start(self) -> None:
         """From now on cycles are looked for here, and nowhere else."""
-        self._whole_at = trio.current_time() + _WHOLE_SECONDS
+        now = trio.current_time()  # each run of trio has a clock of its own
+        self._not_before = self._young_not_before = now
+        self._whole_at = now + _WHOLE_SECONDS
         _switch.hold()
         trio.lowlevel.add_instrument(self)
 
