@@ -50,7 +50,7 @@ def call(module: str, argv: list[str]) -> NoReturn:
         code = 0
     except SystemExit as end:
         code = end.code
-    except BaseException:
+    except BaseException:  # the edge of this process, as the interpreter's own is after an exec
         sys.excepthook(*sys.exc_info())
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

@@ -46,7 +46,7 @@ def _become_shim(channel: socket.socket, order: Order, report: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         retitle(["procurator-shim", order.directory])
         code = hold_vm(order, report)
-    except BaseException:
+    except BaseException:  # nothing of the child may go on as the spawner
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)

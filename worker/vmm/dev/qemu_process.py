@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess  # noqa: TID251 - the VMM process owner
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from worker.vmm.dev import snapshot_files
@@ -58,9 +59,12 @@ def launch(wanted: Wanted, *, accelerator: str, sandbox: bool, log: Log) -> Runn
     """A QEMU that answers, paused when it was saved so. Raises BootFailed, and OSError for a snapshot's file."""
     config = wanted.config
     relay = open_relay(config)
-    memory = None
-    try:
+    with ExitStack() as undone, ExitStack() as ended:
+        if relay is not None:
+            undone.callback(relay.stop)
         memory = None if wanted.saved is None else snapshot_files.open_memory(wanted.saved)
+        if memory is not None:
+            ended.callback(os.close, memory)
         ours, theirs = socket.socketpair()
         descriptors = Descriptors(
             control=theirs.fileno(),
@@ -78,13 +82,7 @@ def launch(wanted: Wanted, *, accelerator: str, sandbox: bool, log: Log) -> Runn
             backends=wanted.backends,
         )
         running = _started(argv, ours, theirs, descriptors=descriptors, config=config, log=log)
-    except BaseException:
-        if relay is not None:
-            relay.stop()
-        raise
-    finally:
-        if memory is not None:
-            os.close(memory)
+        undone.pop_all()
     if relay is not None:
         running.relays[wanted.slots.taken[str(section(config, "vsock")["id"])]] = relay
         relay.start(restored=wanted.saved is not None)
