@@ -1,4 +1,6 @@
-"""Which tests may run beside each other: those of one group follow each other, in one process."""
+"""Which tests may run beside each other (those of one group follow each other, in one process); why some did not."""
+
+from collections import Counter
 
 import pytest
 from xdist.remote import Producer
@@ -23,3 +25,11 @@ class ByGroup(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:
     """Not by marks (`--dist loadgroup`): pytest 9.2 no longer has the field that xdist 3.8 writes groups to."""
     return ByGroup(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line a reason: a line a test would push the failures out of what CI keeps of the output."""
+    reports = terminalreporter.getreports("skipped")
+    reasons = Counter(report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple))
+    for reason, tests in reasons.most_common():
+        terminalreporter.write_line(f"{tests} x {reason}")
