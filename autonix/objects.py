@@ -14,6 +14,7 @@ import trio
 
 from autonix.listings import GIT, GIT_DEADLINE, GIT_ENV, MAX_LISTING
 from autonix.tree import MAX_TOTAL
+from nix.child import Child
 from nix.run import open_process
 from schema.errors import DeadlineExceeded, NotFound, TooLarge
 
@@ -41,7 +42,7 @@ class Objects:
     """
 
     repository: Path
-    process: trio.Process
+    process: Child
     _read: bytearray = field(default_factory=bytearray)
     _at: int = 0
 

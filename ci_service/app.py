@@ -101,6 +101,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         base_url=settings.repositories.base_url,
         deadline=settings.deadlines.fetch,
     )
+    fetcher.tidy()
     runner = Runner(
         store=store,
         updates=updates,
@@ -110,6 +111,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         open_master=open_master,
         logs=settings.state / "logs",
         now_ms=wall_ms,
+        fetch_seconds=settings.deadlines.fetch,
         publish_seconds=settings.deadlines.publish,
         push_seconds=settings.deadlines.push,
         published=follower.nudge,

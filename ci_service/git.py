@@ -4,14 +4,39 @@ Submodules are never followed, hooks never run, and only http(s) transports are 
 (CVE-2018-11235, CVE-2024-32002, CVE-2025-48384 and their kind).
 """
 
+import logging
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import trio
+
+from nix.git_locks import clear_git_locks
 from nix.run import Completed, run
-from schema.errors import CommandFailed, InvalidInput
+from schema.errors import CommandFailed, InvalidInput, Unavailable
 from schema.names import printable
 
+log = logging.getLogger(__name__)
+
 GIT_TIMEOUT = 30.0
+
+PASSING = (
+    "Failed to connect",
+    "Could not resolve",
+    "Connection refused",
+    "Connection reset",
+    "Connection timed out",
+    "Empty reply from server",
+    "The requested URL returned error: 5",
+    "RPC failed",
+    "early EOF",
+    "unexpected disconnect",
+)
+"""What git and its libcurl say of a server that is away, and may be back: repohub while it is started again."""
+
+_STAGING = ".new"
+"""The end of the directory that a repository is made in, beside where it comes to stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +81,19 @@ class GitFetcher:
     base_url: str
     deadline: float
 
+    def tidy(self) -> None:
+        """At start, before anything is fetched: remove what a killed CI's git left half-made or locked."""
+        for unfinished in self.directory.glob(f"*/*{_STAGING}"):
+            shutil.rmtree(unfinished)
+        for bare in self.directory.glob("*/*.git"):
+            for lock in clear_git_locks(bare):
+                log.warning("removed %s, which a killed git had left", lock)
+
     async def fetch(self, *, repository: str, sha: str, run_id: int) -> Commit:
         """Bring `sha` of `repository` here and keep it as the run's ref.
 
-        Raises InvalidInput when the repository does not have it, DeadlineExceeded when it takes too long.
+        Raises InvalidInput when the repository does not have it, Unavailable when it cannot be reached now,
+        DeadlineExceeded when it takes too long.
         """
         bare = self.directory / f"{repository}.git"
         await self._ensure_bare(bare)
@@ -81,7 +115,8 @@ class GitFetcher:
             )
         except CommandFailed as error:
             reason = printable(error.stderr.decode(errors="replace")).strip() or f"git exited with {error.returncode}"
-            raise InvalidInput(f"cannot fetch {sha} of {repository}: {reason}") from error
+            kind = Unavailable if any(words in reason for words in PASSING) else InvalidInput
+            raise kind(f"cannot fetch {sha} of {repository}: {reason}") from error
         shown = await self._git(bare, "show", "--no-patch", "--format=%s%n%an", "--end-of-options", f"{ref}^{{commit}}")
         subject, _, author = printable(shown.stdout.decode(errors="replace")).partition("\n")
         return Commit(bare, ref, sha, subject[:200].strip(), author.splitlines()[0][:100] if author.strip() else "")
@@ -94,9 +129,20 @@ class GitFetcher:
 
     async def _ensure_bare(self, bare: Path) -> None:
         if not (bare / "HEAD").exists():
-            bare.mkdir(parents=True, exist_ok=True)
-            await self._git(bare, "init", "--quiet", "--bare", "--template=")
+            unfinished = bare.with_name(bare.name + _STAGING)
+            unfinished.mkdir(parents=True, exist_ok=True)
+            await self._git(unfinished, "init", "--quiet", "--bare", "--template=")
+            await trio.to_thread.run_sync(_put_in_place, unfinished, bare)
 
     async def _git(self, bare: Path, *arguments: str, deadline: float = GIT_TIMEOUT) -> Completed:
         argv = ["git", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", f"--git-dir={bare}", *arguments]
         return await run(argv, deadline=deadline, env=git_env(self.directory))
+
+
+def _put_in_place(unfinished: Path, bare: Path) -> None:
+    """Rename a repository that was made whole; git syncs neither its HEAD nor its config."""
+    for file in (path for path in unfinished.iterdir() if path.is_file()):
+        descriptor = os.open(file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    unfinished.rename(bare)

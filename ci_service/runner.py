@@ -91,6 +91,7 @@ class Runner:
     open_master: OpenMaster
     logs: Path
     now_ms: Callable[[], int]
+    fetch_seconds: float
     publish_seconds: float
     push_seconds: float
     published: Callable[[], None]
@@ -154,8 +155,11 @@ class Runner:
 
     async def _stages(self, run: BuildRun) -> None:
         async with run.stage(StageName.EVALUATE) as detail:
-            commit = await self.fetcher.fetch(
-                repository=run.build.repository, sha=run.build.commit, run_id=run.build.id
+            wanted = run.build
+            commit = await self._patiently(
+                lambda: self.fetcher.fetch(repository=wanted.repository, sha=wanted.commit, run_id=wanted.id),
+                seconds=self.fetch_seconds,
+                run=run,
             )
             await run.keep(run.build.model_copy(update={"subject": commit.subject, "author": commit.author}))
             commit = replace(commit, directory=await self._directory(run.build))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
+from nix.child import Child
 from nix.run import open_process
 from repohub.activity import Activity
 from repohub.cgi import CgiRequest, cgi_environment, split_head
@@ -82,7 +83,7 @@ class GitHttp:
         async with (
             self._slot(),
             self._noted(request),
-            open_process(argv, env=env, stderr=subprocess.DEVNULL) as process,
+            open_process(argv, env=env, stderr=subprocess.DEVNULL, with_us=True) as process,
         ):
             with idle:
                 self._moved(idle)
@@ -96,9 +97,7 @@ class GitHttp:
         if not exchange.started:
             raise Unavailable("git http-backend gave no answer")
 
-    async def _stream(
-        self, request: CgiRequest, exchange: Exchange, process: trio.Process, idle: trio.CancelScope
-    ) -> None:
+    async def _stream(self, request: CgiRequest, exchange: Exchange, process: Child, idle: trio.CancelScope) -> None:
         if process.stdin is None or process.stdout is None:
             raise Unavailable("git http-backend was started without pipes")
         async with trio.open_nursery() as nursery:

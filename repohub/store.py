@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from nix.git_locks import clear_git_locks
 from nix.run import run
 from repohub import hooks
 from repohub.cgi import GitLimits, git_config, git_environment
@@ -149,11 +150,12 @@ class RepositoryStore:
         _replace(repository / "hooks" / "receive.py", _SOURCE.read_bytes(), mode=0o644)
 
     def tidy(self) -> None:
-        """At start: remove what a killed process left half-made, and bring every hook up to date."""
+        """At start: remove what a killed process left half-made or locked, and bring every hook up to date."""
         self.root.mkdir(parents=True, exist_ok=True)
         for leftover in self.root.glob(f"{_STAGING}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for repository in self.all():
+            clear_git_locks(self.path(repository.name))
             self.install_hooks(self.path(repository.name))
             self.outbox(repository.name).clear_temporary()
 

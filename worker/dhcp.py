@@ -10,6 +10,7 @@ from pathlib import Path
 
 import trio
 
+from nix.child import Child
 from nix.run import open_process
 from schema.errors import ProcuratorError, Unavailable
 from worker.backoff import pause_after
@@ -74,7 +75,7 @@ class DhcpServer:
         self._domain = ""
         self._wanted: Mapping[str, str] = {}
         self._given: dict[str, str] = {}
-        self._process: trio.Process | None = None
+        self._process: Child | None = None
         self._is_ready = False
         self._is_stale = False
         self._changed = trio.Event()

@@ -45,7 +45,7 @@ async def is_in_force(names: NetworkNames) -> bool:
 
 async def _has(family: str, names: NetworkNames, chains: Iterable[str]) -> bool:
     argv = ("nft", "--terse", "list", "table", family, names.table)
-    asked = await run(argv, deadline=NFT_SECONDS, env={}, check=False)
+    asked = await run(argv, deadline=NFT_SECONDS, env={}, check=False, with_us=False)
     return asked.returncode == 0 and set(_CHAIN_WITH_RULES.findall(asked.stdout.decode())) >= set(chains)
 
 
@@ -72,7 +72,7 @@ async def noted_uplinks(names: NetworkNames) -> tuple[str, ...]:
 
 async def _elements(names: NetworkNames, name: str) -> list[Any]:
     argv = ("nft", "-j", "list", "set", "inet", names.table, name)
-    asked = await run(argv, deadline=NFT_SECONDS, env={}, check=False)
+    asked = await run(argv, deadline=NFT_SECONDS, env={}, check=False, with_us=False)
     if asked.returncode != 0:
         return []
     return [one for item in json.loads(asked.stdout)["nftables"] for one in item.get("set", {}).get("elem", ())]
@@ -100,7 +100,7 @@ async def _transact(text: str) -> None:
     if not text:
         return
     try:
-        await run(("nft", "-f", "-"), deadline=NFT_SECONDS, env={}, stdin=text.encode())
+        await run(("nft", "-f", "-"), deadline=NFT_SECONDS, env={}, stdin=text.encode(), with_us=False)
     except CommandFailed as error:
         raise Unavailable(
             f"nftables refused the worker's tables: {error.stderr.decode(errors='replace')[:500]}"

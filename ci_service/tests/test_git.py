@@ -1,20 +1,25 @@
 """CI's bare repositories by the real git, served by git's own dumb HTTP, and what becomes of old runs."""
 
 import http.server
+import os
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
 from ci_service.git import GitFetcher, git_env, ref_of_run
 from ci_service.retention import KEEP_RUNS, Retention
 from ci_service.store import BuildStore
 from ci_service.tests.builders import a_notice
-from nix.run import run
-from schema.errors import InvalidInput
+from nix.run import open_process, run
+from schema.errors import InvalidInput, Unavailable
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -83,6 +88,64 @@ async def test_only_http_is_spoken(tmp_path: Path) -> None:
     fetcher = GitFetcher(directory=tmp_path / "ci", base_url=f"file://{tmp_path}", deadline=30)
     with pytest.raises(InvalidInput, match="transport 'file' not allowed"):
         await fetcher.fetch(repository="demo/example", sha=sha, run_id=1)
+
+
+async def test_a_server_that_is_away_is_a_passing_failure(tmp_path: Path) -> None:
+    with served(tmp_path) as url:
+        pass
+    fetcher = GitFetcher(directory=tmp_path / "ci", base_url=url, deadline=30)
+    with pytest.raises(Unavailable, match="Failed to connect"):
+        await fetcher.fetch(repository="demo/example", sha="a" * 40, run_id=1)
+
+
+FETCHES = """
+import sys, trio
+from pathlib import Path
+from ci_service.git import GitFetcher
+directory, url, sha = sys.argv[1:]
+fetcher = GitFetcher(directory=Path(directory), base_url=url, deadline=30)
+fetcher.tidy()
+async def fetch():
+    print("begins", flush=True)
+    while True:
+        await fetcher.fetch(repository="demo/example", sha=sha, run_id=1)
+trio.run(fetch)
+"""
+
+
+async def test_a_fetch_that_was_killed_at_any_moment_succeeds_the_next_time(tmp_path: Path) -> None:
+    sha = await a_repository(tmp_path)
+    state = tmp_path / "ci"
+    state.mkdir()
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with served(tmp_path) as url:
+        fetcher = GitFetcher(directory=state, base_url=url, deadline=30)
+        for after in (0.0, 0.002, 0.004, 0.007, 0.011, 0.017, 0.029, 0.053):
+            argv = [sys.executable, "-c", FETCHES, str(state), url, sha]
+            async with open_process(argv, env=environment) as killed:
+                assert killed.stdout is not None
+                assert await killed.stdout.receive_some() == b"begins\n"
+                await trio.sleep(after)
+                os.kill(killed.pid, signal.SIGKILL)
+            fetcher.tidy()
+            assert (await fetcher.fetch(repository="demo/example", sha=sha, run_id=1)).sha == sha
+
+
+async def test_what_a_power_cut_left_locked_or_half_made_is_cleared(tmp_path: Path) -> None:
+    sha = await a_repository(tmp_path)
+    fetcher = GitFetcher(directory=tmp_path / "ci", base_url="", deadline=30)
+    with served(tmp_path) as url:
+        fetcher = replace(fetcher, base_url=url)
+        bare = (await fetcher.fetch(repository="demo/example", sha=sha, run_id=1)).repository
+        for lock in ("refs/procurator/2.lock", "packed-refs.lock"):
+            (bare / lock).touch()
+        (tmp_path / "ci/demo/other.git.new").mkdir()
+        with pytest.raises(InvalidInput, match=r"2\.lock"):
+            await fetcher.fetch(repository="demo/example", sha=sha, run_id=2)
+        fetcher.tidy()
+        await fetcher.fetch(repository="demo/example", sha=sha, run_id=2)
+        await fetcher.forget(repository="demo/example", run_id=1)
+    assert not (tmp_path / "ci/demo/other.git.new").exists()
 
 
 async def test_old_runs_let_go_of_their_commits_and_results(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def a_runner(store: BuildStore, folder: Path) -> Runner:
         open_master=nothing,
         logs=folder / "logs",
         now_ms=lambda: next(clock),
+        fetch_seconds=1,
         publish_seconds=1,
         push_seconds=1,
         published=lambda: None,

@@ -113,6 +113,41 @@ async def test_a_child_that_left_the_group_does_not_hold_the_runner(tmp_path: Pa
         os.kill(int(done.stdout), signal.SIGKILL)
 
 
+async def test_what_is_started_is_a_child_of_the_thread_that_lives_as_long_as_we_do() -> None:
+    async with open_process(["sleep", "600"], env=ENV) as process:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        assert str(process.pid) in children, "the end of a thread of trio's would end what dies with its parent"
+
+
+ORPHANS = """
+import sys, trio
+from nix.run import run
+async def both():
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: run(["sh", "-c", "echo $$ > one; exec sleep 600"], deadline=900, env={}))
+        nursery.start_soon(lambda: run(["sh", "-c", "echo $$ > two; exec sleep 9"], deadline=9, env={}, with_us=False))
+trio.run(both)
+"""
+
+
+async def test_a_command_dies_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    async with open_process([sys.executable, "-c", ORPHANS], env={"PYTHONPATH": root}, cwd=tmp_path) as parent:
+        with trio.fail_after(30):
+            pids = [await written(tmp_path / name) for name in ("one", "two")]
+            os.kill(parent.pid, signal.SIGKILL)
+            while alive(pids[0]):  # noqa: ASYNC110 - it is nobody's child any more
+                await trio.sleep(0.01)
+        assert alive(pids[1]), "what was asked to end by itself does"
+    os.kill(pids[1], signal.SIGKILL)
+
+
+async def written(path: Path) -> int:
+    while not path.exists() or not path.read_text().endswith("\n"):  # noqa: ASYNC110 - another process writes it
+        await trio.sleep(0.01)
+    return int(path.read_text())
+
+
 async def test_too_much_output_ends_it() -> None:
     with pytest.raises(TooLarge, match="stdout"):
         await run(["yes"], deadline=20, env=ENV, max_output=100_000)
