@@ -84,6 +84,7 @@ async def test_a_verb_asks_for_exactly_its_operation_and_says_what_was_done(
         assert done.stdout.strip()
         assert world.did[-1] == did
         as_json = await world.pcr(*argv.split(), "-o", "json")
+        assert as_json.exit_code == 0, as_json.output
         assert json.loads(as_json.stdout)
 
 
