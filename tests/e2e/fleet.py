@@ -140,7 +140,8 @@ class Fleet:
                 await trio.sleep(0.02)
 
     def log_tails(self) -> str:
-        logs = sorted(self.cluster.state.logs.glob("*.log"))
+        """The end of each log; CI's, which names the failure of a build, comes last and is never cut from a record."""
+        logs = sorted(self.cluster.state.logs.glob("*.log"), key=lambda log: (log.stem == "ci", log.name))
         return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
 
 
