@@ -77,7 +77,8 @@ class Database:
         try:
             self._writer.write(body)
         except Doubtful:
-            self._doubtful = (after.realm, digest)
+            if self._doubtful is None:  # else it is still an earlier commit that is in doubt, and this was not begun
+                self._doubtful = (after.realm, digest)
             raise
         self._digests[after.realm] = digest
 

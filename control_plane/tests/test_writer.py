@@ -259,6 +259,25 @@ def test_a_commit_whose_answer_is_lost_is_asked_for(postgres: Postgres, written:
         database.close()
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_what_was_tried_while_a_commit_was_in_doubt_says_nothing_of_it(postgres: Postgres, written: bool) -> None:
+    home = of_postgres(postgres)
+    with a_proxy(postgres) as proxy:
+        database = proxy.before(home).open()
+        before = database.load("default")
+        proxy.break_at(b"COMMIT", delivered=written)
+        after = published(before, 1)
+        with pytest.raises(Doubtful, match="during a commit"):
+            database.write(before, after)
+        with pytest.raises(Doubtful, match="has not said yet"):
+            database.write(after, published(after, 7))
+        assert database.settle() is written
+        now = after if written else before
+        database.write(now, published(now, 2))
+        assert database.load("default") == published(now, 2)
+        database.close()
+
+
 def test_a_server_that_does_not_write_to_disk_is_refused(postgres: Postgres) -> None:
     home = of_postgres(postgres)
     postgres.stop()
