@@ -8,6 +8,7 @@ import ctypes
 import importlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
@@ -15,6 +16,7 @@ from typing import NoReturn
 API_DESCRIPTOR = 3
 """Where a hypervisor finds the listening socket of its API; the spawner keeps it free of anything else."""
 _MOST_DESCRIPTORS = 65_536
+MAX_ORDER_BYTES = 131_072
 
 ROOM = "-" * 1000
 """Given as the spawner's last argument: where its children's words find room."""
@@ -23,6 +25,14 @@ _ARGUMENTS_START, _ARGUMENTS_END = 45, 46
 _SHORT = 15
 _PR_SET_NAME = 15
 _LIBC = ctypes.CDLL(None)
+
+
+def receive(channel: socket.socket, *, most: int) -> tuple[bytes, list[int]]:
+    """One message (none: nobody is at the other end) and at most so many descriptors, which no program inherits."""
+    message, descriptors, _, _ = socket.recv_fds(channel, MAX_ORDER_BYTES, most)
+    for each in descriptors:
+        os.set_inheritable(each, False)
+    return message, descriptors
 
 
 def retitle(words: Iterable[str]) -> None:

@@ -9,17 +9,20 @@ import select
 
 from worker.vmm.order import ALREADY_HELD, FAILED, STARTED, Order
 from worker.vmm.shim import Shim
-from worker.vmm.shim_files import clear, hold, make_own_directory, runs_already
+from worker.vmm.shim_files import clear, hold, let_go, make_own_directory, runs_already
 
 
 def hold_vm(order: Order, report: int) -> int:
     """Hold one VM from its start to its end; in a process of its own, whose exit code this is."""
     os.setsid()
+    if _is_alone(report):
+        return FAILED
     try:
         if problem := _hold(order):
             _tell(report, problem)
             return ALREADY_HELD
         if _is_alone(report):
+            let_go(order.directory)
             return FAILED
         clear(order.directory)
         make_own_directory(order.directory, order.confinement)
@@ -38,7 +41,6 @@ def hold_vm(order: Order, report: int) -> int:
 
 def _hold(order: Order) -> bytes:
     """Take the directory for this process's life; why not, else nothing."""
-    os.makedirs(order.directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib costs memory beside every VM
     if hold(order.directory) < 0:
         return f"{ALREADY_HELD} a shim already holds {order.directory}".encode()
     if runs_already(order.directory):

@@ -20,12 +20,10 @@ import os
 import selectors
 import signal
 import socket
-import struct
 import time
 
-from worker.vmm.confinement import confine
+from worker.vmm.child import Child
 from worker.vmm.fence import NONE, Fence, boot_id, fork_guard
-from worker.vmm.forked import API_DESCRIPTOR, call
 from worker.vmm.order import Order
 from worker.vmm.shim_files import (
     OWN_DIRECTORY,
@@ -55,8 +53,7 @@ class Shim:
         self._confinement = order.confinement
         self._fence = None if order.lease == NONE else Fence(order.lease)
         self._guard = 0
-        self._command = order.command
-        self._module = order.module
+        self._order = order
         self._selector = selectors.DefaultSelector()
         self._serial_log = RingLog(f"{order.directory}/serial.log", order.log_bytes)
         self._output_log = RingLog(f"{order.directory}/hypervisor.log", OUTPUT_CAP_BYTES)
@@ -70,7 +67,10 @@ class Shim:
         self._status: dict[str, object] = {}
 
     def start(self) -> None:
-        """Listen for control, start the hypervisor, record it; raises OSError. A lease that is over starts nothing."""
+        """Listen for control, have a child, record it, let it become the hypervisor; raises OSError.
+
+        A lease that is over starts nothing. What is not recorded (the disk is full, we are killed) never runs.
+        """
         if self._fence and self._fence.has_passed():
             raise OSError(errno.ETIME, "the lease of this worker has run out")
         self._listener = listen(f"{self._directory}/control.sock", backlog=MAX_CLIENTS)
@@ -79,12 +79,16 @@ class Shim:
         self._output, theirs = os.pipe2(os.O_CLOEXEC)
         for number in (signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        self._pid = self._spawn(theirs)
+        child = Child()
+        self._pid = child.pid
+        with listen(f"{self._directory}/api.sock", backlog=API_BACKLOG) as api:
+            child.tell(self._order, output=theirs, api=api.fileno())
         os.close(theirs)
+        self._watch()
         try:
-            self._watch()
-        except OSError:  # a full disk: what is not recorded must not run
-            self._signal(signal.SIGKILL)
+            child.let_go()
+        except OSError:
+            os.unlink(f"{self._directory}/process.json")  # noqa: PTH108 - pathlib costs memory beside every VM
             raise
 
     def _watch(self) -> None:
@@ -105,42 +109,6 @@ class Shim:
         }
         self._keep_fence()
         self._record()
-
-    def _spawn(self, output: int) -> int:
-        """The hypervisor, in a session, with a user and in groups of its own from its first moment. Raises OSError."""
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        with listen(f"{self._directory}/api.sock", backlog=API_BACKLOG) as api:
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    self._become(output, api.fileno())
-                except OSError as error:
-                    os.write(writing, struct.pack("i", error.errno or errno.EINVAL))
-                finally:
-                    os._exit(127)
-        os.close(writing)
-        problem = os.read(reading, 4)
-        os.close(reading)
-        if problem:
-            os.waitpid(pid, 0)
-            number = struct.unpack("i", problem)[0]
-            raise OSError(number, os.strerror(number))
-        return pid
-
-    def _become(self, output: int, api: int) -> None:
-        os.setsid()
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.dup2(api, API_DESCRIPTOR)
-        confine(self._confinement)
-        argv = [*self._command, "--api-socket", f"fd={API_DESCRIPTOR}"]
-        if self._module:
-            call(self._module, argv)
-        environment = {key: value for key, value in os.environ.items() if key != "RUST_BACKTRACE"}
-        os.execvpe(argv[0], argv, environment)  # noqa: S606 - no shell
 
     def run(self) -> None:
         """Serve until the hypervisor has ended and its exit is recorded."""

@@ -4,7 +4,6 @@ Standard library only, and little of it: it is part of the shim, which runs besi
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -16,6 +15,7 @@ import time
 from worker.vmm.confinement import Confinement
 from worker.vmm.fence import boot_id
 
+LOCK = "shim.lock"
 STALE = ("api.sock", "control.sock", "process.json")
 OWN_DIRECTORY = "v"
 """What the hypervisor makes: a hypervisor that was killed leaves its sockets there, which the next would stumble on."""
@@ -59,15 +59,30 @@ def now() -> float:
 
 
 def hold(directory: str) -> int:
-    """Lock the directory for this shim's life; the descriptor, or -1 when another holds it."""
-    descriptor = os.open(f"{directory}/shim.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno != errno.EWOULDBLOCK:
-            raise
-        return -1
-    return descriptor
+    """Make the directory and lock it for this shim's life; the descriptor, or -1 when another holds it."""
+    path = f"{directory}/{LOCK}"
+    while True:
+        os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
+        descriptor = -1
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116 - as above
+                return descriptor
+        except FileNotFoundError:
+            pass  # whoever gave it up has removed it meanwhile
+        except BlockingIOError:
+            os.close(descriptor)
+            return -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def let_go(directory: str) -> None:
+    """Leave nothing of a directory that we hold and have not used; what an earlier VM left there stays."""
+    os.unlink(f"{directory}/{LOCK}")  # noqa: PTH108 - as above
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)  # noqa: PTH106 - as above
 
 
 def runs_already(directory: str) -> bool:

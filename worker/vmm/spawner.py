@@ -17,21 +17,18 @@ import sys
 
 if __name__ == "__main__":  # isolated (-I), so that our own package is not on the path
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # noqa: PTH100, PTH120 - pathlib costs memory beside every VM
-from worker.vmm.forked import API_DESCRIPTOR, retitle
+from worker.vmm.forked import API_DESCRIPTOR, receive, retitle
 from worker.vmm.holding import hold_vm
 from worker.vmm.order import Order
-
-MAX_ORDER_BYTES = 131_072
 
 
 def serve(channel: socket.socket) -> None:
     """One fork for each order, until nobody can send any more."""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, MAX_ORDER_BYTES, 1)
+        message, descriptors = receive(channel, most=1)
         if not message:
             return
-        report = descriptors[0]
-        os.set_inheritable(report, False)
+        (report,) = descriptors
         if os.fork() == 0:
             _become_shim(channel, Order.from_text(message.decode()), report)
         os.close(report)

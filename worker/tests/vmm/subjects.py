@@ -20,6 +20,7 @@ from schema.errors import Unavailable
 from worker.tests.vmm import tiny_kernel
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
+from worker.vmm.port import Hypervisor, VmAction
 
 REAL = "PROCURATOR_CLOUD_HYPERVISOR"
 COMMANDS = {
@@ -140,6 +141,12 @@ async def until_ready(client: CloudHypervisor, process: "subprocess.Popen[bytes]
             except Unavailable:
                 assert process.poll() is None, stderr.read_text()
                 await trio.sleep(0.005)
+
+
+async def create_and_boot(hypervisor: Hypervisor, config: VmConfig) -> None:
+    """A VM that runs; raises HypervisorRefused, and leaves what that leaves."""
+    await hypervisor.create(config)
+    await hypervisor.act(VmAction.BOOT)
 
 
 def request(method: str, endpoint: str, body: bytes | None = None, *, headers: str = "") -> bytes:

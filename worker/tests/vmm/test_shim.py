@@ -8,8 +8,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ import pytest
 import trio
 
 from schema.errors import CommandFailed, Internal, InvalidInput, Unavailable
-from worker.tests.vmm.subjects import COMMANDS, a_config, a_folder
+from worker.tests.vmm.subjects import COMMANDS, a_config, a_folder, create_and_boot
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import VmConfig
-from worker.vmm.port import VmAction, create_and_boot
+from worker.vmm.port import VmAction
 from worker.vmm.processes import Ended, Live, ask, attach_serial, end, find, find_live, start_shim, wait_ended
 from worker.vmm.runtime_dir import BootRecord, RuntimeDir, read_boot_record, read_log, write_boot_record
 from worker.vmm.shim_files import RingLog
+from worker.vmm.shims import Shims
 
 FAKE = COMMANDS["fake"]
 LOG_BYTES = 1 << 16
@@ -50,6 +51,27 @@ def state_of(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return "X"
+
+
+def shims_in(directory: RuntimeDir) -> list[int]:
+    """The shims of a directory, by their words in `ps`."""
+    words = f"procurator-shim\0{directory.path}\0".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if entry.read_bytes().startswith(words):
+                found.append(int(entry.parent.name))
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def failure_of(start: Callable[[], Awaitable[object]]) -> None:
+    """Begin what must not succeed."""
+    with pytest.raises(Unavailable, match="ended before it had started"):
+        await start()
 
 
 def wait_gone(pid: int) -> None:
@@ -164,6 +186,26 @@ async def test_a_program_that_cannot_be_started_is_told_at_once() -> None:
         with pytest.raises(CommandFailed, match=r"cannot start /nowhere/at/all: .*No such file"):
             await start_shim(directory, command=["/nowhere/at/all"], log_bytes=LOG_BYTES)
         assert find(directory) is None
+
+
+async def test_a_shim_that_is_killed_before_it_has_recorded_its_hypervisor_leaves_none_behind() -> None:
+    with a_runtime_dir() as directory:
+        directory.path.mkdir()
+        record = directory.path / ".process.json.new"
+        os.mkfifo(record)  # who writes to it waits until somebody reads
+        async with Shims() as shims, trio.open_nursery() as nursery:
+            begun = partial(start_shim, directory, command=shell("echo ran; sleep 300"), log_bytes=LOG_BYTES)
+            nursery.start_soon(failure_of, partial(begun, shims=shims))
+            await until(lambda: any(map(children_of, shims_in(directory))))
+            shim, child = next((shim, child) for shim in shims_in(directory) for child in children_of(shim))
+            os.kill(shim, signal.SIGKILL)
+            wait_gone(shim)
+            wait_gone(child)
+        assert find(directory) is None
+        assert read_log(directory.hypervisor_log, max_bytes=99) == b""
+        record.unlink()
+        again = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES)
+        assert find(directory) == again
 
 
 async def test_a_second_shim_in_the_same_directory_is_refused_and_harms_nothing() -> None:

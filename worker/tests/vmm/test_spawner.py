@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from worker.vmm.order import Order
 from worker.vmm.processes import Live, ask, end, find, start_shim
 from worker.vmm.programs import module_of
 from worker.vmm.runtime_dir import RuntimeDir, read_log
-from worker.vmm.shim_files import hold
+from worker.vmm.shim_files import LOCK, hold, let_go
 from worker.vmm.shims import Shims
 
 FAKE = COMMANDS["fake"]
@@ -37,11 +38,18 @@ def arguments(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
 
 
-def is_held(directory: RuntimeDir) -> bool:
-    lock = hold(str(directory.path))
-    if lock >= 0:
-        os.close(lock)
-    return lock < 0
+def has_a_shim(directory: RuntimeDir, spawner: int) -> bool:
+    """Whether a shim of this spawner holds the directory, or is about to: until it is told, it is of its session."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        try:
+            if arguments(pid) == ["procurator-shim", str(directory.path)]:
+                return True
+            if pid != spawner and os.getsid(pid) == spawner:
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return False
 
 
 async def test_a_python_hypervisor_of_ours_is_called_and_inherits_nothing_but_its_api() -> None:
@@ -106,10 +114,40 @@ async def test_a_start_that_was_cancelled_leaves_nothing() -> None:
                 await start_shim(second, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
             os.kill(parent_of(live), signal.SIGCONT)
             assert cancelled.cancelled_caught
-            await until((second.path / "shim.lock").exists)
-            await until(lambda: not is_held(second))
-            assert find(second) is None
-            assert not second.api_socket.exists()
+            with a_runtime_dir() as third:
+                await start_shim(third, command=FAKE, log_bytes=LOG_BYTES, shims=shims)  # its order came after
+            await until(lambda: not has_a_shim(second, parent_of(live)))
+            assert not second.path.exists()
+
+
+async def test_a_start_that_was_cancelled_while_its_shim_looked_around_leaves_nothing() -> None:
+    with a_runtime_dir() as directory:
+        directory.path.mkdir()
+        os.mkfifo(directory.process_record)  # who reads it waits until somebody writes
+        async with Shims(modules=(module_of(FAKE),)) as shims:
+            with trio.move_on_after(10):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(partial(start_shim, directory, command=FAKE, log_bytes=LOG_BYTES, shims=shims))
+                    await until((directory.path / LOCK).exists)
+                    nursery.cancel_scope.cancel()
+            writer = os.open(directory.process_record, os.O_WRONLY)
+            directory.process_record.unlink()
+            os.close(writer)
+            await until(lambda: not directory.path.exists())
+
+
+def test_a_directory_that_was_given_up_is_nobody_elses_lock(tmp_path: Path) -> None:
+    """Whoever waited for the lock of a file that is gone by then does not hold what another one makes anew."""
+    place = str(tmp_path / "vm")
+    first = hold(place)
+    assert hold(place) == -1
+    let_go(place)
+    assert not Path(place).exists()
+    second = hold(place)
+    assert second >= 0
+    assert hold(place) == -1
+    for descriptor in (first, second):
+        os.close(descriptor)
 
 
 async def test_a_worker_that_is_killed_before_a_shim_was_forked_leaves_nothing_of_it() -> None:
@@ -141,7 +179,6 @@ trio.run(main)
         spawner = int(done.stdout)
         os.kill(spawner, signal.SIGCONT)
         wait_gone(spawner)
-        await until((second.path / "shim.lock").exists)
-        await until(lambda: not is_held(second))
-        assert find(second) is None
+        await until(lambda: not has_a_shim(second, spawner))
+        assert not second.path.exists()
         assert isinstance(find(first), Live)
