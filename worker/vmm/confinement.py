@@ -12,7 +12,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Confinement:
-    """`uid` and `gid` it runs as (by default ours), `groups` beside them, the `cgroup.procs` files it is put into."""
+    """`uid` and `gid` it runs as (by default ours), `groups` beside them; it writes itself into the files `cgroups`."""
 
     __slots__ = ("cgroups", "gid", "groups", "uid")
 
@@ -46,9 +46,12 @@ class Confinement:
 
 
 def confine(confinement: Confinement) -> None:
-    """Put this process under it, for good; for a child that is about to become the hypervisor. Raises OSError."""
-    for procs in confinement.cgroups:
-        writer = os.open(procs, os.O_WRONLY)
+    """Put this process under it, for good; for a child that is about to become the hypervisor. Raises OSError.
+
+    It has one thread, as every child just forked: that one is what enters the cgroups, and with it all that it starts.
+    """
+    for entry in confinement.cgroups:
+        writer = os.open(entry, os.O_WRONLY)
         os.write(writer, b"0")
         os.close(writer)
     if not confinement.is_another_user:
