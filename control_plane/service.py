@@ -38,7 +38,7 @@ from control_plane.steering import Steering
 from control_plane.store.database import Database
 from control_plane.telling import Telling
 from control_plane.watch import EventStream
-from schema.assignment import Seen, SignedAssignment, sign_assignment_bytes
+from schema.assignment import Seen, SignedAssignment, sign_assignment
 from schema.errors import NotFound, ProcuratorError, Unavailable
 from schema.generation import Publish, PublishReceipt
 from schema.interfaces import LONG_POLL_SECONDS, Identity, Vm, Worker, WorkerHello
@@ -252,7 +252,7 @@ class ControlPlane:
     async def _signed_assignment(self, worker_id: str) -> SignedAssignment:
         # Nothing is kept: the same is made and signed again sooner than thousands of them are worth their memory.
         async with self._telling.turn():
-            return sign_assignment_bytes(assignment_bytes(self.snapshot, worker_id), self._key)
+            return sign_assignment(assignment_bytes(self.snapshot, worker_id), self._key)
 
     def report(self, report: WorkerReport) -> PushReply:
         """As Master.push_data. A report that tells anything new wakes the reconciler at once."""

@@ -125,16 +125,6 @@ def _content_address(value: Any) -> str | None:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def parse_build(output: bytes) -> tuple[Derivation, ...]:
-    """`nix build --json`: what was built, in the order of the installables."""
-    return tuple(
-        Derivation(
-            derivation_path(_full(entry["drvPath"])), {k: store_path(_full(v)) for k, v in entry["outputs"].items()}
-        )
-        for entry in parse_json(output)
-    )
-
-
 def parse_instantiated(output: bytes) -> Derivation:
     """What `nix.argv.OUTPUTS` yields."""
     entry = parse_json(output)

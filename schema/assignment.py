@@ -131,13 +131,8 @@ class SignedAssignment:
     signature: str
 
 
-def sign_assignment(assignment: Assignment, key: SecretKey) -> SignedAssignment:
-    """The assignment as it travels and is kept."""
-    return sign_assignment_bytes(Sealed.of(assignment).data, key)
-
-
-def sign_assignment_bytes(data: bytes, key: SecretKey) -> SignedAssignment:
-    """The same of an assignment's canonical JSON."""
+def sign_assignment(data: bytes, key: SecretKey) -> SignedAssignment:
+    """An assignment's canonical JSON as it travels and is kept."""
     return SignedAssignment(data, key.sign(ASSIGNMENT_PREFIX + data))
 
 

@@ -30,6 +30,7 @@ from control_plane.tests.builders import (
 from control_plane.tests.world import LIMITS, World
 from schema.assignment import open_assignment, sign_assignment
 from schema.blueprint import CheckType, Health, HealthCheck, Network, RolloutPolicy, Volume
+from schema.canonical import Sealed
 from schema.status import RolloutState
 from schema.vmspec import VmSpec
 
@@ -186,7 +187,7 @@ class Watched:
     def assignments_open(self, snapshot: Snapshot) -> None:
         for worker_id in snapshot.workers:
             open_assignment(
-                sign_assignment(assignment_for(snapshot, worker_id), MASTER_KEY),
+                sign_assignment(Sealed.of(assignment_for(snapshot, worker_id)).data, MASTER_KEY),
                 worker_id=worker_id,
                 last_seen=None,
                 control_plane_keys=(MASTER_KEY.public,),

@@ -41,9 +41,8 @@ def test_the_version_is_read(version: str) -> None:
 
 def test_derivations_and_outputs_are_the_same_in_every_version(version: str) -> None:
     made = result.parse_instantiated(printed(version, "instantiate"))
-    (built,) = result.parse_build(printed(version, "build"))
-    assert made.out == built.out == GOOD
-    assert made.drv == built.drv == "/nix/store/h9jaf5bp1i890m9196bfhqav40qxk4dp-good.drv"
+    assert made.out == GOOD
+    assert made.drv == "/nix/store/h9jaf5bp1i890m9196bfhqav40qxk4dp-good.drv"
     assert result.parse_realised(printed(version, "realise")) == (GOOD,)
 
 

@@ -67,14 +67,6 @@ def test_structured_hashes_and_signatures_are_read_too() -> None:
     assert (found.nar_hash, found.signatures, found.content_address) == (HASH, ("k:s",), '{"method": "nar"}')
 
 
-def test_builds_have_the_same_fields_in_all_versions() -> None:
-    plain = [{"drvPath": DRV, "outputs": {"out": B}}]
-    timed = [{"drvPath": DRV, "outputs": {"out": B}, "startTime": 1, "stopTime": 2}]
-    for printed in (plain, timed):
-        (built,) = result.parse_build(json.dumps(printed).encode())
-        assert (built.drv, built.out) == (DRV, B)
-
-
 def test_the_output_that_stands_for_a_derivation() -> None:
     one = {"drv": DRV, "outputs": {"bin": A}}
     two = {"drv": DRV, "outputs": {"dev": A, "out": B}}

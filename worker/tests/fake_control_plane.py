@@ -126,7 +126,9 @@ class FakeControlPlane:
     def assign(self, *wanted: Wanted, peers: tuple[Peer, ...] = ()) -> None:
         self.revision += 1
         assignment = an_assignment(*wanted, revision=self.revision, publisher=self.publisher, net=self.net, peers=peers)
-        self.offer(sign_assignment(assignment, self.signer), Seen(assignment.epoch, assignment.revision))
+        self.offer(
+            sign_assignment(Sealed.of(assignment).data, self.signer), Seen(assignment.epoch, assignment.revision)
+        )
 
     def offer(self, signed: SignedAssignment, seen: Seen) -> None:
         self.signed, self.seen = signed, seen

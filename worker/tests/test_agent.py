@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from schema.assignment import Assignment, Seen, SignedAssignment, sign_assignment
+from schema.canonical import Sealed
 from schema.errors import Unavailable
 from schema.interfaces import WorkerSession
 from schema.status import LiveClosures, PushReply, WorkerReport
@@ -116,7 +117,7 @@ def an_offer(revision: int, *names: str, epoch: str = "e" * 32, worker_id: str =
 
 
 def signed(revision: int, *names: str, epoch: str = "e" * 32, worker_id: str = "w-0") -> SignedAssignment:
-    return sign_assignment(an_offer(revision, *names, epoch=epoch, worker_id=worker_id), KEY)
+    return sign_assignment(Sealed.of(an_offer(revision, *names, epoch=epoch, worker_id=worker_id)).data, KEY)
 
 
 async def obeyed(world: World, revision: int) -> None:
@@ -139,8 +140,10 @@ async def test_an_assignment_is_checked_kept_and_obeyed(tmp_path: Path) -> None:
 
 async def test_what_is_not_to_be_believed_changes_nothing(tmp_path: Path) -> None:
     good = signed(3, "web")
-    stranger = sign_assignment(an_assignment(revision=4, publisher=OTHER_KEY), OTHER_KEY)
-    unsigned_specs = sign_assignment(an_assignment(Wanted("db-0", a_spec("db")), revision=4, publisher=OTHER_KEY), KEY)
+    stranger = sign_assignment(Sealed.of(an_assignment(revision=4, publisher=OTHER_KEY)).data, OTHER_KEY)
+    unsigned_specs = sign_assignment(
+        Sealed.of(an_assignment(Wanted("db-0", a_spec("db")), revision=4, publisher=OTHER_KEY)).data, KEY
+    )
     for lie in (
         replace(good, data=good.data.replace(b"web", b"wob")),
         stranger,
@@ -218,7 +221,7 @@ async def test_a_refused_assignment_that_is_offered_again_and_again_is_not_fetch
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     world = World(tmp_path)
-    stranger = sign_assignment(an_assignment(revision=4, publisher=OTHER_KEY), OTHER_KEY)
+    stranger = sign_assignment(Sealed.of(an_assignment(revision=4, publisher=OTHER_KEY)).data, OTHER_KEY)
     world.session.offers = [stranger] * 100
     async with trio.open_nursery() as nursery:
         nursery.start_soon(world.agent.run)

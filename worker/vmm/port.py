@@ -189,23 +189,3 @@ class Hypervisor(Protocol):
     async def restore(self, folder: str, *, resume: bool) -> None:
         """Bring a snapshot back where there is no VM, paused unless it shall `resume`."""
         ...
-
-
-async def create_and_boot(hypervisor: Hypervisor, config: VmConfig) -> None:
-    """Create and boot, leaving no VM behind on failure.
-
-    A failed create can leave its config in place, and a second `vm.boot` after a failed one can run a guest without its
-    disks (recorded, facts of cloud-hypervisor): so both are followed by a delete and never repeated. A VM that was
-    there before is not touched.
-    """
-    try:
-        await hypervisor.create(config)
-    except HypervisorRefused as error:
-        if error.refusal is not Refusal.VM_EXISTS:
-            await hypervisor.act(VmAction.DELETE)
-        raise
-    try:
-        await hypervisor.act(VmAction.BOOT)
-    except HypervisorRefused:
-        await hypervisor.act(VmAction.DELETE)
-        raise

@@ -16,6 +16,7 @@ from cli.sim.pretend import PretendWorker
 from cli.sim.run import simulate
 from cli.up.processes import with_arguments
 from schema.assignment import Assignment, Entry, sign_assignment
+from schema.canonical import Sealed
 from schema.errors import InvalidInput
 from schema.signing import SecretKey
 from schema.status import VmPhase
@@ -81,7 +82,7 @@ def test_a_pretended_worker_boots_what_is_new_and_takes_up_live_what_is_not() ->
             for sealed in publish.vm_specs
         )
         assignment = Assignment(worker_id="worker-0", epoch="e" * 32, revision=number, entries=entries)
-        worker.obey(sign_assignment(assignment, CONTROL_PLANE), now_ms=1000 * number)
+        worker.obey(sign_assignment(Sealed.of(assignment).data, CONTROL_PLANE), now_ms=1000 * number)
 
     told(1)
     assert worker.look(now_ms=1010) == 90

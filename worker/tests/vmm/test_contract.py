@@ -9,10 +9,10 @@ import pytest
 import trio
 
 from schema.errors import Unavailable
-from worker.tests.vmm.subjects import PROCESSES, a_config, a_disk, a_folder, a_kernel, running
+from worker.tests.vmm.subjects import PROCESSES, a_config, a_disk, a_folder, a_kernel, create_and_boot, running
 from worker.vmm.config import Disk, Size, VmConfig
 from worker.vmm.fake import FakeHypervisor
-from worker.vmm.port import Hypervisor, HypervisorRefused, Refusal, VmAction, VmState, create_and_boot
+from worker.vmm.port import Hypervisor, HypervisorRefused, Refusal, VmAction, VmState
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ async def test_one_file_as_two_writable_disks_fails_on_the_lock(case: Case) -> N
     assert (await refusal(case, VmAction.BOOT)).refusal is Refusal.VM_EXISTS
 
 
-async def test_create_and_boot_leaves_no_vm_behind_when_it_fails(case: Case) -> None:
+async def test_a_boot_that_failed_leaves_no_vm_behind_once_it_is_deleted(case: Case) -> None:
     disk = Disk(str(case.folder / "missing"), "a", readonly=False)
     for config in (
         a_config(case.folder, disks=(disk,)),
@@ -263,6 +263,7 @@ async def test_create_and_boot_leaves_no_vm_behind_when_it_fails(case: Case) -> 
     ):
         with pytest.raises(HypervisorRefused):
             await create_and_boot(case.hypervisor, config)
+        await case.hypervisor.act(VmAction.DELETE)
         assert (await refusal(case, "info")).refusal is Refusal.NO_VM
         assert not Path(config.serial_socket).exists()
     await create_and_boot(case.hypervisor, a_config(case.folder))

@@ -9,10 +9,10 @@ from nix.parts import make_parts
 from schema.errors import ProcuratorError, Unavailable
 from worker.guest.channel import GuestChannel
 from worker.tests.vmm import little_guest
-from worker.tests.vmm.subjects import Running, a_disk, a_folder, running
+from worker.tests.vmm.subjects import Running, a_disk, a_folder, create_and_boot, running
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Size, VmConfig
-from worker.vmm.port import VmAction, VmState, create_and_boot
+from worker.vmm.port import VmAction, VmState
 
 MEMORY = 128 * 2**20
 BOOT_SECONDS = 90.0

@@ -19,6 +19,7 @@ from worker.tests.vmm.subjects import (
     a_folder,
     a_kernel,
     ask,
+    create_and_boot,
     request,
     response,
     running,
@@ -28,7 +29,7 @@ from worker.tests.vmm.subjects import (
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Size
 from worker.vmm.dev.phases import CANNOT, Request
-from worker.vmm.port import HypervisorRefused, VmAction, VmState, create_and_boot
+from worker.vmm.port import HypervisorRefused, VmAction, VmState
 
 DROPPED = "All previous unanswered requests will be dropped."
 

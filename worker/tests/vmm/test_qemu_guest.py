@@ -15,10 +15,20 @@ import pytest
 import trio
 
 from worker.tests.vmm import tiny_kernel
-from worker.tests.vmm.subjects import REAL_ONE, a_config, a_disk, a_folder, a_kernel, ask, request, running
+from worker.tests.vmm.subjects import (
+    REAL_ONE,
+    a_config,
+    a_disk,
+    a_folder,
+    a_kernel,
+    ask,
+    create_and_boot,
+    request,
+    running,
+)
 from worker.vmm.config import Disk, Nic, create_request
 from worker.vmm.dev.qmp import Qmp, QmpRefused, QmpSilent
-from worker.vmm.port import HypervisorRefused, VmAction, VmState, create_and_boot
+from worker.vmm.port import HypervisorRefused, VmAction, VmState
 
 # Serial file: truncated by all boots but the first
 
