@@ -214,6 +214,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             min_healthy_ms=settings.min_healthy_ms,
             ask=parts.network.ask if isinstance(parts.network, UserNetwork) else probe.ask,
             boottime_ns=boottime_ns,
+            in_thread=trio.to_thread.run_sync,
         )
 
         def report() -> WorkerReport:

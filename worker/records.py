@@ -4,8 +4,6 @@ A reader sees all of one version of a file or all of another. What outlives a po
 speaks of running processes need not be. It decides nothing.
 """
 
-import base64
-import binascii
 import json
 import os
 from pathlib import Path
@@ -16,22 +14,12 @@ from pydantic import BaseModel, ValidationError
 from schema.assignment import SignedAssignment
 from schema.errors import ProcuratorError
 from schema.names import WireModel
-from worker.vm_state import Attachment, Content, GivenUp, Memory
+from worker.memories import Memories
+from worker.slots import Slots
+from worker.vm_state import Attachment, Content, Memory
 from worker.vmm.fence import boot_id, read_deadline
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class _KeptAssignment(WireModel):
-    data: str
-    signature: str
-
-
-class _KeptMemory(WireModel):
-    proven: str = ""
-    given_up_generation: int = 0
-    given_up_content: str = ""
-    given_up_reason: str = ""
 
 
 class _Earlier(WireModel):
@@ -67,9 +55,12 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def _write(path: Path, data: bytes, *, synced: bool) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
@@ -90,25 +81,19 @@ class Records:
     """The records below the worker's `state` directory."""
 
     def __init__(self, state: Path) -> None:
-        self._assignment = state / "assignment.json"
-        self._memory = state / "memory"
+        self._assignment = Slots(state / "assignment")
+        self.memories = Memories(state / "memories")
         self._booted = state / "booted"
         self.lease_file = state / "lease.json"
 
     def keep_assignment(self, signed: SignedAssignment) -> None:
         """Keep the last assignment as it was signed: after a power cut it is checked and obeyed again."""
-        kept = _KeptAssignment(data=base64.b64encode(signed.data).decode(), signature=signed.signature)
-        write_durably(self._assignment, kept.model_dump_json(by_alias=True).encode())
+        self._assignment.write(signed.signature.encode() + b"\n" + signed.data)
 
     def kept_assignment(self) -> SignedAssignment | None:
         """The assignment that was kept last, if any; nothing of it has been checked."""
-        kept = _read(_KeptAssignment, self._assignment)
-        if kept is None:
-            return None
-        try:
-            return SignedAssignment(base64.b64decode(kept.data, validate=True), kept.signature)
-        except binascii.Error:
-            return None
+        signature, _, data = (self._assignment.read() or b"").partition(b"\n")
+        return SignedAssignment(data, signature.decode(errors="replace")) if data else None
 
     def keep_lease(self, deadline_ns: int) -> None:
         """Write until when fenced singletons may run: their shims go by this file. CLOCK_BOOTTIME, ns.
@@ -122,27 +107,6 @@ class Records:
     def kept_lease(self) -> int:
         """The deadline that was written last, 0 where there is none of this run of the machine."""
         return read_deadline(str(self.lease_file)) or 0
-
-    def keep_memory(self, instance: str, memory: Memory) -> None:
-        """Keep what is known of an instance's contents."""
-        given = memory.given_up
-        kept = _KeptMemory(
-            proven=memory.proven,
-            given_up_generation=given.key[0] if given else 0,
-            given_up_content=given.key[1] if given else "",
-            given_up_reason=given.reason if given else "",
-        )
-        write_durably(self._memory / f"{instance}.json", kept.model_dump_json(by_alias=True).encode())
-
-    def memory(self, instance: str) -> Memory:
-        """What is known of an instance's contents; nothing where nothing was kept."""
-        kept = _read(_KeptMemory, self._memory / f"{instance}.json")
-        if kept is None:
-            return Memory()
-        given = None
-        if kept.given_up_content:
-            given = GivenUp((kept.given_up_generation, kept.given_up_content), kept.given_up_reason)
-        return Memory(kept.proven, given)
 
     def keep_booted(
         self, instance: str, content: Content, attachment: Attachment, *, earlier: Content | None = None
@@ -181,6 +145,6 @@ class Records:
         (self._booted / f"{instance}.json").unlink(missing_ok=True)
 
     def forget(self, instance: str) -> None:
-        """Drop what is kept of an instance that left; its volumes are not among it."""
-        for folder in (self._memory, self._booted):
-            (folder / f"{instance}.json").unlink(missing_ok=True)
+        """Drop what is kept of an instance that left; its volumes are not among it. `memories.keep` is the caller's."""
+        self.memories.put(instance, Memory())
+        self.forget_booted(instance)

@@ -31,6 +31,8 @@ from worker.vm_state import Attachment, Desired, Process, Step, StopFor, VmState
 Answers = tuple[CheckResult, ...]
 Ask = Callable[..., Awaitable[Answers]]
 """`worker.probe.ask`."""
+InThread = Callable[[Callable[[], None]], Awaitable[None]]
+"""Has something done that blocks, beside the loop: `trio.to_thread.run_sync`."""
 
 FIRST_VERDICTS_SECONDS = 1.0
 SYSTEM_SECONDS = 5.0
@@ -45,6 +47,7 @@ class Supervisor:
     """All VMs of this worker. `run` is its task; the rest may be called from other tasks at any time.
 
     `min_healthy_ms`: how long a VM without checks has to run to count as healthy. `boottime_ns` reads CLOCK_BOOTTIME.
+    What `in_thread` does waits for the disk.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class Supervisor:
         min_healthy_ms: int,
         ask: Ask,
         boottime_ns: Callable[[], int],
+        in_thread: InThread,
     ) -> None:
+        self._in_thread = in_thread
         self._steps = steps
         self._records = records
         self.limits = limits
@@ -65,7 +70,7 @@ class Supervisor:
         self._boottime_ns = boottime_ns
         self.lease = Lease()
         self._fencing: set[str] = set()
-        self._unkept: set[str] = set()
+        self._is_full = False
         self._scopes: dict[str, trio.CancelScope] = {}
         self._told_pulls: dict[str, float] = {}
         self._wake = trio.Event()
@@ -160,7 +165,7 @@ class Supervisor:
             match decision:
                 case adoption.Adopt(instance, content):
                     process = await self._steps.adopt(decision)
-                    fresh = VmState(instance, memory=self._records.memory(instance))
+                    fresh = VmState(instance, memory=self._records.memories.of(instance))
                     self._set(lifecycle.adopted(fresh, content, process, now=trio.current_time()))
                     nursery.start_soon(self._attend, instance, process)
                     living += 1
@@ -189,7 +194,7 @@ class Supervisor:
         desired = accepted(self.desired, self._drains.values(), now=now)
         for instance in desired:
             if instance not in self.vms:
-                self.vms[instance] = VmState(instance, phase_since=now, memory=self._records.memory(instance))
+                self.vms[instance] = VmState(instance, phase_since=now, memory=self._records.memories.of(instance))
         leased_until = now + self.lease.left_seconds(self._boottime_ns())
         plan = reconcile(desired, self.vms, now=now, leased_until=leased_until, limits=self.limits)
         for state in plan.vms.values():
@@ -215,7 +220,7 @@ class Supervisor:
             case Forget(instance):
                 del self.vms[instance]
                 self._records.forget(instance)
-                self._unkept.discard(instance)
+                nursery.start_soon(self._keep_memories)
                 self._unapplied = True
                 self._changed()
             case Fence(instance):
@@ -370,6 +375,8 @@ class Supervisor:
             running_ms = (now - process.started_at) * 1000
             said = verdict(asked, running_ms=running_ms, min_healthy_ms=self._min_healthy_ms)
             judged = lifecycle.judged(state, healthy=said is Verdict.HEALTHY, now=now)
+            if judged.memory != state.memory and await self._overtaken(judged):
+                continue
             if judged != self.vms.get(instance):
                 self._set(judged)
             pause = next_round_ms(asked, policy, running_ms=running_ms, min_healthy_ms=self._min_healthy_ms)
@@ -421,21 +428,32 @@ class Supervisor:
 
     def _set(self, state: VmState) -> None:
         before = self.vms.get(state.instance)
-        if state.instance in self._unkept or (before is not None and before.memory != state.memory):
-            self._keep_memory(state)
+        is_new = before is not None and self._records.memories.put(state.instance, state.memory)
+        if is_new or self._is_full:
+            self._keep_now()
         self.vms[state.instance] = state
         self._changed()
 
-    def _keep_memory(self, state: VmState) -> None:
-        """A full disk is no reason to look after no VM any more: what could not be kept is kept at the next change."""
+    async def _overtaken(self, judged: VmState) -> bool:
+        """Keep what a verdict has proven before anybody counts on it; whether the VM is another one meanwhile."""
+        before = self.vms.get(judged.instance)
+        self._records.memories.put(judged.instance, judged.memory)
+        await self._keep_memories()
+        return self.vms.get(judged.instance) is not before
+
+    async def _keep_memories(self) -> None:
+        await self._in_thread(self._keep_now)
+
+    def _keep_now(self) -> None:
+        """A full disk is no reason to look after no VM any more: what is not kept is kept at the next change."""
         try:
-            self._records.keep_memory(state.instance, state.memory)
+            self._records.memories.keep()
         except OSError as error:
-            if state.instance not in self._unkept:
-                log.warning("%s: what is known of its contents cannot be kept yet: %s", state.instance, error)
-            self._unkept.add(state.instance)
+            if not self._is_full:
+                log.warning("what is known of the VMs' contents cannot be kept yet: %s", error)
+            self._is_full = True
         else:
-            self._unkept.discard(state.instance)
+            self._is_full = False
 
     def _changed(self) -> None:
         self._wake.set()

@@ -149,6 +149,7 @@ async def run(name: str, state: Path, socket: Path, failpoints: Failpoints) -> N
         min_healthy_ms=100,
         ask=probe.ask,
         boottime_ns=boottime_ns,
+        in_thread=trio.to_thread.run_sync,
     )
 
     def report() -> WorkerReport:

@@ -21,7 +21,7 @@ from worker.tests.builders import a_spec, some_limits
 from worker.tests.fake_control_plane import KEY, Wanted, an_assignment
 from worker.tests.real_nix import KEY as CI_KEY
 from worker.tests.real_nix import OTHER_KEY
-from worker.tests.scripted_steps import ScriptedSteps
+from worker.tests.scripted_steps import ScriptedSteps, at_once
 from worker.tests.test_supervise import Answers, boottime_ns
 
 
@@ -84,6 +84,7 @@ class World:
             min_healthy_ms=2000,
             ask=Answers(),
             boottime_ns=boottime_ns,
+            in_thread=at_once,
         )
         self.agent = Agent(
             pins=Pins("w-0", (KEY.public,), (CI_KEY.public,)),
@@ -231,7 +232,7 @@ async def test_a_refused_assignment_that_is_offered_again_and_again_is_not_fetch
 
 
 async def test_an_assignment_that_cannot_be_kept_is_not_obeyed_and_costs_no_session(tmp_path: Path) -> None:
-    in_the_way = tmp_path / "assignment.json"
+    in_the_way = tmp_path / "assignment.1"
     in_the_way.mkdir()  # as good as a full disk
     async with a_world(tmp_path) as world:
         world.session.offer(signed(1, "web"))

@@ -1,6 +1,7 @@
 """Collecting a real store: what an instance or the control plane needs stays, the rest goes."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,18 @@ async def test_what_an_instance_has_or_the_control_plane_calls_live_stays_and_th
     again = await shelf.collector.collect(LiveClosures(paths=()))
     assert again is not None
     assert [await shelf.has(path) for path in (mine, live)] == [True, False]
+
+
+async def test_a_root_that_somebody_took_away_is_put_back_before_anything_is_collected(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    mine, other = [await shelf.pulled(text) for text in ("mine", "other")]
+    shelf.closures.roots.keep("web-0", {"active": [mine]})
+    shelf.closures.roots.keep("db-0", {"active": [other]})
+    shelf.closures.roots.keep("db-0", {})
+    shutil.rmtree(tmp_path / "w/nix/var/nix/gcroots/procurator")
+    await shelf.collector.collect(LiveClosures(paths=()))
+    assert [await shelf.has(path) for path in (mine, other)] == [True, False]
+    assert len(shelf.images.made_of()) == 1
 
 
 async def test_an_image_that_a_process_has_as_its_disk_stays_whatever_the_roots_say(tmp_path: Path) -> None:

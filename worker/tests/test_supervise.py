@@ -1,7 +1,7 @@
 """The loop on a machine in memory, with time that jumps."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from worker.health import CheckResult
 from worker.records import Records
 from worker.supervise import Supervisor
 from worker.tests.builders import a_content, a_desired, a_spec, an_attachment, some_limits, store_path
-from worker.tests.scripted_steps import ScriptedSteps
+from worker.tests.scripted_steps import ScriptedSteps, at_once
 from worker.vm_state import Content, Desired
 
 PASS, FAIL = CheckResult(True, ""), CheckResult(False, "tcp 80: connection refused")
@@ -41,9 +41,29 @@ def boottime_ns() -> int:
     return int(trio.current_time() * 1e9)
 
 
+class Disk:
+    """Does at once what would wait for a disk, or where that is slow, when it may go on."""
+
+    def __init__(self) -> None:
+        self.is_slow = False
+        self._waiting: list[trio.Event] = []
+
+    async def __call__(self, work: Callable[[], None]) -> None:
+        if self.is_slow:
+            self._waiting.append(trio.Event())
+            await self._waiting[-1].wait()
+        await at_once(work)
+
+    def go_on(self) -> None:
+        self.is_slow = False
+        for event in self._waiting:
+            event.set()
+
+
 class Fleet:
     def __init__(self, folder: Path, steps: ScriptedSteps, **limits: int) -> None:
         self.steps = steps
+        self.disk = Disk()
         self.answers = Answers()
         self.records = Records(folder)
         self.supervisor = Supervisor(
@@ -53,6 +73,7 @@ class Fleet:
             min_healthy_ms=2000,
             ask=self.answers,
             boottime_ns=boottime_ns,
+            in_thread=self.disk,
         )
 
     def assign(self, *entries: Desired) -> None:
@@ -277,15 +298,47 @@ async def test_after_six_closures_a_vm_is_replaced(tmp_path: Path, autojump_cloc
 async def test_what_cannot_be_written_now_is_written_later_and_no_vm_suffers(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    (tmp_path / "memory").touch()  # in the place of a folder: as good as a full disk
+    in_the_way = tmp_path / "memories.1"
+    in_the_way.mkdir()  # in the place of a file: as good as a full disk
     async with a_fleet(tmp_path) as fleet:
         fleet.assign(a_desired())
         await trio.sleep(10)
         assert fleet.phase() is VmPhase.HEALTHY
-        (tmp_path / "memory").unlink()
+        in_the_way.rmdir()
         fleet.supervisor.restart("web-0")
         await trio.sleep(10)
-        assert fleet.records.memory("web-0").proven
+        assert Records(tmp_path).memories.of("web-0").proven
+
+
+async def test_what_a_vm_has_proven_is_on_disk_before_anybody_is_told_that_it_is_healthy(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with a_fleet(tmp_path) as fleet:
+        fleet.disk.is_slow = True
+        fleet.assign(a_desired())
+        await trio.sleep(10)
+        assert (fleet.phase(), Records(tmp_path).memories.of("web-0").proven) == (VmPhase.RUNNING, "")
+        fleet.disk.go_on()
+        await trio.sleep(1)
+        assert fleet.phase() is VmPhase.HEALTHY
+        assert Records(tmp_path).memories.of("web-0").proven == a_content().content_hash
+
+
+async def test_a_verdict_that_waited_for_the_disk_is_not_told_of_what_the_vm_has_become_meanwhile(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with a_fleet(tmp_path) as fleet:
+        fleet.disk.is_slow = True
+        fleet.assign(a_desired())
+        await trio.sleep(7)
+        assert fleet.phase() is VmPhase.RUNNING
+        fleet.assign()
+        await trio.sleep(0.5)
+        fleet.disk.go_on()
+        await trio.sleep(0.1)
+        assert fleet.phase() is VmPhase.STOPPING
+        await trio.sleep(5)
+        assert fleet.supervisor.vms == {}
 
 
 async def test_a_guest_that_was_left_amid_a_switch_is_asked_what_it_runs(

@@ -13,7 +13,7 @@ from schema.errors import Conflict, InvalidInput, NotFound, Unavailable
 from schema.status import Directive, RunningVm, View, VmPhase
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.net_guests import IP, tool
-from worker.tests.running import a_worker, addresses_on_this_host, http_check, is_running
+from worker.tests.running import RunningWorker, a_worker, addresses_on_this_host, http_check, is_running
 
 
 async def test_an_assigned_vm_is_pulled_booted_and_reported_healthy(tmp_path: Path) -> None:
@@ -109,6 +109,13 @@ async def test_a_drained_worker_takes_nothing_new_and_at_the_deadline_keeps_noth
         assert vms["web-0"].reason == "this worker is drained: a new disk"
 
 
+def forget(worker: RunningWorker, kept: str) -> None:
+    files = list(worker.state.glob(f"{kept}.[01]"))
+    assert files
+    for file in files:
+        file.unlink()
+
+
 async def test_what_lives_in_a_directory_that_nothing_is_known_of_is_ended(tmp_path: Path) -> None:
     async with a_worker(tmp_path) as worker:
         cp = worker.control_plane
@@ -117,7 +124,7 @@ async def test_what_lives_in_a_directory_that_nothing_is_known_of_is_ended(tmp_p
         before = await cp.until(lambda vms: len(vms) == 2 and {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY})
         await worker.end(signal.SIGKILL)
         (worker.state / "booted" / "web-0.json").unlink()
-        (worker.state / "assignment.json").unlink()
+        forget(worker, "assignment")
         dead = worker.state / "vms" / "old-7"
         dead.mkdir()
         (dead / "serial.log").write_text("long ago")
@@ -162,7 +169,7 @@ async def test_an_agent_killed_in_the_middle_of_a_boot_boots_again_and_gives_not
         await worker.end(signal.SIGKILL)
         # As it is on disk between the start of the hypervisor and the accepted boot:
         (worker.state / "vms/web-0/booted.json").unlink()
-        (worker.state / "memory/web-0.json").unlink()
+        forget(worker, "memories")
         cp.reports.clear()
         await worker.start()
         again = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
