@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
@@ -19,6 +20,10 @@ ASSIGNMENT_PREFIX = b"procurator-assignment-v1\n"
 
 MAX_SUBNET_PREFIX = 30
 """A longer prefix has no room for a gateway beside the instance."""
+
+SPECS_REMEMBERED = 1024
+"""Texts whose parsed form is at hand, as each assignment says most of the one before it again; one has about 1 KiB."""
+_interface = lru_cache(maxsize=4096)(ipaddress.IPv4Interface)
 
 Epoch = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 """128 random bits, new with each database."""
@@ -49,7 +54,7 @@ class Entry(StrictModel):
     @field_validator("address")
     @classmethod
     def _is_an_interface(cls, address: str) -> str:
-        parsed = ipaddress.IPv4Interface(address)
+        parsed = _interface(address)
         if str(parsed) != address or parsed.network.prefixlen > MAX_SUBNET_PREFIX:
             raise ValueError(f"'{address}' is not an IPv4 address with the prefix length of a subnet with a gateway")
         return address
@@ -57,12 +62,12 @@ class Entry(StrictModel):
     @property
     def ip(self) -> str:
         """The instance's address alone."""
-        return str(ipaddress.IPv4Interface(self.address).ip)
+        return str(_interface(self.address).ip)
 
     @property
     def gateway(self) -> str:
         """The first address of its worker's subnet."""
-        return str(ipaddress.IPv4Interface(self.address).network[1])
+        return str(_interface(self.address).network[1])
 
     @property
     def vm(self) -> str:
@@ -71,11 +76,16 @@ class Entry(StrictModel):
 
     def sealed_spec(self) -> Sealed[VmSpec]:
         """The spec with its bytes. Raises InvalidInput."""
-        return Sealed.parse(VmSpec, self.spec.encode())
+        return _sealed(self.spec)
 
     def sealed_fallback(self) -> Sealed[VmSpec] | None:
         """The fallback's spec with its bytes, if there is one. Raises InvalidInput."""
-        return Sealed.parse(VmSpec, self.fallback.spec.encode()) if self.fallback else None
+        return _sealed(self.fallback.spec) if self.fallback else None
+
+
+@lru_cache(maxsize=SPECS_REMEMBERED)
+def _sealed(spec: str) -> Sealed[VmSpec]:
+    return Sealed.parse(VmSpec, spec.encode())
 
 
 class Peer(StrictModel):

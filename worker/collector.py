@@ -89,6 +89,7 @@ class Collector:
 
     async def collect(self, live: LiveClosures) -> Collected | None:
         """Take away what is not needed; None where `live` is not complete: then nothing may go."""
+        self._closures.roots.restore()
         roots = live_roots(live, self._closures.files.present(live.paths))
         if roots is None:
             return None

@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from schema.assignment import Peer
 from schema.blueprint import EgressMode
@@ -17,6 +18,7 @@ TAP_GROUP = 0x70726F63
 """The interface group of all workers' taps: each knows the others' by it (a name alone may be a `ppp0`)."""
 
 
+@lru_cache(maxsize=4096)
 def _code(text: str, length: int) -> str:
     """`length` characters of base32 (5 bits each) of SHA-256: lower case letters and digits only."""
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:length]

@@ -10,11 +10,27 @@ class Roots:
     def __init__(self, store: Path) -> None:
         self._roots = store / "nix/var/nix/gcroots/procurator"
         self._live_roots = store / "nix/var/nix/gcroots/procurator-live"
+        self._put: dict[str, frozenset[tuple[str, str]]] = {}
 
     def keep(self, instance: str, roles: Mapping[str, Iterable[str]]) -> None:
-        """Make exactly these paths roots of `instance`, each link named for its role; no roles: none is kept."""
-        directory = self._roots / instance
+        """Make exactly these paths roots of `instance`, each link named for its role; no roles: none is kept.
+
+        What we have put there is left alone until others are wanted; `restore` looks whether it is still there.
+        """
         wanted = {f"{role}-{Path(path).name}": path for role, paths in roles.items() for path in paths}
+        if not wanted or self._put.get(instance) != frozenset(wanted.items()):
+            self._put.pop(instance, None)
+            self._keep(self._roots / instance, wanted)
+            if wanted:
+                self._put[instance] = frozenset(wanted.items())
+
+    def restore(self) -> None:
+        """Put back what somebody took away of the links that were put here."""
+        for instance, wanted in self._put.items():
+            self._keep(self._roots / instance, dict(wanted))
+
+    @staticmethod
+    def _keep(directory: Path, wanted: Mapping[str, str]) -> None:
         if wanted:
             directory.mkdir(parents=True, exist_ok=True)
         for name, path in wanted.items():
@@ -36,6 +52,10 @@ class Roots:
             directory.name: tuple(sorted(link.name for link in directory.iterdir()))
             for directory in sorted(self._roots.iterdir())
         }
+
+    def instances(self) -> tuple[str, ...]:
+        """Those that have roots, or had them."""
+        return tuple(entry.name for entry in self._roots.iterdir()) if self._roots.is_dir() else ()
 
     def kept_paths(self) -> frozenset[str]:
         """The store paths that the roots of all instances name."""

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 
-from schema.assignment import Assignment, Entry
+from schema.assignment import SPECS_REMEMBERED, Assignment, Entry
 from schema.canonical import Sealed
 from schema.errors import InvalidInput
 from schema.generation import Intent
@@ -48,10 +49,11 @@ class Content:
         """The content of a spec that came with its bytes."""
         return cls(generation, sealed.text, sealed.sha256, sealed.value.content_hash, sealed.value)
 
-    @classmethod
-    def parse(cls, generation: int, text: str) -> Self:
+    @staticmethod
+    @lru_cache(maxsize=SPECS_REMEMBERED)
+    def parse(generation: int, text: str) -> "Content":
         """The content of a spec's canonical JSON text. Raises InvalidInput."""
-        return cls.of(generation, Sealed.parse(VmSpec, text.encode()))
+        return Content.of(generation, Sealed.parse(VmSpec, text.encode()))
 
     @property
     def key(self) -> tuple[int, str]:
@@ -91,7 +93,7 @@ class Desired:
             raise InvalidInput(f"{entry.instance}: {entry.address} leaves no room for a gateway")
         return cls(
             instance=entry.instance,
-            content=Content.of(entry.generation, entry.sealed_spec()),
+            content=Content.parse(entry.generation, entry.spec),
             attachment=Attachment(entry.address, entry.gateway, entry.mac),
             fallback=fallback,
             cluster=cluster,

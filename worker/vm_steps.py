@@ -132,7 +132,7 @@ class VmSteps:
 
     async def update(self, desired: Mapping[str, Desired], peers: Iterable[Peer]) -> None:
         """See `Steps.update`."""
-        for instance in {*self._closures.roots.kept(), *desired, *self._runs}:
+        for instance in {*self._closures.roots.instances(), *desired, *self._runs}:
             self._keep(instance, desired.get(instance))
         await self._network.update(desired, peers)
 
