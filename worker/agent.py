@@ -23,8 +23,10 @@ from worker.vm_state import desired_of
 LONGEST_PAUSE = 15.0
 SHORTEST_PAUSE = 0.2
 PUSH_SECONDS = 20.0
-GATHER_SECONDS = 0.01
-"""How long further changes are waited for before a report goes out: one look of the supervisor makes several."""
+GATHER_SECONDS = 0.03
+"""How long further changes are waited for before a report goes out: a start makes five of them in about that time, and
+a report says all there is of every VM.
+"""
 
 Connect = Callable[[], AbstractAsyncContextManager[WorkerSession]]
 """Connects and logs in; raises ProcuratorError."""

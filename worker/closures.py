@@ -85,6 +85,7 @@ class Closures:
             if self._collection is not None and self._may_be_collected(paths):
                 await self._collection.ended.wait()
             elif begun == self._collections:
+                self._valid.add(frozenset(paths))  # as nix itself has just said
                 return  # else one that has ended meanwhile may have taken what the copy found here already
 
     def _may_be_collected(self, paths: Sequence[str]) -> bool:

@@ -10,27 +10,28 @@ class Roots:
     def __init__(self, store: Path) -> None:
         self._roots = store / "nix/var/nix/gcroots/procurator"
         self._live_roots = store / "nix/var/nix/gcroots/procurator-live"
-        self._put: dict[str, frozenset[tuple[str, str]]] = {}
+        self._put: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def keep(self, instance: str, roles: Mapping[str, Iterable[str]]) -> None:
         """Make exactly these paths roots of `instance`, each link named for its role; no roles: none is kept.
 
         What we have put there is left alone until others are wanted; `restore` looks whether it is still there.
         """
-        wanted = {f"{role}-{Path(path).name}": path for role, paths in roles.items() for path in paths}
-        if not wanted or self._put.get(instance) != frozenset(wanted.items()):
+        wanted = {role: tuple(paths) for role, paths in roles.items()}
+        if not wanted or self._put.get(instance) != wanted:
             self._put.pop(instance, None)
-            self._keep(self._roots / instance, wanted)
+            self._keep(instance, wanted)
             if wanted:
-                self._put[instance] = frozenset(wanted.items())
+                self._put[instance] = wanted
 
     def restore(self) -> None:
         """Put back what somebody took away of the links that were put here."""
         for instance, wanted in self._put.items():
-            self._keep(self._roots / instance, dict(wanted))
+            self._keep(instance, wanted)
 
-    @staticmethod
-    def _keep(directory: Path, wanted: Mapping[str, str]) -> None:
+    def _keep(self, instance: str, roles: Mapping[str, Iterable[str]]) -> None:
+        directory = self._roots / instance
+        wanted = {f"{role}-{Path(path).name}": path for role, paths in roles.items() for path in paths}
         if wanted:
             directory.mkdir(parents=True, exist_ok=True)
         for name, path in wanted.items():

@@ -17,7 +17,7 @@ import trio
 
 from schema.assignment import Peer
 from schema.blueprint import HealthCheck
-from schema.errors import CommandFailed, DeadlineExceeded, Internal, ProcuratorError, Unavailable
+from schema.errors import CommandFailed, DeadlineExceeded, Internal, ProcuratorError
 from worker.adoption import Adopt, Found
 from worker.closures import Closures
 from worker.confining import Confining
@@ -37,7 +37,7 @@ from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
 from worker.vmm.confinement import Confinement
 from worker.vmm.order import ALREADY_HELD
-from worker.vmm.port import Counters, Hypervisor, VmAction
+from worker.vmm.port import Counters, VmAction
 from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, set_fence, start_shim, wait_ended
 from worker.vmm.runtime_dir import (
     BOOT_RECORD,
@@ -58,7 +58,6 @@ STORE_SERIAL = "store"
 SHORT_NAME_BYTES = 8
 PROBE = "vm"
 """Below a directory of its own, where `--doctor` boots a VM."""
-READY_SECONDS = 10.0
 COUNTERS_SECONDS = 1.0
 SYSTEM_SECONDS = 2.0
 START_PATIENCE_SECONDS = 2.0
@@ -292,10 +291,12 @@ class VmSteps:
             await trio.sleep(0.02)
 
     async def _create_and_boot(self, directory: RuntimeDir, config: VmConfig) -> None:
-        """Create and boot once. When it fails its hypervisor is ended, and the next try gets a fresh one."""
+        """Create and boot once. When it fails its hypervisor is ended, and the next try gets a fresh one.
+
+        Its shim listens for it, so that the first request waits until the hypervisor serves.
+        """
         with trio.move_on_after(self.settings.boot_seconds):
             async with CloudHypervisor(str(directory.api_socket)) as hypervisor:
-                await _until_it_answers(hypervisor)
                 await hypervisor.create(config)
                 await attach_serial(directory)
                 await hypervisor.act(VmAction.BOOT)
@@ -427,16 +428,6 @@ class VmSteps:
         """See `Steps.adopt`."""
         self._runs[one.instance] = one.content  # if it has ended since it was found, `ended` tells at once
         return Process(one.pid, one.started_at, one.attachment, one.is_fenced, one.layers, one.is_doubtful)
-
-
-async def _until_it_answers(hypervisor: Hypervisor) -> None:
-    with trio.move_on_after(READY_SECONDS):
-        while True:
-            with suppress(Unavailable):
-                await hypervisor.ping()
-                return
-            await trio.sleep(0.005)
-    raise Unavailable(f"the hypervisor does not answer within {READY_SECONDS:g} s of its start")
 
 
 def _running_seconds(live: Live) -> float:
