@@ -36,6 +36,7 @@ from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import Disk, Nic, VmConfig
 from worker.vmm.confinement import Confinement
+from worker.vmm.fence import boottime_ns
 from worker.vmm.order import ALREADY_HELD
 from worker.vmm.port import Counters, VmAction
 from worker.vmm.processes import Ended, Live, attach_serial, end, find, find_live, set_fence, start_shim, wait_ended
@@ -64,7 +65,6 @@ START_PATIENCE_SECONDS = 2.0
 KILL_GRACE_SECONDS = 2.0
 LAST_WORDS_BYTES = 4096
 """Where a panic is looked for: the log goes on from boot to boot, and an older panic is further up."""
-_TICKS = os.sysconf("SC_CLK_TCK")
 _MIB = 1024 * 1024
 _PANIC = re.compile(rb"Kernel panic[^\r\n]{0,200}")
 
@@ -432,5 +432,4 @@ class VmSteps:
 
 def _running_seconds(live: Live) -> float:
     """How long a process has run: both figures are since the machine's start, so no wall clock is asked."""
-    uptime = float(Path("/proc/uptime").read_text().split()[0])
-    return max(0.0, uptime - live.start_time / _TICKS)
+    return max(0.0, (boottime_ns() - live.begun_ns) / 1e9)

@@ -12,7 +12,7 @@ import socket
 import struct
 
 from worker.vmm.confinement import confine
-from worker.vmm.forked import API_DESCRIPTOR, call, receive
+from worker.vmm.forked import API_DESCRIPTOR, MOST_DESCRIPTORS, call, receive
 from worker.vmm.order import Order
 
 _GO = b"go"
@@ -51,6 +51,9 @@ def _wait(channel: socket.socket) -> None:
     """In the child; it never returns."""
     try:
         os.setsid()
+        os.dup2(API_DESCRIPTOR, 0)  # which is nothing yet
+        os.closerange(API_DESCRIPTOR + 1, channel.fileno())
+        os.closerange(channel.fileno() + 1, MOST_DESCRIPTORS)
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         text, descriptors = receive(channel, most=2)
@@ -65,7 +68,6 @@ def _wait(channel: socket.socket) -> None:
 
 
 def _become(order: Order, channel: socket.socket, output: int, api: int) -> None:
-    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.dup2(api, API_DESCRIPTOR)

@@ -15,16 +15,31 @@ from typing import NoReturn
 
 API_DESCRIPTOR = 3
 """Where a hypervisor finds the listening socket of its API; the spawner keeps it free of anything else."""
-_MOST_DESCRIPTORS = 65_536
+MOST_DESCRIPTORS = 65_536
 MAX_ORDER_BYTES = 131_072
 
+SPARE = "procurator-spare"
+"""What `ps` shows of a shim that has no VM yet, and of its child."""
 ROOM = "-" * 1000
 """Given as the spawner's last argument: where its children's words find room."""
 _ARGUMENTS_START, _ARGUMENTS_END = 45, 46
 """In /proc/PID/stat behind the name (`arg_start`, `arg_end` in proc(5))."""
 _SHORT = 15
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _LIBC = ctypes.CDLL(None)
+
+
+def die_with(parent: int) -> None:
+    """Be ended when `parent` is, whichever way; at once where it has gone already. `die_alone` takes it back."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def die_alone() -> None:
+    """Go on when our parent ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, 0)
 
 
 def receive(channel: socket.socket, *, most: int) -> tuple[bytes, list[int]]:
@@ -49,7 +64,7 @@ def retitle(words: Iterable[str]) -> None:
 
 def call(module: str, argv: list[str]) -> NoReturn:
     """Become a hypervisor of ours without a Python of its own; as after an exec, nothing of ours stays open."""
-    os.closerange(API_DESCRIPTOR + 1, _MOST_DESCRIPTORS)
+    os.closerange(API_DESCRIPTOR + 1, MOST_DESCRIPTORS)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python starts with
     retitle(argv)
     sys.argv = argv

@@ -7,14 +7,14 @@ and why (3: a shim, or a hypervisor without one, already holds the directory). A
 import os
 import select
 
+from worker.vmm.child import Child
 from worker.vmm.order import ALREADY_HELD, FAILED, STARTED, Order
 from worker.vmm.shim import Shim
 from worker.vmm.shim_files import clear, hold, let_go, make_own_directory, runs_already
 
 
-def hold_vm(order: Order, report: int) -> int:
-    """Hold one VM from its start to its end; in a process of its own, whose exit code this is."""
-    os.setsid()
+def hold_vm(order: Order, report: int, child: Child) -> int:
+    """Hold one VM from its start to its end; in a process and a session of its own, whose exit code this is."""
     if _is_alone(report):
         return FAILED
     try:
@@ -27,7 +27,7 @@ def hold_vm(order: Order, report: int) -> int:
         clear(order.directory)
         make_own_directory(order.directory, order.confinement)
         _go_on_alone(order.directory)
-        shim = Shim(order)
+        shim = Shim(order, child)
         shim.start()
     except OSError as error:
         _tell(report, f"{FAILED} cannot start {order.command[0]}: {error.strerror or error}".encode())

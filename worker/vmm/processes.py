@@ -23,19 +23,22 @@ CONTROL_SECONDS = 10.0
 RECORD_SECONDS = 2.0
 POLL_SECONDS = 0.02
 MAX_ANSWER_BYTES = 65_536
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
     """A hypervisor that runs: the process is named for good by `pid` and `start_time` (clock ticks after boot).
 
-    `started_at` is in seconds since 1970. `shim_pid` is None where the shim has died: the VM runs on without log.
+    `started_at` is in seconds since 1970, `begun_ns` the same moment on CLOCK_BOOTTIME: the process itself may have
+    waited for its VM before that. `shim_pid` is None where the shim has died: the VM runs on without log.
     `is_fenced`: it is ended when the worker's lease is over, whoever is alive then.
     """
 
     pid: int
     start_time: int
     started_at: float
+    begun_ns: int
     shim_pid: int | None
     is_fenced: bool = False
 
@@ -147,6 +150,7 @@ def find(directory: RuntimeDir) -> Live | Ended | None:
         pid=pid,
         start_time=started,
         started_at=at,
+        begun_ns=int(record.get("begunNs", started * 10**9 // _TICKS)),  # a shim of an earlier version does not say
         shim_pid=shim_pid if _is_running(shim_pid, shim_started) else None,
         is_fenced=record.get("lease", fence.NONE) != fence.NONE,
     )

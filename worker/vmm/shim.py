@@ -23,7 +23,7 @@ import socket
 import time
 
 from worker.vmm.child import Child
-from worker.vmm.fence import NONE, Fence, boot_id, fork_guard
+from worker.vmm.fence import NONE, Fence, boot_id, boottime_ns, fork_guard
 from worker.vmm.order import Order
 from worker.vmm.shim_files import (
     OWN_DIRECTORY,
@@ -48,7 +48,9 @@ DRAIN_SECONDS = 0.5
 class Shim:
     """One hypervisor, one selector loop, until it has ended."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, child: Child) -> None:
+        self._child = child
+        self._pid = child.pid
         self._directory = order.directory
         self._confinement = order.confinement
         self._fence = None if order.lease == NONE else Fence(order.lease)
@@ -67,7 +69,7 @@ class Shim:
         self._status: dict[str, object] = {}
 
     def start(self) -> None:
-        """Listen for control, have a child, record it, let it become the hypervisor; raises OSError.
+        """Listen for control, record the child, let it become the hypervisor; raises OSError.
 
         A lease that is over starts nothing. What is not recorded (the disk is full, we are killed) never runs.
         """
@@ -79,14 +81,12 @@ class Shim:
         self._output, theirs = os.pipe2(os.O_CLOEXEC)
         for number in (signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        child = Child()
-        self._pid = child.pid
         with listen(f"{self._directory}/api.sock", backlog=API_BACKLOG) as api:
-            child.tell(self._order, output=theirs, api=api.fileno())
+            self._child.tell(self._order, output=theirs, api=api.fileno())
         os.close(theirs)
         self._watch()
         try:
-            child.let_go()
+            self._child.let_go()
         except OSError:
             os.unlink(f"{self._directory}/process.json")  # noqa: PTH108 - pathlib costs memory beside every VM
             raise
@@ -104,6 +104,7 @@ class Shim:
             "shimStartTime": start_time(os.getpid()),
             "bootId": boot_id(),
             "startedAt": now(),
+            "begunNs": boottime_ns(),
             "lease": self._fence.path if self._fence else NONE,
             "exit": None,
         }

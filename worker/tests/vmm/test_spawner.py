@@ -1,6 +1,7 @@
 """Shims from one spawner, on real processes: what they inherit, and what is left when either side dies."""
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -11,12 +12,14 @@ import pytest
 import trio
 
 from worker.tests.vmm.subjects import COMMANDS
-from worker.tests.vmm.test_shim import LOG_BYTES, a_runtime_dir, ready, until, wait_gone
+from worker.tests.vmm.test_shim import LOG_BYTES, a_runtime_dir, children_of, ready, shims_in, until, wait_gone
 from worker.vmm.client import CloudHypervisor
+from worker.vmm.fence import boottime_ns
+from worker.vmm.forked import SPARE
 from worker.vmm.order import Order
 from worker.vmm.processes import Live, ask, end, find, start_shim
 from worker.vmm.programs import module_of
-from worker.vmm.runtime_dir import RuntimeDir, read_log
+from worker.vmm.runtime_dir import read_log
 from worker.vmm.shim_files import LOCK, hold, let_go
 from worker.vmm.shims import Shims
 
@@ -38,18 +41,19 @@ def arguments(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
 
 
-def has_a_shim(directory: RuntimeDir, spawner: int) -> bool:
-    """Whether a shim of this spawner holds the directory, or is about to: until it is told, it is of its session."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
-        try:
-            if arguments(pid) == ["procurator-shim", str(directory.path)]:
-                return True
-            if pid != spawner and os.getsid(pid) == spawner:
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return False
+def spares_of(spawner: int) -> list[int]:
+    return [pid for pid in children_of(spawner) if arguments(pid) == [SPARE]]
+
+
+async def stop_spawning(spawner: int) -> list[int]:
+    """Stop a spawner and its spare shim, which would take the next order; whom SIGCONT lets go on."""
+    with trio.fail_after(10):
+        while not (spares := spares_of(spawner)):  # noqa: ASYNC110
+            await trio.sleep(0.01)
+    stopped = [spawner, *spares]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    return stopped
 
 
 async def test_a_python_hypervisor_of_ours_is_called_and_inherits_nothing_but_its_api() -> None:
@@ -78,6 +82,52 @@ async def test_any_other_program_is_executed_and_inherits_nothing_but_its_api() 
         assert said[:2] == ["--api-socket", "fd=3"]
         assert sorted(said[2:]) == ["0", "1", "2", "3", "4"], "4 is the listing itself"
         await end(directory, live, grace_seconds=0)
+
+
+async def test_spare_shims_go_with_whoever_would_order_them() -> None:
+    with a_runtime_dir() as directory:
+        async with Shims(modules=(module_of(FAKE),)) as shims:
+            live = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            spawner = parent_of(live)
+            await until(lambda: bool(spares_of(spawner)))
+            (spare,) = spares_of(spawner)
+            await until(lambda: bool(children_of(spare)))
+            (child,) = children_of(spare)
+            os.kill(spawner, signal.SIGKILL)
+            wait_gone(spare)
+            wait_gone(child)
+            await end(directory, live, grace_seconds=0)
+            again = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            await until(lambda: bool(spares_of(parent_of(again))))
+            (spare,) = spares_of(parent_of(again))
+        wait_gone(spare)
+
+
+async def test_a_spare_shim_that_was_killed_is_replaced() -> None:
+    with a_runtime_dir() as first, a_runtime_dir() as second:
+        async with Shims(modules=(module_of(FAKE),)) as shims:
+            live = await start_shim(first, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            await until(lambda: bool(spares_of(parent_of(live))))
+            (spare,) = spares_of(parent_of(live))
+            os.kill(spare, signal.SIGKILL)
+            wait_gone(spare)
+            other = await start_shim(second, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            assert parent_of(other) == parent_of(live)
+
+
+async def test_a_vm_is_as_old_as_its_start_and_not_as_the_process_that_waited_for_it() -> None:
+    with a_runtime_dir() as directory:
+        async with Shims(modules=(module_of(FAKE),)) as shims:
+            await shims.load()
+            await trio.sleep(0.5)
+            asked_ns = boottime_ns()
+            live = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            assert asked_ns <= live.begun_ns <= boottime_ns()
+            record = json.loads(directory.process_record.read_text())
+            del record["begunNs"]  # as a shim of an earlier version has it
+            directory.process_record.write_text(json.dumps(record))
+            found = find(directory)
+            assert isinstance(found, Live) and found.begun_ns <= live.begun_ns
 
 
 async def test_a_spawner_that_was_killed_is_replaced_and_its_shims_go_on() -> None:
@@ -109,14 +159,15 @@ async def test_a_start_that_was_cancelled_leaves_nothing() -> None:
     with a_runtime_dir() as first, a_runtime_dir() as second:
         async with Shims(modules=(module_of(FAKE),)) as shims:
             live = await start_shim(first, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
-            os.kill(parent_of(live), signal.SIGSTOP)
+            stopped = await stop_spawning(parent_of(live))
             with trio.move_on_after(0.2) as cancelled:
                 await start_shim(second, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
-            os.kill(parent_of(live), signal.SIGCONT)
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
             assert cancelled.cancelled_caught
             with a_runtime_dir() as third:
                 await start_shim(third, command=FAKE, log_bytes=LOG_BYTES, shims=shims)  # its order came after
-            await until(lambda: not has_a_shim(second, parent_of(live)))
+            await until(lambda: not shims_in(second))
             assert not second.path.exists()
 
 
@@ -158,6 +209,7 @@ from pathlib import Path
 from worker.vmm.processes import find, start_shim
 from worker.vmm.runtime_dir import RuntimeDir
 from worker.vmm.shims import Shims
+from worker.tests.vmm.test_spawner import stop_spawning
 
 async def main():
     async with Shims() as shims, trio.open_nursery() as nursery:
@@ -166,8 +218,7 @@ async def main():
         await start({str(first.path)!r})
         shim = find(RuntimeDir(Path({str(first.path)!r}))).shim_pid
         spawner = int(Path(f"/proc/{{shim}}/stat").read_text().rpartition(")")[2].split()[1])
-        print(spawner, flush=True)
-        os.kill(spawner, signal.SIGSTOP)
+        print(*await stop_spawning(spawner), flush=True)
         nursery.start_soon(start, {str(second.path)!r})
         await trio.sleep(0.2)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -176,9 +227,10 @@ trio.run(main)
 """
         done = await trio.run_process([sys.executable, "-c", worker], capture_stdout=True, check=False)
         assert done.returncode == -signal.SIGKILL
-        spawner = int(done.stdout)
-        os.kill(spawner, signal.SIGCONT)
-        wait_gone(spawner)
-        await until(lambda: not has_a_shim(second, spawner))
+        stopped = [int(pid) for pid in done.stdout.split()]
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        for pid in stopped:
+            wait_gone(pid)
         assert not second.path.exists()
         assert isinstance(find(first), Live)
