@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -31,6 +32,7 @@ from worker.network import Network
 from worker.records import Records
 from worker.steps import OnProgress
 from worker.switching import CannotSwitch, layer_serial
+from worker.together import together
 from worker.user_network import UserNetwork
 from worker.vm_state import Attachment, Content, Desired, Process
 from worker.vmm.client import CloudHypervisor
@@ -176,12 +178,14 @@ class VmSteps:
         has_booted = False
         try:
             confinement = await self._confining.of(instance, memory_mb=content.spec.memory_mb)
-            config = await self._config(instance, content, attachment)
             directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             # The boot record is written when the boot is accepted: an agent that dies before leaves nothing to adopt.
             (directory.path / BOOT_RECORD).unlink(missing_ok=True)
             self._records.keep_booted(instance, content, attachment)
-            live = await self._start(directory, confinement, is_fenced=content.spec.is_fenced)
+            live, config = await together(
+                partial(self._start, directory, confinement, is_fenced=content.spec.is_fenced),
+                partial(self._config, instance, content, attachment),
+            )
             await self._create_and_boot(directory, config)
             log.info("%s: boot: accepted", instance, extra={"pid": live.pid})
             record = BootRecord(content.content_hash, content.content_hash, (content.content_hash,))

@@ -14,6 +14,8 @@ from schema.status import Directive, RunningVm, View, VmPhase
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.net_guests import IP, tool
 from worker.tests.running import RunningWorker, a_worker, addresses_on_this_host, http_check, is_running
+from worker.tests.vmm.test_shim import shims_in, until
+from worker.vmm.runtime_dir import RuntimeDir
 
 
 async def test_an_assigned_vm_is_pulled_booted_and_reported_healthy(tmp_path: Path) -> None:
@@ -107,6 +109,19 @@ async def test_a_drained_worker_takes_nothing_new_and_at_the_deadline_keeps_noth
         vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.WAITING})
         assert not is_running(before.pid)
         assert vms["web-0"].reason == "this worker is drained: a new disk"
+
+
+async def test_of_a_boot_whose_configuration_fails_no_hypervisor_is_left(tmp_path: Path) -> None:
+    async with a_worker(tmp_path) as worker:
+        cp = worker.control_plane
+        toplevel = worker.a_published_spec().toplevel
+        cp.assign(Wanted("web-0", worker.a_published_spec(kernel=f"{toplevel}/none")))
+        await cp.until(lambda vms: "none does not exist" in vms["web-0"].reason)
+        cp.assign()
+        await cp.until(lambda vms: not vms)
+        directory = RuntimeDir(worker.state / "vms" / "web-0")
+        await until(lambda: not shims_in(directory))
+        assert not directory.path.exists()
 
 
 def forget(worker: RunningWorker, kept: str) -> None:
