@@ -4,18 +4,19 @@ It understands nothing of them. How two trees differ is `differences.py`'s.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import Final
 
-from autonix.contents import Contents, Undecodable, decoded
+from autonix.contents import Contents, Undecodable, decoded, is_text
 from autonix.findings import Skipped
 from autonix.listings import listed
 from autonix.objects import Objects
-from autonix.tree import MAX_FILE, MAX_TOTAL, safe_ones
-from schema.errors import CommandFailed, DeadlineExceeded, InvalidInput, NotFound, TooLarge
+from autonix.paths import safe_ones
+from autonix.sizes import Sizes
+from autonix.tree import MAX_FILE, MAX_TOTAL
+from schema.errors import InvalidInput, NotFound
 
 NEAR: Final = range(1, 9)
 FAR: Final = range(9, 65)
@@ -55,6 +56,7 @@ class CommitTree:
     objects: Objects
     files: Mapping[str, tuple[str, str, str]]
     """By path: mode, id, and bytes as git prints them (no number where there is no such object)."""
+    sizes: Sizes
 
     def blob(self, path: str) -> Blob | None:
         """The file at `path`."""
@@ -142,40 +144,7 @@ async def tree_of(objects: Objects, commit: Commit) -> CommitTree:
     printed = await listed(objects.repository, ("ls-tree", "-r", "-z", "-l", "--full-tree", commit.tree))
     entries = {path: (mode, id_, size) for mode, id_, size, path in _ENTRY.findall(_text_of(printed))}
     paths = safe_ones("\0".join(entries).encode())
-    return CommitTree(objects, {path: entries[path] for path in paths})
-
-
-async def head_sizes(directory: Path) -> "HeadSizes | None":
-    """The files below `directory` in the commit that is checked out.
-
-    None where there is no commit, or where git is older than 2.36.
-    """
-    try:
-        printed = await listed(
-            directory, ("ls-tree", "-r", "-z", "--format=%(objectmode) %(objectsize) %(path)", "HEAD")
-        )
-    except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
-        return None
-    return HeadSizes(_text_of(printed))
-
-
-@dataclass(frozen=True, slots=True)
-class HeadSizes:
-    """Files of a commit, links aside, as git lists them: they are made one after the other, as they may be many."""
-
-    text: str
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        """Bytes (in digits) and path of each."""
-        for entry in self.text.split("\0"):
-            if entry.startswith("100"):
-                _, size, path = entry.split(" ", 2)
-                if size.isdigit():
-                    yield size, path
-
-    def named(self, name: str) -> list[str]:
-        """Paths of what is called `name`, which is no pattern."""
-        return re.findall(rf"(?:^|\0)100... [0-9]+ ((?:[^\0]*/)?{re.escape(name)})(?=\0)", self.text)
+    return CommitTree(objects, {path: entries[path] for path in paths}, Sizes(printed))
 
 
 def _text_of(printed: bytes) -> str:
@@ -183,13 +152,5 @@ def _text_of(printed: bytes) -> str:
     try:
         return printed.decode()
     except UnicodeDecodeError:
-        kept = (each for each in printed.split(b"\0") if each and _is_text(each))
+        kept = (each for each in printed.split(b"\0") if each and is_text(each))
         return "".join(f"{each.decode()}\0" for each in kept)
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

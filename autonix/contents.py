@@ -30,3 +30,12 @@ def decoded(data: bytes) -> str | Undecodable:
     if "\0" in text:
         return Undecodable("not text: it holds a NUL")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_text(data: bytes) -> bool:
+    """Whether it is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 import os
 import resource
 from collections.abc import Sequence
+from mmap import PROT_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,13 @@ async def listed(
 
     Raises `CommandFailed`, `DeadlineExceeded`, `TooLarge`, and `NotFound` where there is no git or no such directory.
     """
+    return (await mapped(directory, words, deadline=deadline, most=most))[:]
+
+
+async def mapped(
+    directory: Path, words: Sequence[str], *, deadline: float = GIT_DEADLINE, most: int = MAX_LISTING
+) -> bytes | mmap:
+    """The same as it lies in memory, for a reader who takes it piece by piece."""
     argv = (*GIT, *words)
     memory = os.memfd_create("listing", os.MFD_CLOEXEC)
     try:
@@ -58,6 +66,6 @@ async def listed(
             raise TooLarge(f"git {words[0]} in {directory}: {most} bytes or more")
         if returncode != 0:
             raise CommandFailed(argv=argv, cwd=str(directory), returncode=returncode, stdout=b"", stderr=b"")
-        return os.pread(memory, size, 0)
+        return mmap(memory, size, prot=PROT_READ) if size else b""
     finally:
         os.close(memory)

@@ -57,13 +57,12 @@ class Known:
 
 def known(analysis: Analysis, reader: Reader, *, read: Iterable[str], further: Iterable[str], digest: str) -> Known:
     """An analysis that `reader` answered for."""
-    every = frozenset(reader.paths)
     return Known(
         analysis=analysis,
         read=frozenset(read),
         further=tuple(sorted(further)),
         digest=digest,
-        asked={path: path in every for path in sorted(reader.asked)},
+        asked={path: reader.has(path) for path in sorted(reader.asked)},
         listed={directory: listing_digest(reader.paths, directory) for directory in sorted(reader.listed)},
     )
 

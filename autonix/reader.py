@@ -1,10 +1,10 @@
 """The texts of a tree, parsed once each and on demand; a file that cannot be parsed is noted, and never raises."""
 
+import fnmatch
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from posixpath import basename, join, normpath
 
 from autonix.findings import Skipped
@@ -36,26 +36,24 @@ class Reader:
     asked: set[str] = field(default_factory=set)
     listed: set[str] = field(default_factory=set)
     _parsed: dict[str, Document | None] = field(default_factory=dict)
-    _all: frozenset[str] = frozenset()
     _named: dict[str, list[str]] = field(default_factory=dict)
     _found: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._all = frozenset(self.paths)
         for path in sorted(self.texts):
             self._named.setdefault(basename(path), []).append(path)
 
     def has(self, path: str) -> bool:
         """Whether the tree lists `path`."""
         self.asked.add(path)
-        return path in self._all
+        at = bisect_left(self.paths, path)
+        return at < len(self.paths) and self.paths[at] == path
 
     def named(self, *patterns: str) -> list[str]:
         """Paths of files that were read whose last part is one of `patterns` (with `*`), sorted."""
         if patterns not in self._found:
             exact = {name for name in patterns if name in self._named}
-            globs = [pattern for pattern in patterns if "*" in pattern]
-            names = exact | {name for name in self._named for glob in globs if fnmatchcase(name, glob)}
+            names = exact.union(*(fnmatch.filter(self._named, pattern) for pattern in patterns if "*" in pattern))
             self._found[patterns] = sorted(path for name in names for path in self._named[name])
         return self._found[patterns]
 

@@ -5,8 +5,9 @@ way. Nothing in the tree is run, and nothing of it is written.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeAlias
@@ -14,28 +15,27 @@ from typing import TypeAlias
 import trio
 
 from autonix.cache import Cache, key_of
+from autonix.collector import held_back
 from autonix.commits import (
     FAR,
-    LINK,
     NEAR,
     Commit,
     CommitTree,
-    HeadSizes,
     farther_trees,
     find_commit,
-    head_sizes,
     tree_of,
 )
 from autonix.contents import Contents
 from autonix.differences import Change, changes_between
 from autonix.findings import Analysis
 from autonix.languages import attributes
-from autonix.languages.shares import Tally, counted_as, settled, tallied
+from autonix.languages.shares import Tally, counted_as, settled
 from autonix.memory import Known, known
 from autonix.objects import Objects, conversation
 from autonix.reader import Reader
-from autonix.tree import file_sizes, list_tracked, list_tree, read_files, safe_ones
+from autonix.tree import Head, list_tree, read_files
 from autonix.understand import further, sifted, understood, wanted
+from autonix.weighing import attribute_texts, tally_of, tally_of_files
 from schema.errors import NotFound, TooLarge
 
 _KEPT_EVERY = 8
@@ -54,31 +54,25 @@ async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
 
     The same tree gives an equal analysis. Raises `NotFound` where `root` is not a directory.
     """
-    tally: Tally | None = None
-
-    async def weigh() -> None:
-        nonlocal tally
-        tally = await _tally_of_files(listing_root)
-
-    listing_root = Path(os.path.realpath(root))
-    if not listing_root.is_dir():
+    root = Path(os.path.realpath(root))
+    if not root.is_dir():
         raise NotFound(f"{root} is not a directory")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(weigh)
-        listing = await list_tree(listing_root)
-    paths, needed = sifted(listing.paths)
+    tracked: tuple[str, ...] = ()
+    held: Known | None = None
+    tally = Tally({})
 
-    async def read(asked: Collection[str]) -> Contents:
-        return await read_files(listing.root, asked)
+    async def understand_tracked(paths: tuple[str, ...], head: Head) -> None:
+        nonlocal tracked, held, tally
+        if paths:
+            with held_back():
+                tracked, held = paths, await _known_of_tracked(root, paths, cache)
+        tally = await tally_of_files(root, paths, await head())
 
-    first = await read(needed)
-    key = key_of("files", listing.root.name, first.digest)
-    held = await trio.to_thread.run_sync(cache.get, key) if cache is not None else None
-    if held is None or not held.holds_for(paths) or (await read(held.further)).digest != held.digest:
-        held = await _understood(listing.root.name, paths, first, read)
-        if cache is not None:
-            await trio.to_thread.run_sync(cache.put, key, held)
-    return replace(held.analysis, languages=settled(tally or Tally({})))
+    paths = (await list_tree(root, meanwhile=understand_tracked)).paths
+    if held is None or (paths is not tracked and not _holds_for_all(held, paths)):
+        with held_back():
+            held = await _known_of_files(root, paths, cache)
+    return replace(held.analysis, languages=settled(tally))
 
 
 async def analyse_commit(repository: Path, revision: str, *, cache: Cache | None = None) -> Analysis:
@@ -115,6 +109,59 @@ def repositories_in(directory: Path) -> tuple[Path, ...]:
     return tuple(repositories)
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Files that lie in a directory: those that count, and the texts of those whose names say that they are needed."""
+
+    root: Path
+    paths: tuple[str, ...]
+    first: Contents
+    cache: Cache | None
+
+    @property
+    def key(self) -> str:
+        return key_of("files", self.root.name, self.first.digest)
+
+    async def kept(self) -> Known | None:
+        return None if self.cache is None else await trio.to_thread.run_sync(self.cache.get, self.key)
+
+    async def fits(self, held: Known) -> bool:
+        """Whether what is kept holds for these."""
+        return held.holds_for(self.paths) and (await read_files(self.root, held.further)).digest == held.digest
+
+    async def understood(self) -> Known:
+        held = await _understood(self.root.name, self.paths, self.first, partial(read_files, self.root))
+        if self.cache is not None:
+            await trio.to_thread.run_sync(self.cache.put, self.key, held)
+        return held
+
+
+async def _files(root: Path, paths: Sequence[str], cache: Cache | None) -> _Files:
+    counted, needed = sifted(paths)
+    return _Files(root, counted, await read_files(root, needed), cache)
+
+
+async def _known_of_files(root: Path, paths: Sequence[str], cache: Cache | None) -> Known:
+    """The analysis of a directory's files."""
+    files = await _files(root, paths, cache)
+    held = await files.kept()
+    return held if held is not None and await files.fits(held) else await files.understood()
+
+
+async def _known_of_tracked(root: Path, paths: Sequence[str], cache: Cache | None) -> Known | None:
+    """The same where other files may be still to come; None where what is kept may be of all of them."""
+    files = await _files(root, paths, cache)
+    if (held := await files.kept()) is None:
+        return await files.understood()
+    return held if await files.fits(held) else None
+
+
+def _holds_for_all(held: Known, paths: Sequence[str]) -> bool:
+    """Whether an analysis of some of `paths` is one of all: no other is to be read, and nobody asked for one."""
+    counted, needed = sifted(paths)
+    return held.read.issuperset(needed) and held.holds_for(counted)
+
+
 async def _understood(name: str, paths: Sequence[str], first: Contents, read: Read) -> Known:
     """The analysis, and what it rests on."""
     reader, skipped = Reader(tuple(paths), first.texts), first.skipped
@@ -137,10 +184,9 @@ async def _first_of(tree: CommitTree, name: str) -> Known:
     paths, needed = sifted(tuple(tree.files))
     first = await tree.read(needed)
     held = await _understood(name, paths, first, tree.read)
-    named = [path for path in tree.files if path.rpartition("/")[2] == attributes.NAME]
-    texts = await _attributes(named, tree.read)
+    texts = await attribute_texts(tree.sizes.named(attributes.NAME), tree.read)
     behind = await tree.behind(held.read)
-    return replace(held, tally=_tally_of(tree, texts), attributes=texts, read=held.read.union(behind))
+    return replace(held, tally=tally_of(tree.sizes, texts), attributes=texts, read=held.read.union(behind))
 
 
 async def _known_of(objects: Objects, commit: Commit, name: str, cache: Cache) -> Known | None:
@@ -190,27 +236,3 @@ async def _tally_after(objects: Objects, held: Known, changes: Sequence[Change])
         return [(language, sizes.get(each, 0)) for language, each in files]
 
     return (held.tally or Tally({})).changed(gone=weighed(gone), new=weighed(new))
-
-
-async def _tally_of_files(root: Path) -> Tally:
-    """As the last commit has it, or, before the first, as the files that are to be in it are."""
-    files: Iterable[tuple[str, str]] | None = await head_sizes(root)
-    if isinstance(files, HeadSizes):
-        named = files.named(attributes.NAME)
-    else:
-        sizes = await file_sizes(root, await list_tracked(root))
-        files = [(str(size), path) for path, size in sizes.items()]
-        named = [path for path in sizes if path.rpartition("/")[2] == attributes.NAME]
-    texts = await _attributes(named, lambda paths: read_files(root, paths))
-    return await trio.to_thread.run_sync(tallied, files, attributes.rules_of(texts))
-
-
-def _tally_of(tree: CommitTree, texts: Mapping[str, str]) -> Tally:
-    files = ((size, path) for path, (mode, _, size) in tree.files.items() if size.isdigit() and mode != LINK)
-    return tallied(files, attributes.rules_of(texts))
-
-
-async def _attributes(named: Sequence[str], read: Read) -> dict[str, str]:
-    """The texts of `.gitattributes` that speak of languages."""
-    texts = (await read(safe_ones("\0".join(named).encode()))).texts if named else {}
-    return {path: text for path, text in texts.items() if "linguist-" in text}

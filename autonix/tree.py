@@ -7,30 +7,33 @@ two settings by which a repository could make `git ls-files` start a program are
 import errno
 import hashlib
 import os
-import re
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from mmap import mmap
 from pathlib import Path
+from typing import TypeAlias
 
 import trio
 
 from autonix.contents import Contents, Undecodable, decoded
 from autonix.findings import Skipped
-from autonix.listings import GIT_DEADLINE, listed
+from autonix.listings import GIT_DEADLINE, listed, mapped
+from autonix.paths import MAX_DEPTH, safe_ones
 from schema.errors import CommandFailed, DeadlineExceeded, NotFound, TooLarge
 
+_NO_LIST = (CommandFailed, DeadlineExceeded, NotFound, TooLarge)
+"""What git says where there is no repository, or one that it cannot read."""
 MAX_FILES = 2_000_000
-MAX_DEPTH = 64
 MAX_FILE = 8 * 1024 * 1024
 MAX_TOTAL = 96 * 1024 * 1024
 """Bytes read of one file, and of all together."""
 
-_NO_NAMES = frozenset(("", ".", "..", ".git"))
-_UNSAFE = re.compile(r"/(?:\.\.?|\.git)?/")
-_ODD = tuple(f"/{name}/".encode() for name in sorted(_NO_NAMES))
-_PLAIN = bytes((0, *range(0x20, 0x7F)))
+
+Head: TypeAlias = Callable[[], Awaitable[bytes | mmap | None]]
+"""Waits for what `git ls-tree -r -z -l` prints of the commit that is checked out, None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +44,45 @@ class Listing:
     paths: tuple[str, ...]
 
 
-async def list_tree(root: Path, *, git_deadline: float = GIT_DEADLINE) -> Listing:
+async def list_tree(
+    root: Path,
+    *,
+    meanwhile: Callable[[tuple[str, ...], Head], Awaitable[None]] | None = None,
+    git_deadline: float = GIT_DEADLINE,
+) -> Listing:
     """The tree under `root`. Raises NotFound where it is no directory.
 
-    A git that is not done within `git_deadline` seconds (a FIFO as .gitignore stops it for good) is not asked again:
-    then every file counts.
+    `meanwhile` gets the tracked paths while git lists the last commit and walks the directory for files that are not
+    tracked; where there are none, as a rule, the listing has the same tuple. A git that is not done within
+    `git_deadline` seconds (a FIFO as .gitignore stops it for good) is not asked again: then every file counts.
     """
     root = Path(os.path.realpath(root))
     if not root.is_dir():
         raise NotFound(f"{root} is not a directory")
-    names = await _listed_by_git(root, ("--cached", "--others", "--exclude-standard"), git_deadline)
-    if names is None:
-        names = b"\0".join(await trio.to_thread.run_sync(partial(_walked, root)))
-    return Listing(root, safe_ones(names))
+    committed: bytes | mmap | None = None
+    others: bytes | None = None
+    head_is_listed = trio.Event()
 
+    async def look() -> None:
+        nonlocal committed, others
+        with suppress(*_NO_LIST):
+            committed = await mapped(root, ("ls-tree", "-r", "-z", "-l", "HEAD"))
+        head_is_listed.set()
+        others = await _ls_files(root, ("--others", "--exclude-standard"), git_deadline)
 
-async def list_tracked(root: Path) -> tuple[str, ...]:
-    """What git tracks under `root`; nothing in a plain directory."""
-    return safe_ones(await _listed_by_git(root, ("--cached",), GIT_DEADLINE) or b"")
+    async def head() -> bytes | mmap | None:
+        await head_is_listed.wait()
+        return committed
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look)  # one list after the other: `meanwhile` has use for a processor of its own
+        cached = await _ls_files(root, ("--cached",), git_deadline)
+        tracked = safe_ones(cached or b"")
+        if meanwhile is not None:
+            await meanwhile(tracked, head)
+    if cached is None or others is None:
+        return Listing(root, safe_ones(b"\0".join(await trio.to_thread.run_sync(partial(_walked, root)))))
+    return Listing(root, safe_ones(cached + others) if others else tracked)
 
 
 async def read_files(root: Path, paths: Collection[str]) -> Contents:
@@ -71,11 +95,11 @@ async def file_sizes(root: Path, paths: Iterable[str]) -> dict[str, int]:
     return await trio.to_thread.run_sync(partial(_sizes, root, paths))
 
 
-async def _listed_by_git(root: Path, which: Sequence[str], deadline: float) -> bytes | None:
+async def _ls_files(root: Path, which: Sequence[str], deadline: float) -> bytes | None:
     try:
         return await listed(root, ("ls-files", "-z", *which), deadline=deadline)
-    except (CommandFailed, DeadlineExceeded, NotFound, TooLarge):
-        return None  # no repository, or one that git cannot read: then every file counts
+    except _NO_LIST:
+        return None
 
 
 def _walked(root: Path) -> list[bytes]:
@@ -96,42 +120,6 @@ def _walked(root: Path) -> list[bytes]:
         except OSError:  # gone, unreadable, or its path is longer than the system takes
             continue
     return found
-
-
-def safe_ones(names: bytes) -> tuple[str, ...]:
-    """Those of many names, with NUL between them, that can be shown and lie within the tree; each once, sorted."""
-    try:
-        text = names.decode()
-    except UnicodeDecodeError:
-        decoded_ones = (name.decode(errors="surrogateescape") for name in names.split(b"\0"))
-        text = "\0".join(path for path in decoded_ones if not any("\ud800" <= each <= "\udfff" for each in path))
-        names = text.encode()
-    paths = text.removesuffix("\0").split("\0")
-    if not _all_safe(names, text, longest=max(map(len, paths))):
-        paths = _each_safe(paths)
-    paths.sort()  # git's own order is nearly this one already
-    return tuple(paths) if len(set(paths)) == len(paths) else tuple(dict.fromkeys(paths))
-
-
-def _each_safe(paths: Sequence[str]) -> list[str]:
-    directories: dict[str, bool] = {}
-    found: list[str] = []
-    for path in paths:
-        directory, _, name = path.rpartition("/")
-        if (safe := directories.get(directory)) is None:
-            inside = not directory or (_UNSAFE.search(f"/{directory}/") is None and directory.isprintable())
-            safe = directories[directory] = inside and path.count("/") < MAX_DEPTH
-        if safe and name.isprintable() and name not in _NO_NAMES and not path.startswith("/"):
-            found.append(path)
-    return found
-
-
-def _all_safe(names: bytes, text: str, *, longest: int) -> bool:
-    """Whether nothing in a list gives cause to look at each path: as good as always, and found much faster."""
-    whole = b"/%b/" % names.removesuffix(b"\0").replace(b"\0", b"/")
-    if any(odd in whole for odd in _ODD) or longest >= 2 * MAX_DEPTH:
-        return False
-    return not names.translate(None, _PLAIN) or text.replace("\0", "").isprintable()
 
 
 def _sizes(root: Path, paths: Iterable[str]) -> dict[str, int]:
@@ -200,17 +188,21 @@ def _read(root: Path, path: str, limit: int, *, is_plain: bool) -> bytes | str:
         opened = _opened(real)
     if isinstance(opened, OSError):
         return f"cannot be read: {opened.strerror}"
-    with os.fdopen(opened, "rb", buffering=0) as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(opened)
         if not stat.S_ISREG(status.st_mode):
             return "not a regular file"
         if status.st_size > limit:
             return f"{status.st_size} bytes are more than the {limit} that are read"
-        return b"".join(_chunks(file.fileno(), limit))
+        return _bytes(opened, status.st_size, limit)
+    finally:
+        os.close(opened)
 
 
-def _chunks(descriptor: int, limit: int) -> Iterator[bytes]:
-    """At most `limit` bytes, however the file grows meanwhile."""
-    while limit > 0 and (chunk := os.read(descriptor, min(limit, 1 << 20))):
-        limit -= len(chunk)
-        yield chunk
+def _bytes(descriptor: int, size: int, limit: int) -> bytes:
+    """All bytes of a file that says it has `size`; at most `limit`, however it grows meanwhile."""
+    found = os.read(descriptor, min(size + 1, limit))
+    if len(found) != size:
+        while len(found) < limit and (chunk := os.read(descriptor, min(limit - len(found), 1 << 20))):
+            found += chunk
+    return found

@@ -116,24 +116,27 @@ def sifted(paths: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     needed: list[str] = []
     directories: dict[str, bool] = {}
     names: dict[str, bool] = {}
+    last: str | None = None
+    counts = is_parent = False
     for path in paths:
         directory, _, name = path.rpartition("/")
-        try:
-            if not directories[directory]:
-                continue
-        except KeyError:
-            aside = f"{directory}/".startswith(ASIDE_AT_ROOT) or not ASIDE.isdisjoint(directory.split("/"))
-            directories[directory] = not aside
-            if aside:
-                continue
-        every.append(path)
-        try:
-            is_wanted = names[name]
-        except KeyError:
-            is_wanted = names[name] = wanted(name)
-        if is_wanted or (directory.endswith(_PARENTS) and wanted(path)):
-            needed.append(path)
+        if directory != last:  # the files of a directory follow each other
+            last = directory
+            if directory not in directories:
+                directories[directory] = not _is_aside(directory)
+            counts = directories[directory]
+            is_parent = directory.endswith(_PARENTS)
+        if counts:
+            every.append(path)
+            if name not in names:
+                names[name] = wanted(name)
+            if names[name] or (is_parent and wanted(path)):
+                needed.append(path)
     return tuple(every), needed
+
+
+def _is_aside(directory: str) -> bool:
+    return f"{directory}/".startswith(ASIDE_AT_ROOT) or not ASIDE.isdisjoint(directory.split("/"))
 
 
 def wanted(path: str) -> bool:

@@ -55,10 +55,17 @@ def _lines(text: str) -> dict[tuple[Key, ...], int]:
                 stack[-1] = stack[-1] + 1 if isinstance(stack[-1], int) else None
         elif word != ":":
             if stack and stack[-1] is None:
-                stack[-1] = str(json.loads(word, strict=False)) if word.startswith('"') else word
+                stack[-1] = _key(word)
             path = tuple(key for key in stack if key is not None)
             if len(stack) <= _DEEPEST and len(lines) < MAX_LINES:
                 lines.setdefault(path, line)
             if word in "[{":
                 stack.append(0 if word == "[" else None)
     return lines
+
+
+def _key(word: str) -> str:
+    """A member's name out of its text."""
+    if not word.startswith('"'):
+        return word
+    return str(json.loads(word, strict=False)) if "\\" in word else word[1:-1]

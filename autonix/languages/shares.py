@@ -36,36 +36,23 @@ def counted_as(paths: Iterable[str], rules: Sequence[Rule] = ()) -> Iterator[tup
     return ((path, language) for path in paths if (language := language_for(path)) is not None)
 
 
-def tallied(files: Iterable[tuple[str, str]], rules: Sequence[Rule] = ()) -> Tally:
-    """The bytes of files, given as digits and path."""
+def tallied(files: Iterable[tuple[str, int]], rules: Sequence[Rule]) -> Tally:
+    """The bytes of files, given with their paths."""
+    language_for = classifier(rules)
     sizes: dict[str, int] = {}
-    if rules:
-        language_for = classifier(rules)
-        for size, path in files:
-            if (language := language_for(path)) is not None:
-                sizes[language] = sizes.get(language, 0) + int(size)
-    else:
-        for name, bytes_ in _by_name(files).items():
-            if not name_is_aside(name) and (language := language_of(name)) is not None:
-                sizes[language] = sizes.get(language, 0) + bytes_
+    for path, size in files:
+        if (language := language_for(path)) is not None:
+            sizes[language] = sizes.get(language, 0) + size
     return Tally(dict(sorted(sizes.items())))
 
 
-def _by_name(files: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """The bytes of all files of a name, without those in directories that are set aside: names come again and again."""
-    aside: dict[str, bool] = {}
-    found: dict[str, int] = {}
-    for size, path in files:
-        directory, _, name = path.rpartition("/")
-        try:
-            if aside[directory]:
-                continue
-        except KeyError:
-            aside[directory] = directory_is_aside(directory)
-            if aside[directory]:
-                continue
-        found[name] = found.get(name, 0) + int(size)
-    return found
+def tallied_names(names: Mapping[str, int]) -> Tally:
+    """The same without rules, of what all files of a name have together, but for those in directories set aside."""
+    sizes: dict[str, int] = {}
+    for name, size in names.items():
+        if not name_is_aside(name) and (language := language_of(name)) is not None:
+            sizes[language] = sizes.get(language, 0) + size
+    return Tally(dict(sorted(sizes.items())))
 
 
 def classifier(rules: Sequence[Rule]) -> Callable[[str], str | None]:

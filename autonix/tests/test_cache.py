@@ -2,7 +2,8 @@
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autonix import cache as cache_module
+from autonix import scan
 from autonix.cache import Cache, key_of, user_cache
-from autonix.findings import Analysis
+from autonix.findings import Analysis, Skipped
 from autonix.memory import unpacked
+from autonix.reader import Reader
 from autonix.scan import analyse, analyse_commit
 from autonix.tests.archive import repository
 from autonix.tests.test_tree import ENV, git, write
+from autonix.understand import understood
 from nix.run import run
 from schema.errors import InvalidInput, NotFound
 
@@ -87,6 +91,50 @@ def test_after_any_changes_the_cache_says_what_a_first_scan_says(
             assert repr(await analyse_commit(root, "HEAD", cache=cache)) == first
 
     trio.run(story)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tracked=st.sets(st.sampled_from(sorted(CHANGES))), untracked=st.sets(st.sampled_from(sorted(CHANGES))))
+def test_files_that_git_does_not_track_count_like_those_that_it_does(
+    tmp_path_factory: pytest.TempPathFactory, tracked: set[str], untracked: set[str]
+) -> None:
+    async def story() -> None:
+        directory = tmp_path_factory.mktemp("story")
+        root, cache = directory / "repository", Cache(directory / "cache")
+        root.mkdir()
+        await git(root, "init", "-q")
+        for path in sorted(tracked):
+            write(root, path, CHANGES[path][0])
+        await git(root, "add", "-A")
+        for path in sorted(untracked - tracked):
+            write(root, path, CHANGES[path][0])
+        found = [await analyse(root, cache=each) for each in (None, cache, cache)]
+        await git(root, "add", "-A")
+        found += [await analyse(root, cache=each) for each in (None, cache)]
+        assert len({repr(replace(each, languages=())) for each in found}) == 1
+
+    trio.run(story)
+
+
+async def test_untracked_files_that_nobody_asks_for_cost_no_second_understanding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = 0
+
+    def counting(name: str, reader: Reader, skipped: Sequence[Skipped]) -> Analysis:
+        nonlocal times
+        times += 1
+        return understood(name, reader, skipped)
+
+    root = await a_repository(tmp_path)
+    monkeypatch.setattr(scan, "understood", counting)
+    first = await analyse(root)
+    write(root, "notes/today", "x\n")
+    assert await analyse(root) == first
+    assert times == 2
+    write(root, "package.json", CHANGES["package.json"][0])
+    assert (await analyse(root)).projects != first.projects
+    assert times == 4
 
 
 async def test_a_commit_that_changes_only_sources_costs_no_second_reading(tmp_path: Path) -> None:
