@@ -46,6 +46,12 @@ class Plan:
     events: tuple[StateEvent, ...] = ()
     recheck_ms: int | None = None
 
+    @property
+    def workers(self) -> int:
+        """How many workers will have to be told."""
+        moved = (event.placements for event in self.events if isinstance(event, PlacementsChanged))
+        return len({placement.worker_id for placements in moved for placement in placements})
+
 
 def plan(snapshot: Snapshot, observations: Observations, *, now_ms: int, wall_ms: int, limits: Limits) -> Plan:
     """The next changes. `now_ms` is the monotonic clock of the observations, `wall_ms` Unix milliseconds."""

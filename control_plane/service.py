@@ -55,6 +55,10 @@ MOST_LOGGED = 50
 """Lines that one change writes to the log at most; watchers get all."""
 REST_FACTOR = 3
 """How much longer than a look at everything the reconciler then rests."""
+MOST_LATER_SECONDS = 5.0
+"""How long a poll is held beyond its time, at most, where a whole fleet is about to be told; workers wait for ten."""
+LATER_MS = 250
+"""How often it is looked whether that is so still."""
 RETRY_SECONDS = 1.0
 """How long it waits when the database could not be written."""
 
@@ -146,6 +150,7 @@ class ControlPlane:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.authority.run)
             nursery.start_soon(self.gate.run)
+            nursery.start_soon(self._telling.run)
             # The length of leases is on disk before the first is given, so before anyone can report.
             await self.authority.change(self._lease_change)
             task_status.started()
@@ -159,8 +164,9 @@ class ControlPlane:
             found = self._plan(self.snapshot)
             looked_s = trio.current_time() - began
             if found.events:
-                await self._carry_out(found)
-                await trio.lowlevel.checkpoint()  # those whose assignment is another wake up
+                with self._telling.expected(found.workers):
+                    await self._carry_out(found)
+                    await trio.lowlevel.checkpoint()  # those whose assignment is another wake up
                 await self._telling.calm()
                 continue
             pauses_ms = [LONGEST_PAUSE_MS, self._limits.longest_pause_ms, found.recheck_ms or LONGEST_PAUSE_MS]
@@ -234,20 +240,28 @@ class ControlPlane:
         # All polls begin together where a generation was told to all: they do not all end together.
         longest_ms = round(LONG_POLL_SECONDS * 1000)
         held_ms = next_beat_ms(worker_id, now_ms=self._clock.monotonic_ms(), interval_ms=longest_ms)
-        with trio.move_on_after(held_ms / 1000):
+        with trio.move_on_after(held_ms / 1000 + MOST_LATER_SECONDS):
             while True:
-                news = self._polls.next(worker_id)
-                worker = self.snapshot.workers.get(worker_id)
-                if worker is None:
-                    raise NotFound(f"there is no worker {worker_id!r}")
-                if last_seen and knows_more(self.snapshot, worker_id, last_seen):
-                    await self.authority.change(partial(caught_up, worker_id=worker_id, seen=last_seen))
-                    log.warning("%s has obeyed %s: the database is an older copy", worker_id, last_seen)
-                    continue
-                if last_seen != Seen(self.snapshot.epoch, worker.revision):
-                    return await self._signed_assignment(worker_id)
-                await news.wait()
+                with trio.move_on_after(held_ms / 1000):
+                    return await self._news_for(worker_id, last_seen)
+                if not self._telling.is_near:
+                    return None
+                held_ms = LATER_MS  # who asked again now would be heard behind what others say of the news
         return None
+
+    async def _news_for(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment:
+        while True:
+            news = self._polls.next(worker_id)
+            worker = self.snapshot.workers.get(worker_id)
+            if worker is None:
+                raise NotFound(f"there is no worker {worker_id!r}")
+            if last_seen and knows_more(self.snapshot, worker_id, last_seen):
+                await self.authority.change(partial(caught_up, worker_id=worker_id, seen=last_seen))
+                log.warning("%s has obeyed %s: the database is an older copy", worker_id, last_seen)
+                continue
+            if last_seen != Seen(self.snapshot.epoch, worker.revision):
+                return await self._signed_assignment(worker_id)
+            await news.wait()
 
     async def _signed_assignment(self, worker_id: str) -> SignedAssignment:
         # Nothing is kept: the same is made and signed again sooner than thousands of them are worth their memory.

@@ -4,8 +4,8 @@ After a change of a whole fleet each worker that has been told reports at once, 
 assignment. If both took turns, the last worker would learn of the change when most have reported about it.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 import trio
@@ -16,6 +16,8 @@ MANY = 16
 """Fewer than these are told between the reports of others."""
 TOLD_FOR_ONE_HEARD = 16
 """How many are told before one of those is heard who wait meanwhile: nobody is kept out altogether."""
+EXPECTED_SECONDS = 2.0
+"""How long nobody is heard, at most, while what most of a fleet will be told is still being written."""
 LONGEST_SECONDS = 2.5
 """After so long as many are heard as are told: watchers have twice that to take an event."""
 
@@ -40,8 +42,38 @@ class Telling:
         self._turns = trio.Semaphore(TOLD_AT_ONCE)
         self._waiting = 0
         self._told = 0
+        self._expected = trio.Event()
+        self._written = trio.Event()
         self._calm = trio.Event()
         self._calm.set()
+
+    @property
+    def is_near(self) -> bool:
+        """Whether a fleet is being told, or is about to be: no poll needs to end without news now."""
+        return self._hold is not None
+
+    async def run(self) -> None:
+        """See to it, until cancelled, that others are heard when what was expected is long in coming."""
+        while True:
+            await self._expected.wait()
+            with trio.move_on_after(EXPECTED_SECONDS):
+                await self._written.wait()
+            self._expected = trio.Event()
+            self._end_when_done()
+
+    @contextmanager
+    def expected(self, workers: int) -> Iterator[None]:
+        """What so many workers will be told is written within it; reports from now on would only make them wait."""
+        if workers < MANY:
+            yield
+            return
+        self._written = trio.Event()
+        self._expected.set()
+        self._begin_hold()
+        try:
+            yield
+        finally:
+            self._written.set()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -61,8 +93,13 @@ class Telling:
         self._waiting += 1
         if self._waiting == 1:
             self._calm = trio.Event()
-        if self._waiting == MANY and self._hold is None:
-            self._hold, self._since = self._make_hold(), trio.current_time()
+        if self._waiting == MANY:
+            self._begin_hold()
+            self._since = trio.current_time()
+
+    def _begin_hold(self) -> None:
+        if self._hold is None:
+            self._hold = self._make_hold()
 
     def _end(self) -> None:
         self._waiting -= 1
@@ -73,6 +110,9 @@ class Telling:
                 self._hold.hear()
         if not self._waiting:
             self._calm.set()
-            if self._hold is not None:
-                self._hold.end()
-                self._hold = None
+        self._end_when_done()
+
+    def _end_when_done(self) -> None:
+        if self._hold is not None and not self._waiting and not self._expected.is_set():
+            self._hold.end()
+            self._hold = None

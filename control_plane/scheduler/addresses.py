@@ -53,4 +53,4 @@ def address_in(prefix: str, host: int) -> str:
 def mac_of(*, realm: str, instance: str) -> str:
     """An instance's MAC: 02 (locally administered, unicast), then the first 5 bytes of SHA-256("realm/instance")."""
     digest = hashlib.sha256(f"{realm}/{instance}".encode()).digest()
-    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
+    return f"02:{digest[:5].hex(':')}"

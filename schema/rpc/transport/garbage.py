@@ -49,6 +49,8 @@ class Collector(trio.abc.Instrument):
     """Collects on the thread that it was started on, by Python's own thresholds, whenever trio is about to wait."""
 
     def __init__(self) -> None:
+        self.waits = False
+        """Whether looks are put off for a while: there is something more urgent."""
         self._not_before = 0.0
         self._young_not_before = 0.0
         self._whole_at = 0.0
@@ -73,7 +75,7 @@ class Collector(trio.abc.Instrument):
         del timeout
         young, middle, old = gc.get_count()
         most_young, most_middle, most_old = gc.get_threshold()
-        if not most_young or young <= most_young:
+        if not most_young or young <= most_young or self.waits:
             return
         began = trio.current_time()
         if old > most_old and middle > most_middle and began >= self._not_before:

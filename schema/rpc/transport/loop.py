@@ -97,6 +97,11 @@ class KjLoop:
 
     # What this package calls.
 
+    def hold(self, lot: trio.lowlevel.ParkingLot | None) -> None:
+        """Have servers' connections wait in `lot` before they read; None: no longer. Cycles can wait meanwhile too."""
+        self.held = lot
+        self._collector.waits = lot is not None
+
     def flush_after_turn(self, flush: Callable[[], None]) -> None:
         """Send what a turn wrote in one go when it ends."""
         self._dirty.append(flush)
@@ -178,7 +183,7 @@ class AnswersFirst:
         self._lot = trio.lowlevel.ParkingLot()
         self._loop = _thread.loop
         if self._loop is not None:
-            self._loop.held = self._lot
+            self._loop.hold(self._lot)
 
     def hear(self) -> None:
         """Let one connection be read from once."""
@@ -187,7 +192,7 @@ class AnswersFirst:
     def end(self) -> None:
         """Let everyone be heard."""
         if self._loop is not None:
-            self._loop.held = None
+            self._loop.hold(None)
         self._lot.unpark_all()
 
 
