@@ -1,8 +1,15 @@
 """Workers that wait for an assignment: each is woken for its own, and nobody for another's; it knows no assignment."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 import trio
+
+T = TypeVar("T")
+MOST_LATER_SECONDS = 5.0
+"""How long a poll is held beyond its time, at most, while a whole fleet is about to be told; workers wait for ten."""
+LATER_SECONDS = 0.25
+"""How often it is looked whether that is so still."""
 
 
 class Polls:
@@ -24,3 +31,18 @@ class Polls:
             event = self._waiting.pop(worker_id, None)
             if event is not None:
                 event.set()
+
+
+async def within(seconds: float, news: Callable[[], Awaitable[T]], *, is_near: Callable[[], bool]) -> T | None:
+    """What `news` finds within `seconds`, or None; a little later while it `is_near`.
+
+    Whoever asked again then would be heard behind what everybody else says of the news.
+    """
+    with trio.move_on_after(seconds + MOST_LATER_SECONDS):
+        while True:
+            with trio.move_on_after(seconds):
+                return await news()
+            if not is_near():
+                return None
+            seconds = LATER_SECONDS
+    return None

@@ -30,7 +30,7 @@ from control_plane.narrate import connection_event, report_events, state_events
 from control_plane.observations import Observations
 from control_plane.operations import Operations
 from control_plane.plan import Limits, Plan, plan
-from control_plane.polls import Polls
+from control_plane.polls import Polls, within
 from control_plane.publish import accept, check_publish, publish_audit, receipt
 from control_plane.rollout.clocks import take_report, tick
 from control_plane.state import Snapshot
@@ -55,10 +55,6 @@ MOST_LOGGED = 50
 """Lines that one change writes to the log at most; watchers get all."""
 REST_FACTOR = 3
 """How much longer than a look at everything the reconciler then rests."""
-MOST_LATER_SECONDS = 5.0
-"""How long a poll is held beyond its time, at most, where a whole fleet is about to be told; workers wait for ten."""
-LATER_MS = 250
-"""How often it is looked whether that is so still."""
 RETRY_SECONDS = 1.0
 """How long it waits when the database could not be written."""
 
@@ -240,14 +236,8 @@ class ControlPlane:
         # All polls begin together where a generation was told to all: they do not all end together.
         longest_ms = round(LONG_POLL_SECONDS * 1000)
         held_ms = next_beat_ms(worker_id, now_ms=self._clock.monotonic_ms(), interval_ms=longest_ms)
-        with trio.move_on_after(held_ms / 1000 + MOST_LATER_SECONDS):
-            while True:
-                with trio.move_on_after(held_ms / 1000):
-                    return await self._news_for(worker_id, last_seen)
-                if not self._telling.is_near:
-                    return None
-                held_ms = LATER_MS  # who asked again now would be heard behind what others say of the news
-        return None
+        news = partial(self._news_for, worker_id, last_seen)
+        return await within(held_ms / 1000, news, is_near=lambda: self._telling.is_near)
 
     async def _news_for(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment:
         while True:

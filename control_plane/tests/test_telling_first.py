@@ -1,10 +1,12 @@
 """Workers that have news waiting are told before others are heard, and nobody is kept out altogether."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
-from control_plane.telling import LONGEST_SECONDS, MANY, TOLD_AT_ONCE, TOLD_FOR_ONE_HEARD, Telling
+from control_plane.polls import LATER_SECONDS, MOST_LATER_SECONDS, within
+from control_plane.telling import EXPECTED_SECONDS, LONGEST_SECONDS, MANY, TOLD_AT_ONCE, TOLD_FOR_ONE_HEARD, Telling
 
 
 @dataclass
@@ -85,3 +87,77 @@ async def test_it_is_calm_when_nobody_waits_also_after_some_gave_up(autojump_clo
     with trio.fail_after(1):
         await telling.calm()
     assert door.holds[0].ended
+
+
+async def test_nobody_is_heard_from_when_a_fleet_is_expected_to_be_told_until_it_was(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    door = Door()
+    telling = Telling(door)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(telling.run)
+        with telling.expected(MANY):
+            assert telling.is_near
+            await trio.sleep(EXPECTED_SECONDS / 2)
+            nursery.start_soon(partial(tell, telling, count=100, seconds=0.01))
+            await trio.sleep(0.001)
+        assert telling.is_near
+        await telling.calm()
+        assert [one.ended for one in door.holds] == [True], "one hold from the first moment on"
+        assert not telling.is_near
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_write_that_concerns_nobody_after_all_lets_everyone_in_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    door = Door()
+    telling = Telling(door)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(telling.run)
+        with telling.expected(MANY):
+            pass
+        await trio.sleep(0.1)
+        assert [one.ended for one in door.holds] == [True]
+        with telling.expected(MANY - 1):
+            assert not telling.is_near, "few are told between the reports of others"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_write_that_takes_long_keeps_nobody_waiting(autojump_clock: trio.testing.MockClock) -> None:
+    door = Door()
+    telling = Telling(door)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(telling.run)
+        with telling.expected(MANY):
+            await trio.sleep(EXPECTED_SECONDS + 0.1)
+            assert [one.ended for one in door.holds] == [True]
+            await trio.sleep(60)
+        await tell(telling, count=MANY)
+        assert [one.ended for one in door.holds] == [True, True]
+        with telling.expected(MANY):
+            assert telling.is_near
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_poll_ends_in_its_time_unless_there_will_be_news_soon(autojump_clock: trio.testing.MockClock) -> None:
+    async def news_after(seconds: float) -> str:
+        await trio.sleep_until(began + seconds)
+        return "news"
+
+    async def passed(news_s: float, *, near_s: float) -> tuple[str | None, float]:
+        def is_near() -> bool:
+            return trio.current_time() < began + near_s
+
+        return await within(10, partial(news_after, news_s), is_near=is_near), trio.current_time() - began
+
+    for news_s, near_s, found, after in (
+        (12, 0, None, 10),
+        (12, 60, "news", 12),
+        (60, 11, None, 11),
+        (60, 60, None, 10 + MOST_LATER_SECONDS),
+    ):
+        began = trio.current_time()
+        told, seconds = await passed(news_s, near_s=near_s)
+        assert told == found
+        assert after <= seconds <= after + LATER_SECONDS
