@@ -38,11 +38,10 @@ async def within(seconds: float, news: Callable[[], Awaitable[T]], *, is_near: C
 
     Whoever asked again then would be heard behind what everybody else says of the news.
     """
-    with trio.move_on_after(seconds + MOST_LATER_SECONDS):
-        while True:
-            with trio.move_on_after(seconds):
-                return await news()
-            if not is_near():
-                return None
-            seconds = LATER_SECONDS
-    return None
+    latest = trio.current_time() + seconds + MOST_LATER_SECONDS
+    while True:
+        with trio.move_on_after(seconds):
+            return await news()
+        if not is_near() or trio.current_time() >= latest:
+            return None
+        seconds = LATER_SECONDS

@@ -213,9 +213,27 @@ def _reason_text(reason: PlacementReason) -> str:
     return str(_clean(_json({"code": reason.code.value, "text": reason.text, "missing": missing})))
 
 
+class _Facts:
+    """The texts of facts that were asked for last: a change of revisions asks for each twice."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[WorkerFacts, str]] = {}
+
+    def text(self, facts: WorkerFacts) -> str:
+        kept = self._kept.get(id(facts))
+        if kept is None or kept[0] is not facts:
+            if len(self._kept) >= AT_ONCE:
+                self._kept.clear()
+            kept = self._kept[id(facts)] = (facts, _json(facts.model_dump(mode="json", by_alias=True)))
+        return kept[1]
+
+
+_facts = _Facts()
+
+
 def _worker_row(_worker_id: str, worker: WorkerRecord) -> Row:
     return {
-        "facts": _json(worker.facts.model_dump(mode="json", by_alias=True)),
+        "facts": _facts.text(worker.facts),
         "subnet": worker.subnet,
         "revision": worker.revision,
     }
