@@ -38,17 +38,20 @@ def outlines(snapshot: Snapshot) -> Mapping[str, Outline]:
 
 def outline(snapshot: Snapshot, worker_id: str) -> Outline:
     """The outline of one worker; an empty one for a worker that is not there."""
-    lines, peers = [], {}
-    placed = index_of(snapshot).on.get(worker_id, {}) if worker_id in snapshot.workers else {}
-    here = {placement.vm for placement in placed.values() if placement.is_assigned}
-    for placement in placed.values():
-        if not placement.is_assigned:
-            continue
+    lines: list[Line] = []
+    peers: dict[str, Peer] = {}
+    index = index_of(snapshot)
+    placed = index.on.get(worker_id, {}) if worker_id in snapshot.workers else {}
+    here = [placement for placement in placed.values() if placement.is_assigned]
+    for placement in here:
         fallback = fallback_of(snapshot, placement)
         lines.append(Line(placement.instance, placement.generation, placement.address, fallback, placement.attempt))
-        for peer in peers_of(snapshot, placement):
-            if peer.instance not in peers:
-                peers[peer.instance] = _peer(snapshot, peer, here)
+    if index.targets or index.reaching:
+        vms = {placement.vm for placement in here}
+        for placement in here:
+            for peer in peers_of(snapshot, placement):
+                if peer.instance not in peers:
+                    peers[peer.instance] = _peer(snapshot, peer, vms)
     return Outline(
         tuple(sorted(lines, key=lambda line: natural(line.instance))),
         tuple(peers[instance] for instance in sorted(peers, key=natural)),
@@ -72,7 +75,7 @@ def fallback_of(snapshot: Snapshot, placement: Placement) -> int:
     home = snapshot.home(placement.instance)
     if home == placement.generation:
         return NOTHING
-    wanted, good = snapshot.wanted_spec(placement.instance), snapshot.spec(placement.instance, home)
+    wanted, good = snapshot.spec(placement.instance, placement.generation), snapshot.spec(placement.instance, home)
     if wanted is None or good is None or wanted is good or wanted.content_hash == good.content_hash:
         return NOTHING
     return home if wanted.value.update.auto_rollback else NOTHING

@@ -27,16 +27,15 @@ def assignment_bytes(snapshot: Snapshot, worker_id: str) -> bytes:
     numbers = {number for line in found.lines for number in (line.generation, line.fallback) if number != NOTHING}
     entries = [_entry(texts, line, realm=snapshot.realm) for line in found.lines]
     proofs = [texts[number].proof for number in sorted(numbers)]
-    peers = canonical_bytes([peer.model_dump(mode="json", by_alias=True) for peer in found.peers])
-    return b'{"entries":[%b],"epoch":"%b","generations":[%b],"peers":%b,"realm":"%b","revision":%d,"workerId":"%b"}' % (
-        b",".join(entries),
-        snapshot.epoch.encode(),
-        b",".join(proofs),
-        peers,
-        snapshot.realm.encode(),
-        worker.revision,
-        worker_id.encode(),
-    )
+    peers = _canonical([peer.model_dump(mode="json", by_alias=True) for peer in found.peers]) if found.peers else "[]"
+    return (
+        f'{{"entries":[{",".join(entries)}],"epoch":"{snapshot.epoch}","generations":[{",".join(proofs)}],'
+        f'"peers":{peers},"realm":"{snapshot.realm}","revision":{worker.revision},"workerId":"{worker_id}"}}'
+    ).encode()
+
+
+def _canonical(value: object) -> str:
+    return canonical_bytes(value).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,14 @@ class _Texts:
     """What of a generation is in assignments, in canonical form: its proof, and by VM the quoted text of its spec."""
 
     generation: Generation
-    proof: bytes
-    specs: dict[str, bytes] = field(default_factory=dict)
+    proof: str
+    specs: dict[str, str] = field(default_factory=dict)
 
-    def spec(self, vm: str) -> bytes:
+    def spec(self, vm: str) -> str:
         """The quoted text of a VM's spec, kept from the first time on."""
         found = self.specs.get(vm)
         if found is None:
-            found = self.specs[vm] = canonical_bytes(self.generation.vms[vm].sealed.text)
+            found = self.specs[vm] = _canonical(self.generation.vms[vm].sealed.text)
         return found
 
 
@@ -73,23 +72,19 @@ def _texts_of(snapshot: Snapshot) -> _AllTexts:
     return found
 
 
-def _entry(texts: _AllTexts, line: Line, *, realm: str) -> bytes:
+def _entry(texts: _AllTexts, line: Line, *, realm: str) -> str:
     # Instances, addresses and MACs have nothing that JSON would escape.
     vm = line.instance.rpartition("-")[0]
-    fallback = b""
+    fallback = ""
     if line.fallback != NOTHING:
-        fallback = b'"fallback":{"generation":%d,"spec":%b},' % (line.fallback, texts[line.fallback].spec(vm))
-    return b'{"address":"%b",%b"generation":%d,"instance":"%b","mac":"%b","spec":%b}' % (
-        line.address.encode(),
-        fallback,
-        line.generation,
-        line.instance.encode(),
-        mac_of(realm=realm, instance=line.instance).encode(),
-        texts[line.generation].spec(vm),
+        fallback = f'"fallback":{{"generation":{line.fallback},"spec":{texts[line.fallback].spec(vm)}}},'
+    return (
+        f'{{"address":"{line.address}",{fallback}"generation":{line.generation},"instance":"{line.instance}",'
+        f'"mac":"{mac_of(realm=realm, instance=line.instance)}","spec":{texts[line.generation].spec(vm)}}}'
     )
 
 
-def _proof(generation: Generation) -> bytes:
+def _proof(generation: Generation) -> str:
     header = generation.header
     proof = GenerationProof(
         number=header.number,
@@ -98,4 +93,4 @@ def _proof(generation: Generation) -> bytes:
         intent=generation.intent.text,
         signature=header.signature,
     )
-    return canonical_bytes(proof.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return _canonical(proof.model_dump(mode="json", by_alias=True, exclude_none=True))
