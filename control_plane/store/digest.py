@@ -9,8 +9,6 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import LargeBinary
-
 from control_plane.store import tables
 from control_plane.store.rows import Slice, Values
 
@@ -42,18 +40,12 @@ def text_of(digest: int) -> str:
 
 def _sum(table: str, rows: Iterable[Values]) -> int:
     """Of the hashes of rows: of their values as text, with zeros between, which no text in a database has."""
-    found, has_bytes = 0, _has_bytes(table)
+    found, has_bytes = 0, tables.has_bytes(table)
     for row in rows:
         values = tuple([value.hex() if type(value) is bytes else value for value in row]) if has_bytes else row
         text = _form(table, len(values)) % values
         found += int.from_bytes(blake2b(text.encode(), digest_size=BITS // 8).digest(), "big")
     return found
-
-
-@cache
-def _has_bytes(table: str) -> bool:
-    known = tables.metadata.tables.get(table)
-    return known is not None and any(isinstance(column.type, LargeBinary) for column in known.columns)
 
 
 @cache

@@ -4,6 +4,8 @@ Every table of a realm's state carries the realm, and is part of the snapshot un
 tables needs a migration (`migrations/versions`); a test compares both and prints what is missing.
 """
 
+from functools import cache
+
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table, Text
 
 SCHEMA_VERSION = 2
@@ -217,6 +219,13 @@ audit_heads = Table(
     Column("hash", String(64), nullable=False),
     info=APART,
 )
+
+
+@cache
+def has_bytes(name: str) -> bool:
+    """Whether any column of the table is of bytes; not where there is no such table."""
+    table = metadata.tables.get(name)
+    return table is not None and any(isinstance(column.type, LargeBinary) for column in table.columns)
 
 
 def columns_of(name: str) -> tuple[str, ...]:
