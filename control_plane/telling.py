@@ -18,8 +18,8 @@ TOLD_FOR_ONE_HEARD = 16
 """How many are told before one of those is heard who wait meanwhile: nobody is kept out altogether."""
 EXPECTED_SECONDS = 2.0
 """How long nobody is heard, at most, while what most of a fleet will be told is still being written."""
-LONGEST_SECONDS = 2.5
-"""After so long as many are heard as are told: watchers have twice that to take an event."""
+LONGEST_SECONDS = 3.5
+"""After so long, from when it was expected on, as many are heard as are told: watchers have 5 s to take an event."""
 
 
 class Hold(Protocol):
@@ -95,11 +95,10 @@ class Telling:
             self._calm = trio.Event()
         if self._waiting == MANY:
             self._begin_hold()
-            self._since = trio.current_time()
 
     def _begin_hold(self) -> None:
         if self._hold is None:
-            self._hold = self._make_hold()
+            self._hold, self._since = self._make_hold(), trio.current_time()
 
     def _end(self) -> None:
         self._waiting -= 1
