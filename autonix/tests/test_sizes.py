@@ -60,6 +60,8 @@ async def test_what_git_prints_is_what_is_read(tmp_path: Path) -> None:
     await git(tmp_path, "init", "-q")
     for number in range(40):
         write(tmp_path, f"{'deep/' * (number % 4)}f{number}.go", "x" * number)
+    write(tmp_path, "é.go", "x" * 100)
+    write(tmp_path, "two\nlines.go", "x" * 100)
     (tmp_path / "link.go").symlink_to("f1.go")
     os.close(os.open(os.fsencode(tmp_path) + b"/\xff.go", os.O_CREAT | os.O_WRONLY))
     write(tmp_path, "gen/.gitattributes", "*.go linguist-generated\n")
@@ -68,8 +70,8 @@ async def test_what_git_prints_is_what_is_read(tmp_path: Path) -> None:
     await git(tmp_path, *AUTHOR, "commit", "-qm", "x")
     printed = await mapped(tmp_path, ("ls-tree", "-r", "-z", "-l", "HEAD"))
     assert Sizes(printed).named(".gitattributes") == ["gen/.gitattributes"]
-    assert (await analyse(tmp_path)).languages == (Share("Go", sum(range(40))),)
-    assert (await analyse_commit(tmp_path, "HEAD")).languages == (Share("Go", sum(range(40))),)
+    assert (await analyse(tmp_path)).languages == (Share("Go", sum(range(40)) + 200),)
+    assert (await analyse_commit(tmp_path, "HEAD")).languages == (Share("Go", sum(range(40)) + 200),)
 
 
 def test_the_collector_goes_on_after_a_scan_and_stays_off_where_it_was() -> None:
