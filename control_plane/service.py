@@ -255,8 +255,11 @@ class ControlPlane:
 
     async def _signed_assignment(self, worker_id: str) -> SignedAssignment:
         # Nothing is kept: the same is made and signed again sooner than thousands of them are worth their memory.
-        async with self._telling.turn():
+        await self._telling.begin()
+        try:
             return sign_assignment(assignment_bytes(self.snapshot, worker_id), self._key)
+        finally:
+            self._telling.end()
 
     def report(self, report: WorkerReport) -> PushReply:
         """As Master.push_data. A report that tells anything new wakes the reconciler at once."""

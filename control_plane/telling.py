@@ -4,8 +4,8 @@ After a change of a whole fleet each worker that has been told reports at once, 
 assignment. If both took turns, the last worker would learn of the change when most have reported about it.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import trio
@@ -14,7 +14,7 @@ TOLD_AT_ONCE = 64
 """Assignments that are made in one step of the scheduler: they are on their way before the next ones take memory."""
 MANY = 16
 """Fewer than these are told between the reports of others."""
-TOLD_FOR_ONE_HEARD = 16
+TOLD_FOR_ONE_HEARD = 64
 """How many are told before one of those is heard who wait meanwhile: nobody is kept out altogether."""
 EXPECTED_SECONDS = 2.0
 """How long nobody is heard, at most, while what most of a fleet will be told is still being written."""
@@ -75,15 +75,19 @@ class Telling:
         finally:
             self._written.set()
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Make one assignment within it."""
+    async def begin(self) -> None:
+        """One assignment may be made; whoever began ends, also where it came to nothing."""
         self._begin()
         try:
-            async with self._turns:
-                yield
-        finally:
+            await self._turns.acquire()
+        except BaseException:
             self._end()
+            raise
+
+    def end(self) -> None:
+        """It is on its way."""
+        self._turns.release()
+        self._end()
 
     async def calm(self) -> None:
         """Wait until nobody has news waiting."""

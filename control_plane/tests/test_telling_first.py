@@ -45,11 +45,14 @@ async def tell(telling: Telling, *, count: int, seconds: float = 0.0) -> int:
 
     async def one() -> None:
         nonlocal busy, most
-        async with telling.turn():
+        await telling.begin()
+        try:
             busy += 1
             most = max(most, busy)
             await trio.sleep(seconds)
             busy -= 1
+        finally:
+            telling.end()
 
     async with trio.open_nursery() as nursery:
         for _ in range(count):
