@@ -1,6 +1,6 @@
 """How long autonix takes for a tree of 50,000 files, first and again, and whether it sees the language GitHub sees.
 
-The peer of a first scan is `git ls-files` as autonix calls it, plus reading the files that autonix parses. Runs are
+The peer of a first scan is one `git ls-files` of all files that count, plus reading those that autonix parses. Runs are
 interleaved; a ratio is the median of the rounds' ratios, by wall time and by CPU seconds (user and system, git's
 included), of which the latter are nearly the same on a busy machine. What is measured is the library call, as CI and
 repohub make it; `pcr scan` as a process also starts Python, which a rescan cannot shorten. `--repository DIR` (again
