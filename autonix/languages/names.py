@@ -1,8 +1,9 @@
 """Which language a file is written in, by its name; texts are not looked at.
 
 Only languages that people program or mark up in count, as GitHub counts them: data (JSON, YAML, XML, SQL) and prose
-(Markdown) have no share. A name that several languages use stands for the one that most repositories mean by it;
-`.h` waits for the rest of the tree (`shares.settled`).
+(Markdown) have no share. Where versions of github-linguist differ it is 7.22, Debian 12's: to that `.env` is a script
+of the shell's, to later ones data, and a justfile no language yet. A name that several languages use stands for the one
+that most repositories mean by it; `.h` waits for the rest of the tree (`shares.settled`).
 """
 
 from collections.abc import Mapping
@@ -154,7 +155,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "Procfile": "Procfile",
     "Python": "SConstruct SConscript wscript",
     "Ruby": "Rakefile Gemfile Podfile Guardfile Capfile Fastfile Brewfile Berksfile Thorfile Dangerfile",
-    "Shell": ".bashrc .bash_profile .profile .zshrc .envrc PKGBUILD",
+    "Shell": ".bashrc .bash_profile .profile .zshrc .env .env.example .envrc .flaskenv PKGBUILD",
     "Starlark": "BUILD WORKSPACE BUILD.bazel Tiltfile",
     "Vim Script": ".vimrc",
 }
