@@ -25,6 +25,7 @@ class Sizes:
     """
 
     printed: bytes | mmap
+    block: int = _BLOCK
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         """Path and bytes of each."""
@@ -74,7 +75,7 @@ class Sizes:
     def _blocks(self) -> Iterator[bytes]:
         at, end = 0, len(self.printed)
         while at < end:
-            after = self.printed.find(b"\0", min(at + _BLOCK, end - 1)) + 1 or end
+            after = self.printed.find(b"\0", min(at + self.block, end - 1)) + 1 or end
             yield self.printed[at:after]
             at = after
 

@@ -5,7 +5,7 @@ assignment. If both took turns, the last worker would learn of the change when m
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 import trio
@@ -78,11 +78,10 @@ class Telling:
     async def begin(self) -> None:
         """One assignment may be made; whoever began ends, also where it came to nothing."""
         self._begin()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._end)
             await self._turns.acquire()
-        except BaseException:
-            self._end()
-            raise
+            undo.pop_all()
 
     def end(self) -> None:
         """It is on its way."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 from repohub.updates import RefUpdate
+from schema.disk import sync_directory
 
 ASIDE_KEPT = 100
 """Refused notes kept for people to read; older ones are removed."""
@@ -143,15 +144,6 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _names(directory: Path) -> list[str]:

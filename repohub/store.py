@@ -20,8 +20,9 @@ from nix.run import run
 from repohub import hooks
 from repohub.cgi import GitLimits, git_config, git_environment
 from repohub.names import branch_name, repository_name
-from repohub.outbox import Outbox, sync_directory, write_durably
+from repohub.outbox import Outbox, write_durably
 from repohub.updates import refs_of
+from schema.disk import sync_directory
 from schema.errors import Conflict, InvalidInput, NotFound
 
 GIT_SECONDS = 60.0

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from schema.assignment import SignedAssignment
+from schema.disk import sync_directory
 from schema.errors import ProcuratorError
 from schema.names import WireModel
 from worker.memories import Memories
@@ -47,11 +48,7 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_durably(path: Path, data: bytes) -> None:
     """Replace `path` by `data` (0600), on disk before this returns."""
     _write(path, data, synced=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_directory(path.parent)
 
 
 def _write(path: Path, data: bytes, *, synced: bool) -> None:

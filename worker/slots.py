@@ -12,6 +12,8 @@ import struct
 import threading
 from pathlib import Path
 
+from schema.disk import sync_directory
+
 _HEAD = struct.Struct(">4sQQ32s")
 """Mark, number of the writing, length of the data, SHA-256 of all that and of the data."""
 _MARK = b"PSL1"
@@ -76,12 +78,4 @@ def _write(file: Path, number: int, data: bytes, *, synced: bool) -> None:
     finally:
         os.close(descriptor)
     if is_new and synced:
-        _sync_directory(file.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(file.parent)

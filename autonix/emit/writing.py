@@ -11,6 +11,7 @@ from pathlib import Path
 
 from autonix.emit.changes import Change
 from autonix.emit.files import CLUSTER, FLAKE
+from schema.disk import sync_directory
 from schema.errors import InvalidInput, PermissionDenied
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -50,7 +51,7 @@ def write_both(directory: Path, wanted: Sequence[Change]) -> None:
     for _, _, backup in kept:
         if backup is not None:
             backup.unlink(missing_ok=True)
-    _sync(directory)
+    sync_directory(directory)
 
 
 def _text(path: Path) -> str | None:
@@ -85,11 +86,3 @@ def _backup(place: Path) -> Path | None:
     backup.unlink(missing_ok=True)
     os.link(place, backup, follow_symlinks=False)
     return backup
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from autonix import sizes
 from autonix.collector import held_back
 from autonix.findings import Share
 from autonix.languages.aside import directory_is_aside
@@ -45,15 +44,15 @@ def test_links_submodules_and_objects_that_are_not_there_weigh_nothing(digits: i
 
 
 @pytest.mark.parametrize("block", [1, 60, 61, 62, 100, 1000])
-def test_where_a_list_is_cut_changes_nothing(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+def test_where_a_list_is_cut_changes_nothing(block: int) -> None:
     files = {f"d{number // 7}/f{number % 5}.py": number for number in range(35)}
     printed = b"".join(entry(path, str(size)) for path, size in files.items())
     whole = Sizes(printed).by_name(directory_is_aside)
-    monkeypatch.setattr(sizes, "_BLOCK", block)
-    assert dict(Sizes(printed)) == files
-    assert Sizes(printed).by_name(directory_is_aside) == whole
-    assert Sizes(printed).named("f3.py") == [path for path in files if path.endswith("/f3.py")]
-    assert not list(Sizes(b""))
+    cut = Sizes(printed, block)
+    assert dict(cut) == files
+    assert cut.by_name(directory_is_aside) == whole
+    assert cut.named("f3.py") == [path for path in files if path.endswith("/f3.py")]
+    assert not list(Sizes(b"", block))
 
 
 async def test_what_git_prints_is_what_is_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ci_service.cache.narinfo import MAX_NARINFO_BYTES, STORE_DIR, NarFile
+from schema.disk import sync_directory
 from schema.errors import TooLarge
 
 CACHE_INFO = f"StoreDir: {STORE_DIR}\nWantMassQuery: 1\nPriority: 30\n".encode()
@@ -60,7 +61,7 @@ class IncomingFile:
             self._path.rename(path)
         except OSError as error:
             raise disk_error(error, what=self._what) from error
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
     def drop(self) -> None:
         """Forget it, unless it was kept. What a full disk did not take is not wanted, and gives its room back."""
@@ -146,11 +147,3 @@ class CacheFiles:
             incoming.keep(path)
         finally:
             incoming.drop()
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,5 +1,7 @@
 """Workers that have news waiting are told before others are heard, and nobody is kept out altogether."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -92,13 +94,21 @@ async def test_it_is_calm_when_nobody_waits_also_after_some_gave_up(autojump_clo
     assert door.holds[0].ended
 
 
-async def test_nobody_is_heard_from_when_a_fleet_is_expected_to_be_told_until_it_was(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+@asynccontextmanager
+async def looked_after() -> AsyncIterator[tuple[Door, Telling, trio.Nursery]]:
+    """A telling whose task runs, and what came of its holds."""
     door = Door()
     telling = Telling(door)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(telling.run)
+        yield door, telling, nursery
+        nursery.cancel_scope.cancel()
+
+
+async def test_nobody_is_heard_from_when_a_fleet_is_expected_to_be_told_until_it_was(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with looked_after() as (door, telling, nursery):
         with telling.expected(MANY):
             assert telling.is_near
             await trio.sleep(EXPECTED_SECONDS / 2)
@@ -108,30 +118,22 @@ async def test_nobody_is_heard_from_when_a_fleet_is_expected_to_be_told_until_it
         await telling.calm()
         assert [one.ended for one in door.holds] == [True], "one hold from the first moment on"
         assert not telling.is_near
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_write_that_concerns_nobody_after_all_lets_everyone_in_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    door = Door()
-    telling = Telling(door)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(telling.run)
+    async with looked_after() as (door, telling, _):
         with telling.expected(MANY):
             pass
         await trio.sleep(0.1)
         assert [one.ended for one in door.holds] == [True]
         with telling.expected(MANY - 1):
             assert not telling.is_near, "few are told between the reports of others"
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_write_that_takes_long_keeps_nobody_waiting(autojump_clock: trio.testing.MockClock) -> None:
-    door = Door()
-    telling = Telling(door)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(telling.run)
+    async with looked_after() as (door, telling, _):
         with telling.expected(MANY):
             await trio.sleep(EXPECTED_SECONDS + 0.1)
             assert [one.ended for one in door.holds] == [True]
@@ -140,7 +142,6 @@ async def test_a_write_that_takes_long_keeps_nobody_waiting(autojump_clock: trio
         assert [one.ended for one in door.holds] == [True, True]
         with telling.expected(MANY):
             assert telling.is_near
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_poll_ends_in_its_time_unless_there_will_be_news_soon(autojump_clock: trio.testing.MockClock) -> None:
