@@ -10,6 +10,7 @@ import trio
 
 from nix.run import open_process, run
 from schema.errors import CommandFailed, DeadlineExceeded, InvalidInput, NotFound, TooLarge
+from schema.tests.processes import is_running
 
 ENV: dict[str, str] = {}
 
@@ -22,13 +23,6 @@ if os.fork() == 0:
 time.sleep(600)
 """
 """A child whose own child ignores SIGTERM and holds its pipes."""
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 async def test_both_outputs_and_the_exit_code_come_back() -> None:
@@ -81,7 +75,7 @@ async def test_a_deadline_ends_the_whole_group_even_one_that_ignores_sigterm(tmp
     script = STUBBORN.replace("print(os.getpid(), flush=True)", "open(sys.argv[1], 'w').write(str(os.getpid()))")
     with pytest.raises(DeadlineExceeded, match="within 1 s"):
         await run([sys.executable, "-c", script, str(tmp_path / "pid")], deadline=1, env=ENV)
-    assert not alive(int((tmp_path / "pid").read_text()))
+    assert not is_running(int((tmp_path / "pid").read_text()))
 
 
 async def test_cancelling_ends_the_whole_group() -> None:
@@ -90,17 +84,17 @@ async def test_cancelling_ends_the_whole_group() -> None:
         async with open_process([sys.executable, "-c", STUBBORN], env=ENV, grace=0.3) as process:
             assert process.stdout is not None
             pids = [process.pid, int(await process.stdout.receive_some())]
-            assert all(alive(pid) for pid in pids)
+            assert all(is_running(pid) for pid in pids)
             scope.cancel()
             await trio.sleep_forever()
     assert scope.cancelled_caught
-    assert not any(alive(pid) for pid in pids)
+    assert not any(is_running(pid) for pid in pids)
 
 
 async def test_what_a_finished_command_left_in_the_background_is_ended_too() -> None:
     started = trio.current_time()
     done = await run(["sh", "-c", "sleep 600 & echo $!"], deadline=20, env=ENV)
-    assert not alive(int(done.stdout))
+    assert not is_running(int(done.stdout))
     assert trio.current_time() - started < 5
 
 
@@ -136,9 +130,9 @@ async def test_a_command_dies_with_a_process_that_is_killed(tmp_path: Path) -> N
         with trio.fail_after(30):
             pids = [await written(tmp_path / name) for name in ("one", "two")]
             os.kill(parent.pid, signal.SIGKILL)
-            while alive(pids[0]):  # noqa: ASYNC110 - it is nobody's child any more
+            while is_running(pids[0]):  # noqa: ASYNC110 - it is nobody's child any more
                 await trio.sleep(0.01)
-        assert alive(pids[1]), "what was asked to end by itself does"
+        assert is_running(pids[1]), "what was asked to end by itself does"
     os.kill(pids[1], signal.SIGKILL)
 
 

@@ -2,12 +2,11 @@
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
-import trio
 
 from schema.status import ClusterStatus, Convergence, VmStatus, WorkerState
+from schema.tests.processes import is_running, until_ended
 from tests.e2e.fleet import Fleet, a_fleet, processes, told, vm_of
 
 pytestmark = [pytest.mark.guest, pytest.mark.timeout(300)]
@@ -29,22 +28,9 @@ def make_batch_a_singleton(fleet: Fleet) -> None:
     file.write_text(text.replace('labels.tier = "batch";', 'labels.tier = "batch";\n      singleton = true;'))
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def is_ready(status: ClusterStatus) -> bool:
     ready = all(worker.state is WorkerState.READY for worker in status.workers)
     return ready and status.convergence is Convergence.CONVERGED
-
-
-async def ended(pid: int) -> None:
-    with trio.fail_after(30):
-        while is_running(pid):  # noqa: ASYNC110 - a process of another
-            await trio.sleep(0.01)
 
 
 async def test_a_singleton_of_a_stopped_worker_ends_by_itself_and_only_then_goes_on_elsewhere() -> None:
@@ -54,7 +40,7 @@ async def test_a_singleton_of_a_stopped_worker_ends_by_itself_and_only_then_goes
         batch, db = vm_of(before, "batch-0"), vm_of(before, "db-0")
         worker = fleet.pid_of(batch.worker_id)
         os.kill(worker, signal.SIGSTOP)
-        await ended(batch.pid)
+        await until_ended(batch.pid, seconds=30)
         assert vm_of(await fleet.status(), "batch-0").worker_id == batch.worker_id, "the margin is not over"
 
         def has_moved(status: ClusterStatus) -> bool:

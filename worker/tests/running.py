@@ -1,7 +1,6 @@
 """A worker as its own process against a fake control plane: real nix, taps and records, scripted guests."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -168,11 +167,3 @@ def others_reach_our_programs() -> bool:
     """Whether hypervisors can run as users of their own: not where this checkout or its Python is in a private home."""
     programs = (Path(sys.executable).resolve(), ROOT / "dev")
     return all(place.stat().st_mode & 0o001 for program in programs for place in (program, *program.parents))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -19,11 +19,12 @@ from nix.parts import make_parts
 from schema.blueprint import CheckType, HealthCheck
 from schema.errors import DeadlineExceeded, Unavailable
 from schema.status import View, VmPhase
+from schema.tests.processes import is_running
 from schema.vmspec import VmSpec
 from worker.tests.builders import a_spec
 from worker.tests.fake_control_plane import FakeControlPlane, Wanted
 from worker.tests.real_nix import KEY
-from worker.tests.running import RunningWorker, a_worker, http_check, is_running, others_reach_our_programs
+from worker.tests.running import RunningWorker, a_worker, http_check, others_reach_our_programs
 from worker.vmm.users import FIRST_ID
 
 ROOT = Path(__file__).parents[2]

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from nix.parts import make_parts
 from schema.errors import DeadlineExceeded, InvalidInput, Unavailable
+from schema.tests.processes import until_ended
 from worker.guest.channel import MOST_OUTPUT, GuestChannel
 from worker.guest.frames import Ended, Words, encoded, exec_request, said
 from worker.service import CUT, exec_result
@@ -86,7 +87,7 @@ async def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(
         done = await agent.channel.exec("sh", ("-c", script), deadline_ms=300)
         assert (done.exit_code, done.timed_out) == (-9, True)
         pid = int(Path(folder, "pid").read_text())
-        assert not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text()
+        await until_ended(pid)
 
 
 async def test_large_input_and_output_pass_and_what_is_too_much_is_cut_and_told() -> None:
@@ -148,11 +149,7 @@ async def test_a_caller_that_goes_ends_its_command() -> None:
         with trio.move_on_after(0.5):
             await agent.channel.exec("sh", ("-c", f"echo $$ > {folder}/pid; exec sleep 60"))
         pid = int(Path(folder, "pid").read_text())
-        for _ in range(250):
-            if not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text():
-                return
-            await trio.sleep(0.02)
-        raise AssertionError(f"{pid} runs on")
+        await until_ended(pid)
 
 
 async def test_where_no_agent_is_that_is_said_and_a_new_one_takes_over(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from schema.rpc.client import open_gateway, open_worker_session
 from schema.rpc.transport.sockets import UnixAddress
 from schema.signing import SecretKey
 from schema.status import VmPhase, WorkerFacts, WorkerReport
+from schema.tests.processes import is_running
 from schema.tests.rpc.cluster import MemoryWorker
 from worker.identity import KEY_FILE, Door, Wire, own_key, read_token
 from worker.tests.fake_control_plane import KEY, FakeControlPlane, Wanted, serving
 from worker.tests.real_nix import KEY as CI_KEY
-from worker.tests.running import RunningWorker, a_worker, is_running
+from worker.tests.running import RunningWorker, a_worker
 
 NEW_KEY = SecretKey.from_seed("control-plane-2", b"\x04" * 32)
 NEW_CI = SecretKey.from_seed("ci-2", b"\x05" * 32)

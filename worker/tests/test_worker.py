@@ -11,9 +11,10 @@ import trio
 
 from schema.errors import Conflict, InvalidInput, NotFound, Unavailable
 from schema.status import Directive, RunningVm, View, VmPhase
+from schema.tests.processes import is_running
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.net_guests import IP, tool
-from worker.tests.running import RunningWorker, a_worker, addresses_on_this_host, http_check, is_running
+from worker.tests.running import RunningWorker, a_worker, addresses_on_this_host, http_check
 from worker.tests.vmm.test_shim import shims_in, until
 from worker.vmm.runtime_dir import RuntimeDir
 

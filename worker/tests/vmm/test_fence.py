@@ -11,9 +11,10 @@ import pytest
 import trio
 
 from schema.errors import CommandFailed
+from schema.tests.processes import is_running, state_of, wait_gone
 from worker.records import Records
 from worker.tests.vmm.subjects import a_folder
-from worker.tests.vmm.test_shim import state_of, until, wait_gone
+from worker.tests.vmm.test_shim import until
 from worker.vmm.fence import boottime_ns
 from worker.vmm.processes import Ended, Live, ask, find, start_shim, wait_ended
 from worker.vmm.runtime_dir import RuntimeDir
@@ -49,16 +50,16 @@ class Fenced:
     def end(self) -> None:
         """Nothing of it is left when this returns: a shim writes to its directory until it ends."""
         for live in self.lives:
-            if state_of(live.pid) not in "ZX":
+            if is_running(live.pid):
                 os.killpg(live.pid, signal.SIGKILL)
-            if live.shim_pid is not None and state_of(live.shim_pid) not in "ZX":
+            if live.shim_pid is not None and is_running(live.shim_pid):
                 os.kill(live.shim_pid, signal.SIGCONT)
                 wait_gone(live.shim_pid)
 
     def guards(self, live: Live) -> list[int]:
         """The processes beside the shim that watch the same VM."""
         children = Path(f"/proc/{live.shim_pid}/task/{live.shim_pid}/children").read_text().split()
-        return [int(pid) for pid in children if int(pid) != live.pid and state_of(int(pid)) not in "ZX"]
+        return [int(pid) for pid in children if int(pid) != live.pid and is_running(int(pid))]
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def a_fenced() -> Iterator[Fenced]:
 
 def ended_in_time(live: Live, deadline_ns: int) -> None:
     """Not before its deadline, and not long after it."""
-    while state_of(live.pid) not in "ZX":
+    while is_running(live.pid):
         assert boottime_ns() < deadline_ns + LATE_SECONDS * 1e9, "it still runs"
         time.sleep(0.005)
     assert boottime_ns() >= deadline_ns

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from schema.tests.processes import is_running
 from worker.tests.vmm import tiny_kernel
 from worker.tests.vmm.subjects import (
     REAL_ONE,
@@ -89,7 +90,7 @@ async def test_killing_the_dev_hypervisor_ends_its_qemu() -> None:
             (qemu,) = children(started.process.pid)
             started.process.send_signal(signal.SIGKILL)
             await started.exit_code()
-            await until(lambda: not Path("/proc", str(qemu)).exists() or "Z" in state_of(qemu))
+            await until(lambda: not is_running(qemu))
 
 
 async def test_dying_qemu_ends_the_process_with_0_as_a_dying_vcpu_does() -> None:
@@ -213,13 +214,6 @@ async def test_dev_hypervisor_answers_its_first_ping_quickly() -> None:
 
 def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def state_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return "Z"
 
 
 async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:

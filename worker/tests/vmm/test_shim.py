@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ import pytest
 import trio
 
 from schema.errors import CommandFailed, Internal, InvalidInput, Unavailable
+from schema.tests.processes import wait_gone
 from worker.tests.vmm.subjects import COMMANDS, a_config, a_folder, create_and_boot
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import VmConfig
@@ -46,13 +46,6 @@ def a_runtime_dir() -> Iterator[RuntimeDir]:
                     wait_gone(found.shim_pid)
 
 
-def state_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return "X"
-
-
 def shims_in(directory: RuntimeDir) -> list[int]:
     """The shims of a directory, by their words in `ps`."""
     words = f"procurator-shim\0{directory.path}\0".encode()
@@ -72,13 +65,6 @@ async def failure_of(start: Callable[[], Awaitable[object]]) -> None:
     """Begin what must not succeed."""
     with pytest.raises(Unavailable, match="ended before it had started"):
         await start()
-
-
-def wait_gone(pid: int) -> None:
-    deadline = time.monotonic() + 5
-    while state_of(pid) not in "ZX":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 async def until(true: Callable[[], bool]) -> None:

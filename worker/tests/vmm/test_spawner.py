@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from schema.tests.processes import wait_gone
 from worker.tests.vmm.subjects import COMMANDS
-from worker.tests.vmm.test_shim import LOG_BYTES, a_runtime_dir, children_of, ready, shims_in, until, wait_gone
+from worker.tests.vmm.test_shim import LOG_BYTES, a_runtime_dir, children_of, ready, shims_in, until
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.fence import boottime_ns
 from worker.vmm.forked import SPARE

@@ -1,0 +1,37 @@
+"""What the kernel says about processes that tests look at, and waiting for their end."""
+
+import time
+from pathlib import Path
+
+import trio
+
+
+def state_of(pid: int) -> str:
+    """The process' state as in proc(5): `Z` is a zombie, `X` is dead or was never there."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
+def is_running(pid: int) -> bool:
+    """Whether it runs; zombies, whose reaping is their parent's affair, do not."""
+    return state_of(pid) not in "ZX"
+
+
+def wait_gone(*pids: int, seconds: float = 10) -> None:
+    """Wait, blocking, for the end of all: one that was killed runs until the kernel gets round to it.
+
+    Raises:
+        AssertionError: one runs on; its number is told.
+    """
+    deadline = time.monotonic() + seconds
+    for pid in pids:
+        while is_running(pid):
+            assert time.monotonic() < deadline, f"{pid} runs on"
+            time.sleep(0.01)
+
+
+async def until_ended(*pids: int, seconds: float = 10) -> None:
+    """As `wait_gone`, while other tasks go on."""
+    await trio.to_thread.run_sync(lambda: wait_gone(*pids, seconds=seconds))
