@@ -21,6 +21,8 @@ CHUNK = 64 * 1024
 SLICE = 2048
 """Bytes that KJ gets at once: a few calls, so that a peer that takes no answers is noticed after a few."""
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+NOTHING = memoryview(b"")
+"""What is unsent when all is sent: the empty end of a view would keep all the bytes before it."""
 _received = bytearray(CHUNK)
 """Shared by all connections: it is filled and consumed within one step of one task."""
 
@@ -43,7 +45,7 @@ class SocketStream:
         self._serving = serving
         self._wanted = self._paused = self._dirty = self._eof = False
         self._pieces: list[bytes] = []
-        self._unsent = memoryview(b"")
+        self._unsent = NOTHING
         self._queued = 0
         self._left = b""
         self._readable = trio.lowlevel.ParkingLot()
@@ -184,17 +186,12 @@ class SocketStream:
     def _send(self) -> None:
         if self.lost.is_set():
             return
-        if not self._unsent and self._pieces:
-            self._unsent = memoryview(self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces))
-            self._pieces.clear()
         try:
+            self._unsent = self._unsent or self._next()
             while self._unsent:
                 sent = self._sock.send(self._unsent)
                 self._queued -= sent
-                self._unsent = self._unsent[sent:]
-                if not self._unsent and self._pieces:
-                    self._unsent = memoryview(b"".join(self._pieces))
-                    self._pieces.clear()
+                self._unsent = self._unsent[sent:] or self._next()
         except WOULD_BLOCK:
             if not self._writing:
                 self._writing = True
@@ -208,6 +205,13 @@ class SocketStream:
             self.protocol.resume_writing()
         if self._eof and not self._queued:
             self.lose("closed")
+
+    def _next(self) -> memoryview:
+        if not self._pieces:
+            return NOTHING
+        whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        return memoryview(whole)
 
     def lose(self, reason: str) -> None:
         """End this connection; KJ rejects every call over it as disconnected."""

@@ -1,5 +1,7 @@
 """Calls over real sockets: what comes back, what is cancelled, what is closed."""
 
+import gc
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,17 @@ async def test_messages_of_megabytes_cross_whole(address: Address) -> None:
     data = bytes(range(256)) * 4096 * 5
     async with echo_server(address) as (_, real), echo_client(real) as client:
         assert (await client.bootstrap.echo(data=data)).data == data
+
+
+async def test_what_was_sent_is_kept_by_neither_side(address: Address) -> None:
+    async with echo_server(address) as (_, real), echo_client(real) as client:
+        tracemalloc.start()
+        try:
+            assert len((await client.bootstrap.echo(data=bytes(5 << 20))).data) == 5 << 20
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] < 1 << 20
+        finally:
+            tracemalloc.stop()
 
 
 async def test_many_calls_run_at_once_and_each_gets_its_own_answer(address: Address) -> None:
