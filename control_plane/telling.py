@@ -17,13 +17,13 @@ MANY = 16
 TOLD_FOR_ONE_HEARD = 64
 """How many are told before one of those is heard who wait meanwhile: nobody is kept out altogether."""
 EXPECTED_SECONDS = 2.0
-"""How long nobody is heard, at most, while what most of a fleet will be told is still being written."""
-LONGEST_SECONDS = 3.5
-"""After so long, from when it was expected on, as many are heard as are told: watchers have 5 s to take an event."""
+"""How long no worker is heard, at most, while what most of a fleet will be told is still being written."""
+LONGEST_SECONDS = 8.0
+"""After so long, from when it was expected on, as many are heard as are told: workers wait 20 s for an answer."""
 
 
 class Hold(Protocol):
-    """Keeps everyone from being heard from its making on."""
+    """Keeps workers from being heard from its making on."""
 
     def hear(self) -> None:
         """Let the one in that has waited longest."""

@@ -188,6 +188,7 @@ class _Door:
         if not params.hello._has("worker"):
             raise InvalidInput("a worker logs in with its own capability in its hello")
         worker = RemoteWorker(params.hello.worker, self._connection)
+        self._connection.be_patient()
 
         async def detach() -> None:
             with trio.move_on_after(DETACH_SECONDS, shield=True):

@@ -1,5 +1,6 @@
 """One connection's life: its stream, its KJ side and the nursery of the calls that came over it."""
 
+import math
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -27,7 +28,9 @@ class Connection:
         self._limits = limits
         self._sock = ready(sock)
         self._loop = loop
-        self._trusted = trio.Event()
+        self._stay = trio.CancelScope()
+        """How long a stranger may."""
+        self._serving = serving
         self._meter = FrameMeter(limits.stranger_message_bytes if serving else limits.message_bytes)
         self._stream = SocketStream(sock, loop, limits, meter=self._meter, serving=serving)
         self._nursery: trio.Nursery | None = None
@@ -47,8 +50,12 @@ class Connection:
 
     def trust(self) -> None:
         """The peer said who it is: it may stay, and send large messages."""
-        self._trusted.set()
+        self._stay.deadline = math.inf
         self._meter.max_bytes = self._limits.message_bytes
+
+    def be_patient(self) -> None:
+        """It is one of many alike: while they are being told something, none of them is heard (`AnswersFirst`)."""
+        self._stream.is_patient = True
 
     def drop(self, reason: str) -> None:
         """End the connection soon; every call over it fails as unavailable."""
@@ -104,7 +111,8 @@ class Connection:
     async def running(self, join: Callable[[Any], Any]) -> AsyncIterator[Any]:
         """Speak Cap'n Proto for as long as the context is open; `join` makes KJ's side of the stream.
 
-        When the peer leaves, `lost` is set and calls fail, but the context's body goes on.
+        When the peer leaves, `lost` is set and calls fail, but the context's body goes on. A server's body reads what
+        the peer says, in `until_over`; a client has it read beside its own.
         """
         failure: BaseException | None = None
         try:
@@ -112,7 +120,8 @@ class Connection:
                 self._nursery = nursery
                 stream = await capnp.AsyncIoStream.create_connection(transport=self._stream)
                 system = join(stream)
-                nursery.start_soon(self._stream.read)
+                if not self._serving:
+                    nursery.start_soon(self._stream.read)
                 self._stream.start_writer = partial(nursery.start_soon, self._stream.write_when_blocked)
                 try:
                     yield system
@@ -133,12 +142,11 @@ class Connection:
                 del failure
 
     async def until_over(self) -> None:
-        """Wait until the peer is gone, and see to it that a stranger does not stay."""
-        with trio.move_on_after(self._limits.stranger_seconds):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_then_cancel, self._trusted, nursery.cancel_scope)
-                nursery.start_soon(_then_cancel, self.lost, nursery.cancel_scope)
-        if not self._trusted.is_set():
+        """Serve the peer until it is gone, or stayed too long without saying who it is."""
+        self._stay.deadline = trio.current_time() + self._limits.stranger_seconds
+        with self._stay:
+            await self._stream.read()
+        if self._stay.cancelled_caught:
             self.drop(f"the peer did not log in within {self._limits.stranger_seconds:g} s")
         await self.lost.wait()
 
@@ -152,8 +160,3 @@ class Connection:
         self._loop.drain()
         while self._waiting:
             self._waiting.popleft()[1].close()
-
-
-async def _then_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()

@@ -57,7 +57,7 @@ class KjLoop:
         self._kj: Any = None
         self._collector = Collector()
         self.held: trio.lowlevel.ParkingLot | None = None
-        """While answers go first: where servers' connections wait that have something to read."""
+        """While answers go first: where the patient connections wait that have something to read."""
         self.users = 0
 
     # What pycapnp calls.
@@ -98,7 +98,7 @@ class KjLoop:
     # What this package calls.
 
     def hold(self, lot: trio.lowlevel.ParkingLot | None) -> None:
-        """Have servers' connections wait in `lot` before they read; None: no longer. Cycles can wait meanwhile too."""
+        """Have patient connections wait in `lot` before they read; None: no longer. Cycles can wait meanwhile too."""
         self.held = lot
         self._collector.waits = lot is not None
 
@@ -174,9 +174,9 @@ _thread = _Thread()
 
 
 class AnswersFirst:
-    """From its making until `end`: what is being answered on this thread goes out before servers read anything else.
+    """From its making until `end`: what is being answered on this thread goes out before patient connections are read.
 
-    Nobody is heard meanwhile but whom `hear` lets in, who has waited longest; there is one at a time.
+    None of them is heard meanwhile but whom `hear` lets in, who has waited longest; there is one at a time.
     """
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class AnswersFirst:
             self._loop.hold(self._lot)
 
     def hear(self) -> None:
-        """Let one connection be read from once."""
+        """Let one patient connection be read from once."""
         self._lot.unpark()
 
     def end(self) -> None:

@@ -40,6 +40,8 @@ class SocketStream:
         self.lost = trio.Event()
         self.reason = "closed"
         self._sock = sock
+        self.is_patient = False
+        """Whether it waits with reading while answers go first."""
         self._loop = loop
         self._limits = limits
         self._serving = serving
@@ -103,7 +105,7 @@ class SocketStream:
                 elif not await self._wait_for_bytes():
                     return
                 else:
-                    if self._serving and self._loop.held is not None and not self.meter.inside_message:
+                    if self.is_patient and self._loop.held is not None and not self.meter.inside_message:
                         await self._loop.held.park()  # a message that has begun goes on: its sender waits for no turn
                     if self._may_read() and not self.lost.is_set():
                         self._receive()

@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from schema.errors import Conflict, DeadlineExceeded, Internal, InvalidInput, Stale, Unavailable, Unimplemented
-from schema.rpc.transport.serve import connect, serve
+from schema.rpc.transport.loop import AnswersFirst
+from schema.rpc.transport.serve import Dialled, connect, serve
 from schema.rpc.transport.sockets import Address, TcpAddress, UnixAddress, parse_address
 from schema.tests.certificates import certificates
 from schema.tests.rpc.peers import ECHO, echo_client, echo_server, failure_of, wait_until
@@ -349,3 +350,30 @@ async def test_shutting_down_while_calls_wait_on_each_other_ends_cleanly_every_t
             nursery.start_soon(run)
             await trio.sleep(0.002 + round_ / 20_000)
             nursery.cancel_scope.cancel()
+
+
+async def test_while_answers_go_first_patient_peers_are_not_heard_and_all_others_are(address: Address) -> None:
+    heard: list[str] = []
+
+    async def ask(client: Dialled, name: str) -> None:
+        await client.bootstrap.echo(data=b"x")
+        heard.append(name)
+
+    async with echo_server(address) as (server, real), echo_client(real) as a, echo_client(real) as b:
+        await ask(a, "a")
+        await ask(b, "b")
+        server.connections[0].be_patient()
+        server.connections[1].be_patient()
+        first = AnswersFirst()
+        async with echo_client(real) as other, trio.open_nursery() as nursery:
+            nursery.start_soon(ask, a, "a held")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.start_soon(ask, b, "b held")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            await ask(other, "other")
+            first.hear()
+            await wait_until(lambda: len(heard) == 4)
+            await ask(other, "other")
+            assert heard == ["a", "b", "other", "a held", "other"]
+            first.end()
+        assert heard[-1] == "b held"
