@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from control_plane.audit import AuditDraft
 from control_plane.audited import AuditedVm, AuditedWorker, Recorder
+from control_plane.polls import Wake
 from control_plane.service import ControlPlane
 from schema.assignment import Seen, SignedAssignment
 from schema.errors import PermissionDenied, ProcuratorError
@@ -246,6 +247,15 @@ class WorkerOperations:
         """As WorkerSession.get_assignment."""
         self._control_plane.check_session(self._worker_id, self._worker)
         return await self._control_plane.assignment(self._worker_id, last_seen)
+
+    def wait_for_assignment(self, last_seen: Seen | None, wake: Wake) -> Callable[[], None] | None:
+        """As PolledSession.wait_for_assignment."""
+        self._control_plane.check_session(self._worker_id, self._worker)
+        return self._control_plane.wait_for_assignment(self._worker_id, last_seen, wake)
+
+    def assignment_now(self, last_seen: Seen | None) -> SignedAssignment | None:
+        """As PolledSession.assignment_now."""
+        return self._control_plane.assignment_now(self._worker_id, last_seen)
 
     @immediate
     async def push_data(self, report: WorkerReport) -> PushReply:

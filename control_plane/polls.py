@@ -1,47 +1,47 @@
-"""Workers that wait for an assignment: each is woken for its own, and nobody for another's; it knows no assignment."""
+"""Workers that wait for an assignment, each woken for its own and nobody for another's; it knows no assignment."""
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 
-import trio
+Wake = Callable[[], None]
+"""Has whoever waits look again, here and now; nothing happens where nobody does any more."""
 
-T = TypeVar("T")
-MOST_LATER_SECONDS = 5.0
-"""How long a poll is held beyond its time, at most, while a whole fleet is about to be told; workers wait for ten."""
-LATER_SECONDS = 0.25
-"""How often it is looked whether that is so still."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Poll:
+    wake: Wake
+    until_s: float
 
 
 class Polls:
-    """Take `next` before looking at the state, then wait on it: no change is missed."""
+    """Thousands wait at any time, so each is a few small objects, and no task. Moments are seconds of one clock."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, trio.Event] = {}
+        self._waiting: dict[str, list[_Poll]] = {}
 
-    def next(self, worker_id: str) -> trio.Event:
-        """Set when something about `worker_id` changes from now on."""
-        event = self._waiting.get(worker_id)
-        if event is None:
-            event = self._waiting[worker_id] = trio.Event()
-        return event
+    def wait(self, worker_id: str, wake: Wake, *, until_s: float) -> Callable[[], None]:
+        """Have `wake` called when something about `worker_id` changes, or the time is over; returns what forgets it."""
+        poll = _Poll(wake, until_s)
+        self._waiting.setdefault(worker_id, []).append(poll)
+        return partial(self._forget, worker_id, poll)
 
-    def wake(self, worker_ids: Iterable[str]) -> None:
-        """Something about these has changed."""
-        for worker_id in worker_ids:
-            event = self._waiting.pop(worker_id, None)
-            if event is not None:
-                event.set()
+    def take(self, worker_ids: Iterable[str]) -> list[Wake]:
+        """Something about these has changed: those who wait for it, who are forgotten here."""
+        return [poll.wake for worker_id in worker_ids for poll in self._waiting.pop(worker_id, ())]
 
+    def take_overdue(self, now_s: float) -> list[Wake]:
+        """Those whose time is over, who are forgotten here."""
+        late = [
+            (worker_id, poll) for worker_id, polls in self._waiting.items() for poll in polls if poll.until_s <= now_s
+        ]
+        for worker_id, poll in late:
+            self._forget(worker_id, poll)
+        return [poll.wake for _, poll in late]
 
-async def within(seconds: float, news: Callable[[], Awaitable[T]], *, is_near: Callable[[], bool]) -> T | None:
-    """What `news` finds within `seconds`, or None; a little later while it `is_near`.
-
-    Whoever asked again then would be heard behind what everybody else says of the news.
-    """
-    latest = trio.current_time() + seconds + MOST_LATER_SECONDS
-    while True:
-        with trio.move_on_after(seconds):
-            return await news()
-        if not is_near() or trio.current_time() >= latest:
-            return None
-        seconds = LATER_SECONDS
+    def _forget(self, worker_id: str, poll: _Poll) -> None:
+        polls = self._waiting.get(worker_id, [])
+        if poll in polls:
+            polls.remove(poll)
+        if not polls:
+            self._waiting.pop(worker_id, None)

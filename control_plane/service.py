@@ -5,7 +5,7 @@ It wires and waits; what shall happen is decided in `plan.py`, `publish.py` and 
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -30,7 +30,7 @@ from control_plane.narrate import connection_event, report_events, state_events
 from control_plane.observations import Observations
 from control_plane.operations import Operations
 from control_plane.plan import Limits, Plan, plan
-from control_plane.polls import Polls, within
+from control_plane.polls import Polls, Wake
 from control_plane.publish import accept, check_publish, publish_audit, receipt
 from control_plane.rollout.clocks import take_report, tick
 from control_plane.state import Snapshot
@@ -55,6 +55,10 @@ MOST_LOGGED = 50
 """Lines that one change writes to the log at most; watchers get all."""
 REST_FACTOR = 3
 """How much longer than a look at everything the reconciler then rests."""
+POLLS_SECONDS = 0.25
+"""How often it is looked whose poll has lasted long enough."""
+POLLS_LATER_SECONDS = 5.0
+"""How long a poll is held beyond its time, at most, while a whole fleet is about to be told; workers wait for ten."""
 RETRY_SECONDS = 1.0
 """How long it waits when the database could not be written."""
 
@@ -129,7 +133,7 @@ class ControlPlane:
     def _changed(self, before: Snapshot, after: Snapshot) -> None:
         self._tell(state_events(before, after, wall_ms=self._clock.wall_ms()))
         self._liveness.forgotten(before, after)
-        self._polls.wake(difference(before.workers, after.workers))
+        self._telling.tell(self._polls.take(difference(before.workers, after.workers)))
         if after.is_other_fleet_than(before):
             self._bell.ring()
 
@@ -147,6 +151,7 @@ class ControlPlane:
             await nursery.start(self.authority.run)
             nursery.start_soon(self.gate.run)
             nursery.start_soon(self._telling.run)
+            nursery.start_soon(self._end_polls)
             # The length of leases is on disk before the first is given, so before anyone can report.
             await self.authority.change(self._lease_change)
             task_status.started()
@@ -162,7 +167,6 @@ class ControlPlane:
             if found.events:
                 with self._telling.expected(found.workers):
                     await self._carry_out(found)
-                    await trio.lowlevel.checkpoint()  # those whose assignment is another wake up
                 await self._telling.calm()
                 continue
             pauses_ms = [LONGEST_PAUSE_MS, self._limits.longest_pause_ms, found.recheck_ms or LONGEST_PAUSE_MS]
@@ -233,33 +237,50 @@ class ControlPlane:
 
     async def assignment(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment | None:
         """As Master.get_assignment."""
+        while last_seen and knows_more(self.snapshot, worker_id, last_seen):
+            await self.authority.change(partial(caught_up, worker_id=worker_id, seen=last_seen))
+            log.warning("%s has obeyed %s: the database is an older copy", worker_id, last_seen)
+        woken = trio.Event()
+        forget = self.wait_for_assignment(worker_id, last_seen, woken.set)
+        if forget is not None:
+            try:
+                await woken.wait()
+            finally:
+                forget()
+        return self.assignment_now(worker_id, last_seen)
+
+    def wait_for_assignment(self, worker_id: str, last_seen: Seen | None, wake: Wake) -> Callable[[], None] | None:
+        """Have `wake` called once there is an answer for a worker; returns what forgets it, None where there is one."""
+        if self._has_news(worker_id, last_seen):
+            return None
         # All polls begin together where a generation was told to all: they do not all end together.
         longest_ms = round(LONG_POLL_SECONDS * 1000)
         held_ms = next_beat_ms(worker_id, now_ms=self._clock.monotonic_ms(), interval_ms=longest_ms)
-        news = partial(self._news_for, worker_id, last_seen)
-        return await within(held_ms / 1000, news, is_near=lambda: self._telling.is_near)
+        return self._polls.wait(worker_id, wake, until_s=trio.current_time() + held_ms / 1000)
 
-    async def _news_for(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment:
-        while True:
-            news = self._polls.next(worker_id)
-            worker = self.snapshot.workers.get(worker_id)
-            if worker is None:
-                raise NotFound(f"there is no worker {worker_id!r}")
-            if last_seen and knows_more(self.snapshot, worker_id, last_seen):
-                await self.authority.change(partial(caught_up, worker_id=worker_id, seen=last_seen))
-                log.warning("%s has obeyed %s: the database is an older copy", worker_id, last_seen)
-                continue
-            if last_seen != Seen(self.snapshot.epoch, worker.revision):
-                return await self._signed_assignment(worker_id)
-            await news.wait()
-
-    async def _signed_assignment(self, worker_id: str) -> SignedAssignment:
+    def assignment_now(self, worker_id: str, last_seen: Seen | None) -> SignedAssignment | None:
+        """The worker's assignment if it is another than `last_seen`. Raises NotFound."""
         # Nothing is kept: the same is made and signed again sooner than thousands of them are worth their memory.
-        await self._telling.begin()
-        try:
-            return sign_assignment(assignment_bytes(self.snapshot, worker_id), self._key)
-        finally:
-            self._telling.end()
+        if not self._has_news(worker_id, last_seen):
+            return None
+        return sign_assignment(assignment_bytes(self.snapshot, worker_id), self._key)
+
+    def _has_news(self, worker_id: str, last_seen: Seen | None) -> bool:
+        worker = self.snapshot.workers.get(worker_id)
+        if worker is None:
+            raise NotFound(f"there is no worker {worker_id!r}")
+        return last_seen != Seen(self.snapshot.epoch, worker.revision)
+
+    async def _end_polls(self) -> None:
+        """End those whose time is over; a little later while a fleet is about to be told.
+
+        Whoever asked again then would be heard behind what everybody else says of the news.
+        """
+        while True:
+            await trio.sleep(POLLS_SECONDS)
+            late_s = POLLS_LATER_SECONDS if self._telling.is_near else 0.0
+            for wake in self._polls.take_overdue(trio.current_time() - late_s):
+                wake()
 
     def report(self, report: WorkerReport) -> PushReply:
         """As Master.push_data. A report that tells anything new wakes the reconciler at once."""

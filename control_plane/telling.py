@@ -1,11 +1,14 @@
 """Who is told first: workers that have news waiting before those that have something to say; it knows no assignment.
 
+They are told here, one after another, by one task.
+
 After a change of a whole fleet each worker that has been told reports at once, and a report costs as much as an
 assignment. If both took turns, the last worker would learn of the change when most have reported about it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import trio
@@ -33,15 +36,15 @@ class Hold(Protocol):
 
 
 class Telling:
-    """`hold` makes a `Hold`; there is never more than one."""
+    """`hold` makes a `Hold`; there is never more than one. `run` must be running for anybody to be told."""
 
     def __init__(self, hold: Callable[[], Hold]) -> None:
         self._make_hold = hold
         self._hold: Hold | None = None
         self._since = 0.0
-        self._turns = trio.Semaphore(TOLD_AT_ONCE)
-        self._waiting = 0
+        self._queue: deque[Callable[[], None]] = deque()
         self._told = 0
+        self._wanted = trio.Event()
         self._expected = trio.Event()
         self._written = trio.Event()
         self._calm = trio.Event()
@@ -53,13 +56,17 @@ class Telling:
         return self._hold is not None
 
     async def run(self) -> None:
-        """See to it, until cancelled, that others are heard when what was expected is long in coming."""
-        while True:
-            await self._expected.wait()
-            with trio.move_on_after(EXPECTED_SECONDS):
-                await self._written.wait()
-            self._expected = trio.Event()
-            self._end_when_done()
+        """Tell whoever is to be told, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_after_what_is_expected)
+            while True:
+                await self._wanted.wait()
+                self._wanted = trio.Event()
+                while self._queue:
+                    self._tell_some()
+                    await trio.lowlevel.checkpoint()
+                self._calm.set()
+                self._end_when_done()
 
     @contextmanager
     def expected(self, workers: int) -> Iterator[None]:
@@ -75,46 +82,44 @@ class Telling:
         finally:
             self._written.set()
 
-    async def begin(self) -> None:
-        """One assignment may be made; whoever began ends, also where it came to nothing."""
-        self._begin()
-        with ExitStack() as undo:
-            undo.callback(self._end)
-            await self._turns.acquire()
-            undo.pop_all()
-
-    def end(self) -> None:
-        """It is on its way."""
-        self._turns.release()
-        self._end()
+    def tell(self, wakes: Iterable[Callable[[], None]]) -> None:
+        """Have each called, soon: it makes an assignment and sends it."""
+        self._queue.extend(wakes)
+        if not self._queue:
+            return
+        if self._calm.is_set():
+            self._calm = trio.Event()
+        if len(self._queue) >= MANY:
+            self._begin_hold()
+        self._wanted.set()
 
     async def calm(self) -> None:
         """Wait until nobody has news waiting."""
         await self._calm.wait()
 
-    def _begin(self) -> None:
-        self._waiting += 1
-        if self._waiting == 1:
-            self._calm = trio.Event()
-        if self._waiting == MANY:
-            self._begin_hold()
+    def _tell_some(self) -> None:
+        for _ in range(min(TOLD_AT_ONCE, len(self._queue))):
+            self._queue.popleft()()
+            self._told += 1
+            if self._hold is not None:
+                late = trio.current_time() - self._since > LONGEST_SECONDS
+                if late or self._told % TOLD_FOR_ONE_HEARD == 0:
+                    self._hold.hear()
+
+    async def _look_after_what_is_expected(self) -> None:
+        """Others are heard when what was expected is long in coming."""
+        while True:
+            await self._expected.wait()
+            with trio.move_on_after(EXPECTED_SECONDS):
+                await self._written.wait()
+            self._expected = trio.Event()
+            self._end_when_done()
 
     def _begin_hold(self) -> None:
         if self._hold is None:
             self._hold, self._since = self._make_hold(), trio.current_time()
 
-    def _end(self) -> None:
-        self._waiting -= 1
-        self._told += 1
-        if self._hold is not None:
-            late = trio.current_time() - self._since > LONGEST_SECONDS
-            if late or self._told % TOLD_FOR_ONE_HEARD == 0:
-                self._hold.hear()
-        if not self._waiting:
-            self._calm.set()
-        self._end_when_done()
-
     def _end_when_done(self) -> None:
-        if self._hold is not None and not self._waiting and not self._expected.is_set():
+        if self._hold is not None and not self._queue and not self._expected.is_set():
             self._hold.end()
             self._hold = None

@@ -1,8 +1,9 @@
 """The protocols through which the processes meet; the wire (`schema.rpc`) and the services implement them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schema.assignment import Seen, SignedAssignment
 from schema.errors import ProcuratorError
@@ -321,6 +322,20 @@ class WorkerSession(Protocol):
 
     async def live_closures(self) -> LiveClosures:
         """As Master.live_closures."""
+
+
+@runtime_checkable
+class PolledSession(WorkerSession, Protocol):
+    """A session whose assignment is waited for without a task: in a fleet thousands do so all the time."""
+
+    def wait_for_assignment(self, last_seen: Seen | None, wake: Callable[[], None]) -> Callable[[], None] | None:
+        """None when `get_assignment` is to be asked. Else `wake` is called once `assignment_now` has its answer.
+
+        What is returned forgets it.
+        """
+
+    def assignment_now(self, last_seen: Seen | None) -> SignedAssignment | None:
+        """What `get_assignment` answers one who waited until now."""
 
 
 class Backend(Protocol):

@@ -1,6 +1,7 @@
 """What a worker is told of instances elsewhere: whom its entries reach, who reaches them, and by which ports."""
 
 from dataclasses import replace
+from functools import partial
 
 from control_plane.narrate import MOST_PLACEMENTS, state_events
 from control_plane.polls import Polls
@@ -62,9 +63,26 @@ def test_a_change_of_a_whole_fleet_is_told_in_part_and_counted() -> None:
 
 def test_a_poll_is_woken_for_its_own_worker_alone() -> None:
     polls = Polls()
-    mine, other = polls.next("w0"), polls.next("w1")
-    assert polls.next("w0") is mine
-    polls.wake(["w0", "unknown"])
-    assert mine.is_set()
-    assert not other.is_set()
-    assert polls.next("w0") is not mine
+    woken: list[str] = []
+    for name in ("w0", "w0", "w1"):
+        polls.wait(name, partial(woken.append, name), until_s=10)
+    for wake in polls.take(["w0", "unknown"]):
+        wake()
+    assert woken == ["w0", "w0"]
+    assert not polls.take(["w0"]), "each is woken once"
+    assert len(polls.take(["w1"])) == 1
+
+
+def test_a_poll_ends_when_its_time_is_over_and_is_forgotten_when_nobody_waits_any_more() -> None:
+    polls = Polls()
+    ended: list[int] = []
+    for seconds in (5, 10):
+        polls.wait("w0", partial(ended.append, seconds), until_s=seconds)
+    forget = polls.wait("w0", partial(ended.append, 0), until_s=1)
+    forget()
+    forget()
+    assert not polls.take_overdue(4.9)
+    for wake in polls.take_overdue(5):
+        wake()
+    assert ended == [5]
+    assert len(polls.take(["w0"])) == 1

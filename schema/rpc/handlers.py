@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from schema.errors import Unimplemented
-from schema.rpc.transport.calls import Handler
+from schema.rpc.transport.calls import Handler, Parked
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -102,7 +102,7 @@ def guarded(name: str, interface: Any, guard: Guard, handlers: Mapping[str, Hand
         full = f"{name}.{method_name}"
         handler = handlers.get(method_name)
 
-        def run(context: Any) -> Coroutine[Any, Any, None] | None:
+        def run(context: Any) -> Coroutine[Any, Any, None] | Parked | None:
             guard.check(full)
             if handler is None:  # a method of a schema that is newer than this server
                 raise Unimplemented(f"this server does not have {full}")

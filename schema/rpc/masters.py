@@ -1,6 +1,7 @@
 """Master and WorkerSession as a control plane exports them: every call checked, decoded, made and answered."""
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import trio
@@ -18,12 +19,12 @@ from schema.codec.sessions import (
 from schema.codec.wire import master as wire
 from schema.errors import PermissionDenied
 from schema.generation import Publish
-from schema.interfaces import Master, Vm, Worker, WorkerSession
+from schema.interfaces import Master, PolledSession, Vm, Worker, WorkerSession
 from schema.rpc.guard import Session
 from schema.rpc.handlers import answered, guarded, method, no_results, nothing
 from schema.rpc.operations import operation_handlers
 from schema.rpc.sinks import RemoteEventSink
-from schema.rpc.transport.calls import Handler
+from schema.rpc.transport.calls import Handler, Parked
 from schema.rpc.transport.connection import Connection
 from schema.rpc.workers import export_vm, export_worker
 from schema.status import Cursor, LiveClosures
@@ -44,10 +45,11 @@ def _write_assignment(results: Any, assignment: SignedAssignment | None) -> None
 class _WorkerCalls:
     """The methods of one worker's session. There are thousands of sessions: each keeps this and no closures."""
 
-    __slots__ = ("_guard", "_session", "_worker_id")
+    __slots__ = ("_guard", "_polled", "_session", "_worker_id")
 
     def __init__(self, session: WorkerSession, guard: Session, worker_id: str) -> None:
         self._session = session
+        self._polled = session if isinstance(session, PolledSession) else None
         self._guard = guard
         self._worker_id = worker_id
 
@@ -61,12 +63,21 @@ class _WorkerCalls:
         if named != self._worker_id:
             raise PermissionDenied(f"this session is worker {self._worker_id!r}'s, not {named!r}'s")
 
-    def _get_assignment(self, context: Any) -> Coroutine[Any, Any, None]:
+    def _get_assignment(self, context: Any) -> Coroutine[Any, Any, None] | Parked:
         self._guard.check("WorkerSession.getAssignment")
         self._own(context.params.workerId)
         last_seen = read_seen(context.params)
         context.release_params()
+        if self._polled is not None:
+            parked = Parked(partial(self._answer_poll, self._polled, last_seen))
+            parked.forget = self._polled.wait_for_assignment(last_seen, parked.wake)
+            if parked.forget is not None:
+                return parked
         return self._poll(context, last_seen)
+
+    def _answer_poll(self, session: PolledSession, last_seen: Seen | None, context: Any) -> None:
+        self._guard.check("WorkerSession.getAssignment")  # it may have waited long
+        _write_assignment(context.results, session.assignment_now(last_seen))
 
     async def _poll(self, context: Any, last_seen: Seen | None) -> None:
         answer = await self._session.get_assignment(last_seen)

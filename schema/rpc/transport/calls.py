@@ -1,4 +1,4 @@
-"""One call that came in: run at once, or as a trio task when it has to wait; it decides nothing about rights."""
+"""One call that came in: run at once, or as a trio task when it has to wait, or parked; it decides no rights."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Protocol
@@ -8,9 +8,9 @@ import trio
 from schema.errors import ProcuratorError, Unavailable, Unimplemented
 from schema.rpc.transport.faults import Fault, fault_of
 
-Handler = Callable[[Any], Coroutine[Any, Any, None] | None]
-"""Takes a `CallContext` (`params` to read, `results` to fill). Returns None when it is done, else the
-coroutine that finishes the work in a trio task. A `ProcuratorError` that it raises comes out at the caller."""
+Handler = Callable[[Any], "Coroutine[Any, Any, None] | Parked | None"]
+"""Takes a `CallContext` (`params` to read, `results` to fill). Returns None when it is done, else the coroutine
+that finishes the work in a trio task, or what it is parked as. A `ProcuratorError` from it comes out at the caller."""
 
 
 class Handlers(Protocol):
@@ -25,6 +25,44 @@ class Host(Protocol):
 
     def spawn(self, call: "Call", pending: Coroutine[Any, Any, None]) -> None:
         """Have `call.run(pending)` run as a task, now or when there is room. Raises Unavailable."""
+
+    def park(self, call: "Call") -> None:
+        """Remember a call that waits without a task, so that it ends with the connection. Raises Unavailable."""
+
+    def unpark(self, call: "Call") -> None:
+        """It waits no more."""
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Run `work` when KJ is not at work."""
+
+
+class Parked:
+    """A call that waits for one thing and costs next to nothing meanwhile: no task, no stack."""
+
+    __slots__ = ("_call", "_then", "forget")
+
+    def __init__(self, then: Handler) -> None:
+        """`then` goes on with the call as a handler of it."""
+        self._then = then
+        self._call: Call | None = None
+        self.forget: Callable[[], None] | None = None
+        """Called when the caller has given up: nobody is to be woken any more."""
+
+    def wake(self) -> None:
+        """Go on, here and now; nothing happens where the caller has given up."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.go_on(self._then)
+
+    def hold(self, call: "Call") -> None:
+        """It is this call that waits."""
+        self._call = call
+
+    def give_up(self) -> None:
+        """Nobody waits any more."""
+        self._call = None
+        if self.forget is not None:
+            self.forget()
 
 
 class CallContext:
@@ -126,30 +164,50 @@ def calls_remain() -> bool:
 class Call(Coroutine[Any, Any, None]):
     """A call that came in. pycapnp takes it for a coroutine, and hands it to our loop to make a task of it."""
 
-    __slots__ = ("_context", "_handler", "_host", "_scope", "_ticket")
+    __slots__ = ("_context", "_handler", "_host", "_parked", "_scope", "_ticket")
 
     def __init__(self, host: Host, handler: Handler, context: Any) -> None:
         self._host = host
         self._handler = handler
         self._context = CallContext(context)
+        self._parked: Parked | None = None
         self._scope: trio.CancelScope | None = None
         self._ticket: Ticket | None = None
 
     def begin(self) -> Ticket:
         """Run the handler up to where it must wait."""
         ticket = self._ticket = Ticket(self)
-        self._start()
+        self.go_on(self._handler)
         return ticket
 
-    def _start(self) -> None:
+    def go_on(self, handler: Handler) -> None:
+        """Run `handler`, the first one or the one after a wait, up to where it must wait."""
+        if self._parked is not None:
+            self._parked = None
+            self._host.unpark(self)
         try:
-            pending = self._handler(self._context)
+            pending = handler(self._context)
         except Exception as error:  # the supervised edge: a bug in one handler ends one call
             self._finish(error)
             return
         if pending is None:
             self._finish(None)
+        elif isinstance(pending, Parked):
+            self._park(pending)
+        else:
+            self._spawn(pending)
+
+    def _park(self, parked: Parked) -> None:
+        try:
+            self._host.park(self)
+        except ProcuratorError as error:
+            parked.give_up()
+            self._finish(error)
             return
+        self._parked = parked
+        parked.hold(self)
+
+    def _spawn(self, pending: Coroutine[Any, Any, None]) -> None:
         self._scope = trio.CancelScope()
         try:
             self._host.spawn(self, pending)
@@ -163,6 +221,11 @@ class Call(Coroutine[Any, Any, None]):
         self._context.give_up()
         if self._scope is not None:
             self._scope.cancel()
+        if self._parked is not None:
+            parked, self._parked = self._parked, None
+            parked.give_up()
+            self._host.unpark(self)
+            self._host.soon(self._context.end)
 
     async def run(self, pending: Coroutine[Any, Any, None]) -> None:
         """Await what `begin` left to wait for."""

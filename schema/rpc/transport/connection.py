@@ -35,6 +35,7 @@ class Connection:
         self._stream = SocketStream(sock, loop, limits, meter=self._meter, serving=serving)
         self._nursery: trio.Nursery | None = None
         self._calls: set[Call] = set()
+        self._parked: set[Call] = set()
         self._cleanups: list[Callable[[], Awaitable[None]]] = []
         self._waiting: deque[tuple[Call, Coroutine[Any, Any, None]]] = deque()
 
@@ -96,6 +97,23 @@ class Connection:
             self.drop(f"the peer sent more than {self._limits.waiting} calls ahead")
             raise Unavailable("too many calls in flight")
 
+    def park(self, call: Call) -> None:
+        """Remember a call that waits without a task, up to 256. Raises `Unavailable` when it is over."""
+        if self.lost.is_set():
+            raise Unavailable("the connection is closed")
+        if len(self._parked) >= self._limits.waiting:
+            self.drop(f"the peer has more than {self._limits.waiting} calls wait")
+            raise Unavailable("too many calls wait")
+        self._parked.add(call)
+
+    def unpark(self, call: Call) -> None:
+        """It waits no more."""
+        self._parked.discard(call)
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Run `work` in a turn of its own, when KJ is not at work."""
+        self._loop.call_soon(work)
+
     async def _run(self, call: Call, pending: Coroutine[Any, Any, None]) -> None:
         while True:
             self._calls.add(call)
@@ -151,7 +169,7 @@ class Connection:
         await self.lost.wait()
 
     def _close(self, stream: Any, system: Any) -> None:
-        for call in list(self._calls):
+        for call in [*self._calls, *self._parked]:
             call.cancel()
         system.close()
         self._loop.drain()  # what KJ has to say as a farewell

@@ -23,7 +23,7 @@ class Limits:
     handlers: int = 64
     """Handlers that run at once; further calls wait their turn."""
     waiting: int = 256
-    """Calls that may wait their turn; more is a flood."""
+    """Calls that may wait their turn, and as many that may be parked; more is a flood."""
     stall_seconds: float = 20.0
     """How long a message may arrive, or bytes wait for the peer to take them, without any progress."""
     outgoing_bytes: int = 1 * MIB
