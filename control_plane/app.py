@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from control_plane.allocator import map_large_blocks
 from control_plane.backend import ControlPlaneBackend
 from control_plane.events import OriginPinned, StateEvent
 from control_plane.http.access import Policy as HttpPolicy
@@ -141,6 +142,7 @@ def rpc_addresses(settings: Settings) -> tuple[Address, Address]:
 async def run(settings: Settings, ready: Ready) -> None:
     """Serve until cancelled: the store and the reconciler first, then those who may talk to them."""
     gc.set_threshold(*COLLECT_AFTER)
+    map_large_blocks()
     key = read_key(settings.keys.assignment)
     if settings.tls.key is not None:
         read_secret(settings.tls.key, what="[tls] key")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from control_plane.shards import Shards
 from control_plane.state import Placement, Snapshot
-from schema.status import PullProgress, Reverted, RunningVm, View, VmPhase, WorkerReport
+from schema.status import PullProgress, Reverted, RunningVm, View, VmPhase, WorkerMetrics, WorkerReport
 
 
 class SeenVm(NamedTuple):
@@ -69,27 +69,29 @@ class SeenVm(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A worker's last report and when it came. Its VMs are in `vms`, by instance, and not in `report`."""
+    """What is remembered of a worker's last report, and when it came. `vms` are by instance."""
 
-    report: WorkerReport
     received_ms: int
+    epoch: str
+    revision: int
+    metrics: WorkerMetrics
     vms: Mapping[str, SeenVm]
 
     @classmethod
     def of(cls, report: WorkerReport, *, received_ms: int) -> "Observed":
         """The report, its VMs by instance."""
         vms = {vm.instance: SeenVm.of(vm) for vm in report.running_vms}
-        return cls(report.model_copy(update={"running_vms": ()}), received_ms, vms)
+        return cls(received_ms, sys.intern(report.epoch), report.revision, report.metrics, vms)
 
     def tells_news(self, before: "Observed | None") -> bool:
         """Whether anything but the passing of time has changed since `before`."""
-        if before is None or before.report.revision != self.report.revision or before.report.epoch != self.report.epoch:
+        if before is None or (before.epoch, before.revision) != (self.epoch, self.revision):
             return True
         return {one: vm.news for one, vm in before.vms.items()} != {one: vm.news for one, vm in self.vms.items()}
 
     def obeys(self, snapshot: Snapshot, revision: int) -> bool:
         """Whether the worker had taken up `revision` of this database when it reported."""
-        return self.report.epoch == snapshot.epoch and self.report.revision >= revision
+        return self.epoch == snapshot.epoch and self.revision >= revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def _taken_back(
     for worker_id, eviction in sorted(snapshot.liveness.evictions.items()):
         observed = observations.workers.get(worker_id)
         is_heard = observations.silent_ms(worker_id, now_ms=now_ms) <= timing.lost_after_ms
-        if observed and is_heard and has_let_go(snapshot, eviction, observed.report):
+        if observed and is_heard and has_let_go(snapshot, eviction, observed):
             yield WorkerTakenBack(worker_id)
 
 

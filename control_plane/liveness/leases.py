@@ -7,7 +7,7 @@ silence since then, plus a margin) is always longer than what it has.
 from control_plane.liveness.changes import LeaseChanged
 from control_plane.liveness.records import Eviction
 from control_plane.liveness.timing import Timing
-from control_plane.observations import Observations
+from control_plane.observations import Observations, Observed
 from control_plane.state import Snapshot
 from schema.status import VmPhase, WorkerReport
 
@@ -18,21 +18,21 @@ def lease_for(snapshot: Snapshot, report: WorkerReport, *, timing: Timing) -> in
     Never longer than what is on disk: whoever starts after us must know for how long to be patient.
     """
     eviction = snapshot.liveness.evictions.get(report.worker_id)
-    if eviction and eviction.fenced and not has_let_go(snapshot, eviction, report):
+    if eviction and eviction.fenced and not has_let_go(snapshot, eviction, Observed.of(report, received_ms=0)):
         return 0
     return min(timing.lease_ms, snapshot.liveness.lease_ms)
 
 
-def has_let_go(snapshot: Snapshot, eviction: Eviction, report: WorkerReport) -> bool:
+def has_let_go(snapshot: Snapshot, eviction: Eviction, observed: Observed) -> bool:
     """Whether a worker that was given up shows that it knows what it lost, and runs none of it.
 
     An assignment of that revision names none of them, and the worker obeys no older one afterwards: what a report says
     of them stays true.
     """
-    if report.epoch != snapshot.epoch or report.revision < eviction.revision:
+    if not observed.obeys(snapshot, eviction.revision):
         return False
-    taken = set(eviction.instances)
-    return not any(vm.instance in taken and vm.phase is not VmPhase.GONE for vm in report.running_vms)
+    still = (observed.vms.get(instance) for instance in eviction.instances)
+    return all(vm is None or vm.phase is VmPhase.GONE for vm in still)
 
 
 def lease_change(

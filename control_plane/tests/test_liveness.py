@@ -120,6 +120,23 @@ def test_a_returning_worker_gets_no_lease_and_nothing_new_until_it_has_let_go() 
     assert worker.vms == {} and home(world, "solo-0") != lost, "it stops what moved away, and that stays where it is"
 
 
+def test_a_worker_that_is_still_stopping_what_it_lost_has_not_let_go_of_it() -> None:
+    world = a_world(SOLO)
+    lost = home(world, "solo-0")
+    silence(world, lost, seconds=60)
+    worker = world.workers[lost]
+    worker.silent, worker.slow = False, True
+    for _ in range(5):
+        world.look()
+    assert worker.report().revision == world.snapshot.workers[lost].revision, "it knows"
+    assert lost in world.snapshot.liveness.evictions
+    assert lease_for(world.snapshot, worker.report(), timing=TIMING) == 0
+    worker.slow = False
+    world.look()
+    world.look()
+    assert lost not in world.snapshot.liveness.evictions
+
+
 def test_only_those_who_lost_a_fenced_singleton_are_refused_a_lease() -> None:
     snapshot = apply(a_snapshot(), LeaseChanged(40_000))
     snapshot = apply(snapshot, WorkerGivenUp("w0", (), fenced=False, at_ms=0, reason="gone"))

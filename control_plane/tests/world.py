@@ -41,6 +41,8 @@ class FakeWorker:
     silent: bool = False
     deaf: bool = False
     """Reports, and goes on with the assignment that it has."""
+    slow: bool = False
+    """What it is to stop takes its time."""
     started: list[tuple[str, str]] = field(default_factory=list)
 
     def obey(self, assignment: Assignment, now_ms: int) -> None:
@@ -48,7 +50,9 @@ class FakeWorker:
         self.obeyed = assignment
         wanted = {entry.instance: entry for entry in assignment.entries}
         for instance in set(self.vms) - set(wanted):
-            del self.vms[instance]
+            self.vms[instance].phase = VmPhase.STOPPING
+            if not self.slow:
+                del self.vms[instance]
         for instance, entry in wanted.items():
             self._bring(instance, entry, now_ms, news=news)
 

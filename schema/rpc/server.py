@@ -187,13 +187,13 @@ class _Door:
         hello = self._hello(params)
         if not params.hello._has("worker"):
             raise InvalidInput("a worker logs in with its own capability in its hello")
-        worker = RemoteWorker(params.hello.worker, self._connection)
+        worker, worker_id = RemoteWorker(params.hello.worker, self._connection), hello.worker_id
         self._connection.be_patient()
 
         async def detach() -> None:
             with trio.move_on_after(DETACH_SECONDS, shield=True):
-                await self._backend.detach_worker(hello.worker_id, worker)
+                await self._backend.detach_worker(worker_id, worker)  # `hello` has all the facts: it is not kept
 
         self._connection.at_end(detach)
         attached = await self._backend.attach_worker(session.identity, hello, worker)
-        return export_worker_session(self._connection, attached, session, hello.worker_id)
+        return export_worker_session(self._connection, attached, session, worker_id)
