@@ -56,7 +56,7 @@ MOST_LOGGED = 50
 REST_FACTOR = 3
 """How much longer than a look at everything the reconciler then rests."""
 POLLS_SECONDS = 0.25
-"""How often it is looked whose poll has lasted long enough."""
+"""How late a poll ends at most."""
 POLLS_LATER_SECONDS = 5.0
 """How long a poll is held beyond its time, at most, while a whole fleet is about to be told; workers wait for ten."""
 RETRY_SECONDS = 1.0
@@ -277,10 +277,11 @@ class ControlPlane:
         Whoever asked again then would be heard behind what everybody else says of the news.
         """
         while True:
-            await trio.sleep(POLLS_SECONDS)
             late_s = POLLS_LATER_SECONDS if self._telling.is_near else 0.0
             for wake in self._polls.take_overdue(trio.current_time() - late_s):
                 wake()
+            next_s = self._polls.next_end_s() + late_s - trio.current_time()
+            await trio.sleep(min(max(next_s, 0.0), POLLS_SECONDS))
 
     def report(self, report: WorkerReport) -> PushReply:
         """As Master.push_data. A report that tells anything new wakes the reconciler at once."""

@@ -1,5 +1,6 @@
 """What a worker is told of instances elsewhere: whom its entries reach, who reaches them, and by which ports."""
 
+import weakref
 from dataclasses import replace
 from functools import partial
 
@@ -8,6 +9,7 @@ from control_plane.polls import Polls
 from control_plane.state import Placement, Snapshot
 from control_plane.tests.builders import a_generation, a_snapshot, a_spec, assignment_for
 from schema.assignment import Peer
+from schema.rpc.transport.calls import Parked
 from schema.vmspec import VmSpec
 
 
@@ -86,3 +88,21 @@ def test_a_poll_ends_when_its_time_is_over_and_is_forgotten_when_nobody_waits_an
         wake()
     assert ended == [5]
     assert len(polls.take(["w0"])) == 1
+
+
+def test_a_poll_that_is_over_leaves_no_cycle_for_the_collector() -> None:
+    class Answer:
+        def __call__(self, _: object) -> None:
+            """Nobody is answered here."""
+
+    polls = Polls()
+    for end in (Parked.wake, Parked.give_up):
+        answer = Answer()
+        parked = Parked(answer)
+        parked.forget = polls.wait("w0", parked.wake, until_s=1)
+        kept = weakref.ref(answer)
+        polls.take(["w0"])
+        end(parked)
+        polls.take_overdue(1)
+        del answer, parked
+        assert kept() is None

@@ -45,9 +45,10 @@ def _write_assignment(results: Any, assignment: SignedAssignment | None) -> None
 class _WorkerCalls:
     """The methods of one worker's session. There are thousands of sessions: each keeps this and no closures."""
 
-    __slots__ = ("_guard", "_polled", "_session", "_worker_id")
+    __slots__ = ("_connection", "_guard", "_polled", "_session", "_worker_id")
 
-    def __init__(self, session: WorkerSession, guard: Session, worker_id: str) -> None:
+    def __init__(self, connection: Connection, session: WorkerSession, guard: Session, worker_id: str) -> None:
+        self._connection = connection
         self._session = session
         self._polled = session if isinstance(session, PolledSession) else None
         self._guard = guard
@@ -72,12 +73,16 @@ class _WorkerCalls:
             parked = Parked(partial(self._answer_poll, self._polled, last_seen))
             parked.forget = self._polled.wait_for_assignment(last_seen, parked.wake)
             if parked.forget is not None:
+                self._connection.be_patient(True)
                 return parked
         return self._poll(context, last_seen)
 
     def _answer_poll(self, session: PolledSession, last_seen: Seen | None, context: Any) -> None:
         self._guard.check("WorkerSession.getAssignment")  # it may have waited long
-        _write_assignment(context.results, session.assignment_now(last_seen))
+        answer = session.assignment_now(last_seen)
+        if answer is None:
+            self._connection.be_patient(False)  # it is heard until it waits again: else it would be the last to know
+        _write_assignment(context.results, answer)
 
     async def _poll(self, context: Any, last_seen: Seen | None) -> None:
         answer = await self._session.get_assignment(last_seen)
@@ -96,7 +101,7 @@ class _WorkerCalls:
 
 def export_worker_session(connection: Connection, session: WorkerSession, guard: Session, worker_id: str) -> Any:
     """`session` for the worker `worker_id`, and for no other."""
-    return connection.export(wire.WorkerSession, _WorkerCalls(session, guard, worker_id))
+    return connection.export(wire.WorkerSession, _WorkerCalls(connection, session, guard, worker_id))
 
 
 def export_master(connection: Connection, master: Master, session: Session) -> Any:

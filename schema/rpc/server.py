@@ -188,7 +188,6 @@ class _Door:
         if not params.hello._has("worker"):
             raise InvalidInput("a worker logs in with its own capability in its hello")
         worker, worker_id = RemoteWorker(params.hello.worker, self._connection), hello.worker_id
-        self._connection.be_patient()
 
         async def detach() -> None:
             with trio.move_on_after(DETACH_SECONDS, shield=True):

@@ -51,6 +51,7 @@ class Parked:
     def wake(self) -> None:
         """Go on, here and now; nothing happens where the caller has given up."""
         call, self._call = self._call, None
+        self.forget = None  # it knows us as we know it: a cycle for each wait would keep the collector busy
         if call is not None:
             call.go_on(self._then)
 
@@ -61,8 +62,9 @@ class Parked:
     def give_up(self) -> None:
         """Nobody waits any more."""
         self._call = None
-        if self.forget is not None:
-            self.forget()
+        forget, self.forget = self.forget, None
+        if forget is not None:
+            forget()
 
 
 class CallContext:

@@ -54,9 +54,9 @@ class Connection:
         self._stay.deadline = math.inf
         self._meter.max_bytes = self._limits.message_bytes
 
-    def be_patient(self) -> None:
-        """It is one of many alike: while they are being told something, none of them is heard (`AnswersFirst`)."""
-        self._stream.is_patient = True
+    def be_patient(self, is_patient: bool) -> None:
+        """Whether it is one of many that wait to be told something: it is not heard while they are (`AnswersFirst`)."""
+        self._stream.is_patient = is_patient
 
     def drop(self, reason: str) -> None:
         """End the connection soon; every call over it fails as unavailable."""

@@ -362,8 +362,8 @@ async def test_while_answers_go_first_patient_peers_are_not_heard_and_all_others
     async with echo_server(address) as (server, real), echo_client(real) as a, echo_client(real) as b:
         await ask(a, "a")
         await ask(b, "b")
-        server.connections[0].be_patient()
-        server.connections[1].be_patient()
+        server.connections[0].be_patient(True)
+        server.connections[1].be_patient(True)
         first = AnswersFirst()
         async with echo_client(real) as other, trio.open_nursery() as nursery:
             nursery.start_soon(ask, a, "a held")
