@@ -28,7 +28,7 @@ class Connection:
         self._limits = limits
         self._sock = ready(sock)
         self._loop = loop
-        self._stay = trio.CancelScope()
+        self._stay = trio.CancelScope(deadline=trio.current_time() + limits.stranger_seconds)
         """How long a stranger may."""
         self._serving = serving
         self._meter = FrameMeter(limits.stranger_message_bytes if serving else limits.message_bytes)
@@ -161,7 +161,6 @@ class Connection:
 
     async def until_over(self) -> None:
         """Serve the peer until it is gone, or stayed too long without saying who it is."""
-        self._stay.deadline = trio.current_time() + self._limits.stranger_seconds
         with self._stay:
             await self._stream.read()
         if self._stay.cancelled_caught:

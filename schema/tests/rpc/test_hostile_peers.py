@@ -142,6 +142,13 @@ async def test_a_stranger_may_not_stay(tmp_path: Path) -> None:
         assert "log in" in server.connections[0].reason
 
 
+async def test_who_is_known_from_the_start_may_stay(tmp_path: Path) -> None:
+    address = UnixAddress(tmp_path / "rpc.sock")
+    async with echo_server(address, Limits(stranger_seconds=0.1)) as _, echo_client(address) as client:
+        await trio.sleep(0.3)
+        assert (await client.bootstrap.echo(data=b"x")).data == b"x"
+
+
 async def test_a_stranger_may_not_send_large_messages(tmp_path: Path) -> None:
     address = UnixAddress(tmp_path / "rpc.sock")
     async with echo_server(address, trusting=False) as (server, _), echo_client(address) as client:
