@@ -78,8 +78,8 @@ class _WorkerCalls:
         return self._poll(context, last_seen)
 
     def _answer_poll(self, session: PolledSession, last_seen: Seen | None, context: Any) -> None:
-        self._guard.check("WorkerSession.getAssignment")  # it may have waited long
         answer = session.assignment_now(last_seen)
+        self._guard.check("WorkerSession.getAssignment")  # it may have waited long
         if answer is None:
             self._connection.be_patient(False)  # it is heard until it waits again: else it would be the last to know
         _write_assignment(context.results, answer)
