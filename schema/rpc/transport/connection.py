@@ -161,9 +161,10 @@ class Connection:
 
     async def until_over(self) -> None:
         """Serve the peer until it is gone, or stayed too long without saying who it is."""
+        self._stream.when_lost = self._stay.cancel
         with self._stay:
             await self._stream.read()
-        if self._stay.cancelled_caught:
+        if not self.lost.is_set():
             self.drop(f"the peer did not log in within {self._limits.stranger_seconds:g} s")
         await self.lost.wait()
 

@@ -54,6 +54,8 @@ class SocketStream:
         self._writing = False
         self.start_writer: Callable[[], None] = _nobody
         """Has `write_when_blocked` run as a task: most connections never need one."""
+        self.when_lost: Callable[[], None] = _nobody
+        """Ends who reads, and waits for a peer that may never say anything."""
 
     # What pycapnp's protocol calls.
 
@@ -221,6 +223,7 @@ class SocketStream:
             return
         self.reason = reason
         self.lost.set()
+        self.when_lost()
         self._readable.unpark_all()
         if self.protocol is not None and self.protocol.transport is not None:
             self.protocol.connection_lost(reason)
