@@ -1,8 +1,12 @@
-"""Which tests may run beside each other (those of one group follow each other, in one process); why some did not."""
+"""Which tests may run beside each other (those of one group follow each other, in one process); why some did not.
+
+And none fails for being slow: the machine may be busy with others.
+"""
 
 from collections import Counter
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -10,6 +14,9 @@ GROUPS = {
     "worker": ("worker/",),  # namespaces, taps and addresses that they name the same
     "clusters": ("tests/e2e/", "tests/liveness/", "cli/tests/up/", "cli/tests/demo/"),  # whole clusters of this machine
 }
+
+settings.register_profile("unhurried", settings.default, deadline=None)
+settings.load_profile("unhurried")
 
 
 class ByGroup(LoadScopeScheduling):

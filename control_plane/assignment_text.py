@@ -5,6 +5,7 @@ RFC 8785 form once for each generation, and an assignment is joined from them. A
 model that workers read it with, and holds that it is in canonical form.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from control_plane.assign import Line, outline
@@ -25,17 +26,22 @@ def assignment_bytes(snapshot: Snapshot, worker_id: str) -> bytes:
         raise NotFound(f"there is no worker {worker_id!r}")
     found, texts = outline(snapshot, worker_id), _texts_of(snapshot)
     numbers = {number for line in found.lines for number in (line.generation, line.fallback) if number != NOTHING}
-    entries = [_entry(texts, line, realm=snapshot.realm) for line in found.lines]
-    proofs = [texts[number].proof for number in sorted(numbers)]
-    peers = _canonical([peer.model_dump(mode="json", by_alias=True) for peer in found.peers]) if found.peers else "[]"
-    return (
-        f'{{"entries":[{",".join(entries)}],"epoch":"{snapshot.epoch}","generations":[{",".join(proofs)}],'
-        f'"peers":{peers},"realm":"{snapshot.realm}","revision":{worker.revision},"workerId":"{worker_id}"}}'
-    ).encode()
-
-
-def _canonical(value: object) -> str:
-    return canonical_bytes(value).decode()
+    peers = [peer.model_dump(mode="json", by_alias=True) for peer in found.peers]
+    # Joined once: what is this long is copied and mapped anew with each step between.
+    pieces = [b'{"entries":[']
+    for line in found.lines:
+        pieces += _entry(texts, line, realm=snapshot.realm)
+        pieces.append(b",")
+    if found.lines:
+        pieces.pop()
+    pieces += (
+        f'],"epoch":"{snapshot.epoch}","generations":['.encode(),
+        b",".join([texts[number].proof for number in sorted(numbers)]),
+        b'],"peers":',
+        canonical_bytes(peers) if peers else b"[]",
+        f',"realm":"{snapshot.realm}","revision":{worker.revision},"workerId":"{worker_id}"}}'.encode(),
+    )
+    return b"".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +49,14 @@ class _Texts:
     """What of a generation is in assignments, in canonical form: its proof, and by VM the quoted text of its spec."""
 
     generation: Generation
-    proof: str
-    specs: dict[str, str] = field(default_factory=dict)
+    proof: bytes
+    specs: dict[str, bytes] = field(default_factory=dict)
 
-    def spec(self, vm: str) -> str:
+    def spec(self, vm: str) -> bytes:
         """The quoted text of a VM's spec, kept from the first time on."""
         found = self.specs.get(vm)
         if found is None:
-            found = self.specs[vm] = _canonical(self.generation.vms[vm].sealed.text)
+            found = self.specs[vm] = canonical_bytes(self.generation.vms[vm].sealed.text)
         return found
 
 
@@ -72,19 +78,21 @@ def _texts_of(snapshot: Snapshot) -> _AllTexts:
     return found
 
 
-def _entry(texts: _AllTexts, line: Line, *, realm: str) -> str:
+def _entry(texts: _AllTexts, line: Line, *, realm: str) -> Iterator[bytes]:
     # Instances, addresses and MACs have nothing that JSON would escape.
     vm = line.instance.rpartition("-")[0]
-    fallback = ""
+    yield f'{{"address":"{line.address}",'.encode()
     if line.fallback != NOTHING:
-        fallback = f'"fallback":{{"generation":{line.fallback},"spec":{texts[line.fallback].spec(vm)}}},'
-    return (
-        f'{{"address":"{line.address}",{fallback}"generation":{line.generation},"instance":"{line.instance}",'
-        f'"mac":"{mac_of(realm=realm, instance=line.instance)}","spec":{texts[line.generation].spec(vm)}}}'
-    )
+        yield f'"fallback":{{"generation":{line.fallback},"spec":'.encode()
+        yield texts[line.fallback].spec(vm)
+        yield b"},"
+    mac = mac_of(realm=realm, instance=line.instance)
+    yield f'"generation":{line.generation},"instance":"{line.instance}","mac":"{mac}","spec":'.encode()
+    yield texts[line.generation].spec(vm)
+    yield b"}"
 
 
-def _proof(generation: Generation) -> str:
+def _proof(generation: Generation) -> bytes:
     header = generation.header
     proof = GenerationProof(
         number=header.number,
@@ -93,4 +101,4 @@ def _proof(generation: Generation) -> str:
         intent=generation.intent.text,
         signature=header.signature,
     )
-    return _canonical(proof.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return canonical_bytes(proof.model_dump(mode="json", by_alias=True, exclude_none=True))
