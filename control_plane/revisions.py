@@ -31,7 +31,7 @@ def revise(before: Snapshot, after: Snapshot) -> Snapshot:
     doubtful = (touched - sure) & after.workers.keys()
     altered = [one for one in after.workers if one in sure] if len(sure) > 1 else list(sure & after.workers.keys())
     altered += [one for one in sorted(doubtful) if outline(before, one) != outline(after, one)]
-    raised = {one: replace(after.workers[one], revision=after.workers[one].revision + 1) for one in altered}
+    raised = {one: _raised(after.workers[one]) for one in altered}
     workers = derive(after.workers, put=raised)
     marked = {}
     for instance in changed:
@@ -43,6 +43,10 @@ def revise(before: Snapshot, after: Snapshot) -> Snapshot:
         ):
             marked[instance] = _marked(placement, workers[placement.worker_id].revision)
     return replace(after, workers=workers, placements=derive(after.placements, put=marked))
+
+
+def _raised(one: WorkerRecord) -> WorkerRecord:
+    return WorkerRecord(one.worker_id, one.facts, one.subnet, one.revision + 1)
 
 
 def _marked(one: Placement, revision: int) -> Placement:

@@ -169,11 +169,12 @@ class ControlPlane:
                     await self._carry_out(found)
                 await self._telling.calm()
                 continue
+            # In a large fleet a look takes its time: those who report or wait for an assignment have most of it.
+            rested_s = trio.current_time() + looked_s * REST_FACTOR
             pauses_ms = [LONGEST_PAUSE_MS, self._limits.longest_pause_ms, found.recheck_ms or LONGEST_PAUSE_MS]
             with trio.move_on_after(min(pauses_ms) / 1000):
                 await news.wait()
-            # In a large fleet a look takes its time: those who report or wait for an assignment have most of it.
-            await trio.sleep(looked_s * REST_FACTOR)
+            await trio.sleep_until(rested_s)
 
     def _tick(self) -> None:
         moment = self._moment()

@@ -5,6 +5,7 @@ last time) and None (end); from here their answers. Moments are of CLOCK_MONOTON
 """
 
 import gc
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -33,6 +34,10 @@ GATHER_SECONDS = 0.05
 """As the worker does: how long further changes are waited for before a report goes out."""
 COLLECT_AFTER = (50_000, 20, 100)
 """As the control plane: thousands of workers live long in one process here, and each has one of its own in truth."""
+
+
+BEHIND = 5
+"""Of nice(2): workers have processors of their own in truth; here they share what the control plane leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,8 @@ class Fleet:
         self._address = address
         self._random = random.Random(process)  # noqa: S311 - the order of reports, not a secret
         self._door = trio.CapacityLimiter(ARRIVING_AT_ONCE)
+        self._hands = trio.Lock()
+        """What one worker does after the other, between what all of them hear."""
         self._workers = [
             PretendWorker(name, room=options.per_worker, boot_ms=options.boot_ms) for name in options.names(process)
         ]
@@ -199,7 +206,8 @@ class Fleet:
             if signed is None:
                 continue
             at_s = time.monotonic()
-            worker.obey(signed, now_ms=now_ms())
+            async with self._hands:
+                worker.obey(signed, now_ms=now_ms())
             told = self._first_told.setdefault(worker.generation, {})
             told.setdefault(worker.worker_id, at_s)
             if len(told) == len(self._workers):
@@ -243,6 +251,7 @@ def _receive(pipe: Connection) -> Watch | Latencies | None:
 def pretend(options: SimOptions, pipe: Connection, *, port: int, ca: Path | None, process: int) -> None:
     """The process: connect to 127.0.0.1:`port`, believing `ca` where there is TLS."""
     gc.set_threshold(*COLLECT_AFTER)
+    os.nice(BEHIND)
     address = TcpAddress("127.0.0.1", port, ClientTls(ca, "127.0.0.1") if ca else None)
     main: Callable[[], Awaitable[None]] = partial(Fleet(options, address=address, process=process).run, pipe)
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from json.encoder import encode_basestring as _quoted
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from control_plane.deltas import difference
 from control_plane.identity.records import IdentityState
@@ -45,12 +45,15 @@ from schema.vmspec import VmSpec
 Row = dict[str, Any]
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 Values = tuple[Any, ...]
 """A row in the order of its table's columns."""
 AT_ONCE = 2000
 """Rows that are made at a time: all of a large fleet's at once would be the most memory that it ever takes."""
+FACTS_KEPT = 10_000
+"""Workers whose facts are at hand as text, of some 300 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class TableChange:
         for keys in _some(self.gone):
             yield Slice(gone=self._rows(self.old, keys))
         for keys in _some(self.altered):
-            yield Slice(altered=self._rows(self.new, keys), lost=self._rows(self.old, keys))
+            pairs = [(self.values(key, self.new[key]), self.values(key, self.old[key])) for key in keys]
+            yield Slice(altered=[new for new, _ in pairs], lost=[old for _, old in pairs])
         for keys in _some(self.fresh):
             yield Slice(fresh=self._rows(self.new, keys))
 
@@ -192,10 +196,10 @@ def _placement_values(realm: str, instance: str, placement: Placement) -> Values
         placement.generation,
         placement.worker_id,
         placement.address,
-        _reserved_text(placement.reserved),
+        _reserved(placement.reserved),
         placement.leaving,
         placement.revision,
-        _reason_text(placement.reason),
+        _reason(placement.reason),
         placement.attempt,
     )
 
@@ -208,13 +212,31 @@ def _reserved_text(reserved: Resources) -> str:
 
 def _reason_text(reason: PlacementReason) -> str:
     if not reason.missing and reason.text.isprintable():
-        return f'{{"code":"{reason.code}","missing":[],"text":{_quoted(reason.text)}}}'
+        return f'{{"code":"{reason.code.value}","missing":[],"text":{_quoted(reason.text)}}}'
     missing = [[one.worker_id, one.what, one.needed, one.free, one.workers] for one in reason.missing]
     return str(_clean(_json({"code": reason.code.value, "text": reason.text, "missing": missing})))
 
 
+class _Latest(Generic[T]):
+    """The text of what was asked for last: the old and the new row of a pair mostly have it in common."""
+
+    def __init__(self, text: Callable[[T], str]) -> None:
+        self._text = text
+        self._kept: tuple[T, str] | None = None
+
+    def __call__(self, value: T) -> str:
+        kept = self._kept
+        if kept is None or kept[0] is not value:
+            kept = self._kept = (value, self._text(value))
+        return kept[1]
+
+
+_reserved = _Latest(_reserved_text)
+_reason = _Latest(_reason_text)
+
+
 class _Facts:
-    """The texts of facts that were asked for last: a change of revisions asks for each twice."""
+    """The texts of facts that were asked for last: a change of a whole fleet's revisions asks for each twice."""
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[WorkerFacts, str]] = {}
@@ -222,7 +244,7 @@ class _Facts:
     def text(self, facts: WorkerFacts) -> str:
         kept = self._kept.get(id(facts))
         if kept is None or kept[0] is not facts:
-            if len(self._kept) >= AT_ONCE:
+            if len(self._kept) >= FACTS_KEPT:
                 self._kept.clear()
             kept = self._kept[id(facts)] = (facts, _json(facts.model_dump(mode="json", by_alias=True)))
         return kept[1]

@@ -21,8 +21,8 @@ CHUNK = 64 * 1024
 SLICE = 2048
 """Bytes that KJ gets at once: a few calls, so that a peer that takes no answers is noticed after a few."""
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-NOTHING = memoryview(b"")
-"""What is unsent when all is sent: the empty end of a view would keep all the bytes before it."""
+MOST_AT_ONCE = 64
+"""Pieces that one system call sends; a message has two or three."""
 _received = bytearray(CHUNK)
 """Shared by all connections: it is filled and consumed within one step of one task."""
 
@@ -46,8 +46,8 @@ class SocketStream:
         self._limits = limits
         self._serving = serving
         self._wanted = self._paused = self._dirty = self._eof = False
-        self._pieces: list[bytes] = []
-        self._unsent = NOTHING
+        self._unsent: list[bytes | memoryview] = []
+        self._gathers = not isinstance(sock, ssl.SSLSocket)
         self._queued = 0
         self._left = b""
         self._readable = trio.lowlevel.ParkingLot()
@@ -70,7 +70,7 @@ class SocketStream:
 
     def write(self, data: bytes) -> None:
         """Queue bytes; they leave when the turn ends."""
-        self._pieces.append(data)
+        self._unsent.append(data)
         self._queued += len(data)
         self._flush_later()
         if self._queued > self._limits.outgoing_bytes and not self._paused:
@@ -184,18 +184,15 @@ class SocketStream:
 
     def _flush(self) -> None:
         self._dirty = False
-        if not self._unsent:
+        if not self._writing:
             self._send()
 
     def _send(self) -> None:
         if self.lost.is_set():
             return
         try:
-            self._unsent = self._unsent or self._next()
             while self._unsent:
-                sent = self._sock.send(self._unsent)
-                self._queued -= sent
-                self._unsent = self._unsent[sent:] or self._next()
+                self._drop(self._hand_over())
         except WOULD_BLOCK:
             if not self._writing:
                 self._writing = True
@@ -210,12 +207,25 @@ class SocketStream:
         if self._eof and not self._queued:
             self.lose("closed")
 
-    def _next(self) -> memoryview:
-        if not self._pieces:
-            return NOTHING
-        whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        return memoryview(whole)
+    def _hand_over(self) -> int:
+        """The bytes that the kernel took: the pieces are not joined where it takes several."""
+        if len(self._unsent) == 1:
+            return self._sock.send(self._unsent[0])
+        if self._gathers:
+            return self._sock.sendmsg(self._unsent[:MOST_AT_ONCE])
+        self._unsent = [b"".join(self._unsent)]
+        return self._sock.send(self._unsent[0])
+
+    def _drop(self, sent: int) -> None:
+        """Forget so many bytes: nothing that is sent is kept."""
+        self._queued -= sent
+        whole = 0
+        while whole < len(self._unsent) and sent >= len(self._unsent[whole]):
+            sent -= len(self._unsent[whole])
+            whole += 1
+        del self._unsent[:whole]
+        if sent:
+            self._unsent[0] = memoryview(self._unsent[0])[sent:]
 
     def lose(self, reason: str) -> None:
         """End this connection; KJ rejects every call over it as disconnected."""
