@@ -20,7 +20,8 @@ from worker.vmm.shim_files import start_time
 from worker.vmm.shims import Shims
 
 CONTROL_SECONDS = 10.0
-RECORD_SECONDS = 2.0
+RECORD_SECONDS = 10.0
+"""How long a shim that lives may take to write down how its hypervisor has ended."""
 POLL_SECONDS = 0.02
 MAX_ANSWER_BYTES = 65_536
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -223,8 +224,8 @@ async def wait_ended(directory: RuntimeDir, live: Live) -> Ended:
     with _watched(live) as process:
         if process is not None:
             await trio.lowlevel.wait_readable(process)
-    with trio.move_on_after(RECORD_SECONDS if live.shim_pid is not None else 0.0):
-        while not _has_exit(directory):  # noqa: ASYNC110 - another process writes it
+    with trio.move_on_after(RECORD_SECONDS):
+        while _is_there(live.shim_pid) and not _has_exit(directory):  # noqa: ASYNC110 - another process writes it
             await trio.sleep(POLL_SECONDS)
     found = find(directory)
     return found if isinstance(found, Ended) else Ended(code=None, signal=None, at=live.started_at)
@@ -272,6 +273,11 @@ def _exists(pid: object, started: object) -> bool:
         return isinstance(pid, int) and start_time(pid) == started
     except (OSError, ValueError, IndexError):
         return False
+
+
+def _is_there(pid: int | None) -> bool:
+    """Whether there is a process of that id, be it another one's by now."""
+    return pid is not None and Path(f"/proc/{pid}").exists()
 
 
 def _is_running(pid: object, started: object) -> bool:

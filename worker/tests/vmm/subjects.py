@@ -32,7 +32,8 @@ REAL_ONE = pytest.param(
     "real", marks=pytest.mark.skipif(REAL not in os.environ, reason=f"no real cloud-hypervisor: set {REAL} to its path")
 )
 PROCESSES = ("fake", "dev", REAL_ONE)
-READY_SECONDS = 10.0
+PATIENCE = 60.0
+"""Seconds for what comes at once on a quiet machine: this one may be busy with others."""
 MEMORY_BYTES = 32 * 2**20
 
 
@@ -92,7 +93,7 @@ class Running:
     socket_path: Path
     stderr: Path = field(default=Path())
 
-    async def exit_code(self, seconds: float = 5.0) -> int:
+    async def exit_code(self, seconds: float = PATIENCE) -> int:
         """Wait for its end."""
         with trio.fail_after(seconds):
             while self.process.poll() is None:  # noqa: ASYNC110 - a process tells no event
@@ -102,7 +103,7 @@ class Running:
     def raw(self) -> socket.socket:
         """A plain connection to the API."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(5)
+        connection.settimeout(PATIENCE)
         connection.connect(str(self.socket_path))
         return connection
 
@@ -122,7 +123,7 @@ async def running(subject: str, folder: Path, *flags: str) -> AsyncIterator[Runn
             argv, stdin=subprocess.DEVNULL, stdout=words, stderr=words
         )
     try:
-        async with CloudHypervisor(str(socket_path)) as client:
+        async with CloudHypervisor(str(socket_path), quick_seconds=PATIENCE, boot_seconds=PATIENCE) as client:
             await until_ready(client, process, stderr)
             yield Running(process=process, client=client, folder=folder, socket_path=socket_path, stderr=stderr)
     finally:
@@ -133,7 +134,7 @@ async def running(subject: str, folder: Path, *flags: str) -> AsyncIterator[Runn
 
 async def until_ready(client: CloudHypervisor, process: "subprocess.Popen[bytes]", stderr: Path) -> None:
     """Wait for the first answer to a ping."""
-    with trio.fail_after(READY_SECONDS):
+    with trio.fail_after(PATIENCE):
         while True:
             try:
                 await client.ping()

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from schema.errors import DeadlineExceeded, Internal, TooLarge, Unavailable
-from worker.tests.vmm.subjects import a_config, a_folder, running
+from worker.tests.vmm.subjects import PATIENCE, a_config, a_folder, running
 from worker.vmm.client import CloudHypervisor, causes_of
 from worker.vmm.port import HypervisorRefused, Refusal, VmAction
 
@@ -49,7 +49,7 @@ def a_server(*answers: bytes) -> Iterator[tuple[Path, list[bytes]]]:
         thread.start()
         yield path, heard
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(PATIENCE)
 
 
 async def test_requests_share_one_connection() -> None:
@@ -70,26 +70,29 @@ async def test_a_connection_that_was_hung_up_meanwhile_is_made_anew() -> None:
         listener.bind(str(path))
         listener.listen()
 
+        hung_up = threading.Event()
+
         def serve() -> None:
             for _ in range(2):
                 connection, _address = listener.accept()
                 with connection:
                     connection.recv(65_536)
                     connection.sendall(ping)
+                hung_up.set()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         async with CloudHypervisor(str(path)) as client:
             assert (await client.ping()).pid == 7
-            await trio.sleep(0.05)
+            assert await trio.to_thread.run_sync(hung_up.wait, PATIENCE)
             assert (await client.ping()).pid == 7
-        thread.join(5)
+        thread.join(PATIENCE)
 
 
 async def test_half_an_answer_is_unavailable_and_its_rest_is_not_taken_for_the_next() -> None:
     half = HEAD % 200 + b"Content-Length: 30\r\n\r\n" + b'{"version"'
     with a_server(half, answer(200, b'{"version":"53.0.0","pid":7}')) as (path, heard):
-        async with CloudHypervisor(str(path), quick_seconds=0.2) as client:
+        async with CloudHypervisor(str(path), quick_seconds=3) as client:
             with pytest.raises(DeadlineExceeded):
                 await client.ping()
             assert (await client.ping()).pid == 7
@@ -105,8 +108,8 @@ async def test_concurrent_calls_queue_on_the_one_connection() -> None:
 
 async def test_an_error_without_length_and_body_is_read_without_waiting() -> None:
     with a_server(answer(400)) as (path, _):
-        async with CloudHypervisor(str(path), quick_seconds=5) as client:
-            with trio.fail_after(2), pytest.raises(HypervisorRefused, match="answered 400 without a reason"):
+        async with CloudHypervisor(str(path), quick_seconds=3 * PATIENCE) as client:
+            with trio.fail_after(PATIENCE), pytest.raises(HypervisorRefused, match="answered 400 without a reason"):
                 await client.info()
 
 

@@ -11,7 +11,7 @@ import trio
 
 from schema.errors import InvalidInput, Unavailable
 from worker.console import AttachedConsole
-from worker.tests.vmm.subjects import a_folder
+from worker.tests.vmm.subjects import PATIENCE, a_folder
 from worker.vmm.processes import attach_serial, open_console, start_shim
 from worker.vmm.runtime_dir import RuntimeDir, read_log
 
@@ -39,7 +39,7 @@ class Watcher:
         self.changed = trio.Event()
 
     async def until(self, text: bytes) -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE):
             while text not in self.seen:
                 await self.changed.wait()
 
@@ -56,7 +56,7 @@ async def a_loud_guest() -> AsyncIterator[RuntimeDir]:
             yield directory
         finally:
             os.killpg(live.pid, signal.SIGKILL)
-            with trio.move_on_after(5):
+            with trio.fail_after(PATIENCE):
                 while directory.control_socket.exists():  # noqa: ASYNC110 - the shim removes it last
                     await trio.sleep(0.01)
 
@@ -94,10 +94,10 @@ async def test_a_watcher_that_does_not_read_is_hung_up_on_and_the_guest_goes_on(
                 await watcher.until(b"flood\n" * (10_000 * times))
             nursery.cancel_scope.cancel()
         async with silent:
-            with trio.fail_after(10), suppress(trio.BrokenResourceError):
+            with trio.fail_after(PATIENCE), suppress(trio.BrokenResourceError):
                 while await silent.receive_some(1 << 20):
                     pass
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             await attach_serial(directory)
 
 

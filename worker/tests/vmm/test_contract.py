@@ -9,7 +9,16 @@ import pytest
 import trio
 
 from schema.errors import Unavailable
-from worker.tests.vmm.subjects import PROCESSES, a_config, a_disk, a_folder, a_kernel, create_and_boot, running
+from worker.tests.vmm.subjects import (
+    PATIENCE,
+    PROCESSES,
+    a_config,
+    a_disk,
+    a_folder,
+    a_kernel,
+    create_and_boot,
+    running,
+)
 from worker.vmm.config import Disk, Size, VmConfig
 from worker.vmm.fake import FakeHypervisor
 from worker.vmm.port import Hypervisor, HypervisorRefused, Refusal, VmAction, VmState
@@ -161,14 +170,14 @@ async def test_serial_socket_listens_from_create_on(case: Case) -> None:
     await case.hypervisor.create(config)
     async with await trio.open_unix_socket(config.serial_socket) as serial:
         await case.hypervisor.act(VmAction.BOOT)
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             assert await serial.receive_some(1)
 
 
 async def test_vmm_shutdown_ends_it(case: Case) -> None:
     await create_and_boot(case.hypervisor, a_config(case.folder))
     await case.hypervisor.act(VmAction.SHUTDOWN_VMM)
-    with trio.fail_after(5), pytest.raises(Unavailable):
+    with trio.fail_after(PATIENCE), pytest.raises(Unavailable):
         while True:
             await case.hypervisor.ping()
             await trio.sleep(0.005)

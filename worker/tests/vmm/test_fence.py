@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,11 @@ from worker.vmm.processes import Ended, Live, ask, find, start_shim, wait_ended
 from worker.vmm.runtime_dir import RuntimeDir
 
 SLEEPER = ("/bin/sh", "-c", "sleep 300 & exec sleep 301", "sh")
-LATE_SECONDS = 1.5
-"""How late an end may come on two busy cores; a lease's margin is 10 s."""
+LATE_SECONDS = 10.0
+"""How late an end may come: a lease's margin, after which the VM may run elsewhere."""
+START_SECONDS = 5.0
+"""A lease under which a VM is started that is not to outlive it, on two busy cores."""
+LONG_SECONDS = 600.0
 
 
 def in_ns(seconds: float) -> int:
@@ -80,11 +83,17 @@ def ended_in_time(live: Live, deadline_ns: int) -> None:
     assert boottime_ns() >= deadline_ns
 
 
+async def passed(deadline_ns: int) -> None:
+    """Some time after that."""
+    await trio.sleep((deadline_ns - boottime_ns()) / 1e9 + 0.5)
+
+
 async def test_it_ends_with_all_it_started_when_the_deadline_passes_and_says_why() -> None:
     with a_fenced() as fenced:
-        deadline = fenced.lease(0.5)
+        fenced.lease(LONG_SECONDS)
         live = await fenced.start()
         assert live.is_fenced
+        deadline = fenced.lease(0.5)
         ended_in_time(live, deadline)
         ended = await wait_ended(fenced.directory, live)
         assert ended.by_fence and str(ended) == "ended, as the worker's lease had run out"
@@ -93,26 +102,25 @@ async def test_it_ends_with_all_it_started_when_the_deadline_passes_and_says_why
 
 async def test_a_renewed_lease_keeps_it_and_a_withdrawn_one_ends_it_soon() -> None:
     with a_fenced() as fenced:
-        fenced.lease(0.4)
+        first = fenced.lease(START_SECONDS)
         live = await fenced.start()
-        for _ in range(4):
-            fenced.lease(0.4)
-            await trio.sleep(0.2)
-        assert isinstance(find(fenced.directory), Live)
-        fenced.lease(60)
-        await trio.sleep(0.5)
+        fenced.lease(LONG_SECONDS)
+        await passed(first)
         assert isinstance(find(fenced.directory), Live)
         ended_in_time(live, fenced.lease(0))
 
 
 async def test_a_lease_file_that_is_gone_or_unreadable_leaves_the_last_deadline_in_force() -> None:
-    for damaged in (None, "{", "[]"):
-        with a_fenced() as fenced:
-            deadline = fenced.lease(0.6)
-            live = await fenced.start()
+    with ExitStack() as stack:
+        began: list[tuple[Live, int]] = []
+        for damaged in (None, "{", "[]"):  # at once: each takes as long as its lease
+            fenced = stack.enter_context(a_fenced())
+            deadline = fenced.lease(START_SECONDS)
+            began.append((await fenced.start(), deadline))
             fenced.records.lease_file.unlink()
             if damaged is not None:
                 fenced.records.lease_file.write_text(damaged)
+        for live, deadline in began:
             ended_in_time(live, deadline)
 
 
@@ -135,10 +143,11 @@ async def test_nothing_starts_under_a_lease_that_is_over_missing_or_of_another_b
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_it_ends_in_time_although_its_shim_is_killed_or_stopped(number: signal.Signals) -> None:
     with a_fenced() as fenced:
-        deadline = fenced.lease(1.0)
+        fenced.lease(LONG_SECONDS)
         live = await fenced.start()
         assert live.shim_pid is not None
         os.kill(live.shim_pid, number)
+        deadline = fenced.lease(1.0)
         ended_in_time(live, deadline)
         assert not isinstance(find(fenced.directory), Live)
         if number is signal.SIGSTOP:
@@ -148,25 +157,26 @@ async def test_it_ends_in_time_although_its_shim_is_killed_or_stopped(number: si
 
 async def test_a_vm_whose_shim_was_killed_still_lives_by_the_renewed_lease() -> None:
     with a_fenced() as fenced:
-        fenced.lease(0.6)
+        first = fenced.lease(START_SECONDS)
         live = await fenced.start()
         assert live.shim_pid is not None
         os.kill(live.shim_pid, signal.SIGKILL)
-        deadline = fenced.lease(1.2)
-        await trio.sleep(0.8)
+        fenced.lease(LONG_SECONDS)
+        await passed(first)
         assert isinstance(find(fenced.directory), Live)
-        ended_in_time(live, deadline)
+        ended_in_time(live, fenced.lease(0.5))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_it_ends_in_time_although_its_guard_is_killed_or_stopped(number: signal.Signals) -> None:
     with a_fenced() as fenced:
-        deadline = fenced.lease(1.5)
+        fenced.lease(LONG_SECONDS)
         live = await fenced.start()
         (guard,) = fenced.guards(live)
         os.kill(guard, number)
         if number is signal.SIGKILL:
             await until(lambda: fenced.guards(live) not in ([], [guard]))
+        deadline = fenced.lease(1.0)
         ended_in_time(live, deadline)
         await wait_ended(fenced.directory, live)
         assert live.shim_pid is not None

@@ -13,6 +13,7 @@ import trio
 from worker.tests.vmm import tiny_kernel
 from worker.tests.vmm.subjects import (
     COMMANDS,
+    PATIENCE,
     PROCESSES,
     Running,
     a_config,
@@ -363,7 +364,7 @@ async def test_guest_power_off_with_no_shutdown_leads_back_to_created(subject: s
         config = a_config(folder, kernel=kernel, cmdline="fake.powers-off-after=0.05")
         async with running(subject, folder, "--no-shutdown") as started:
             await create_and_boot(started.client, config)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 while (await started.client.info()).state is not VmState.CREATED:  # noqa: ASYNC110 - polled API
                     await trio.sleep(0.02)
             await started.client.act(VmAction.BOOT)
@@ -372,7 +373,7 @@ async def test_guest_power_off_with_no_shutdown_leads_back_to_created(subject: s
 async def test_live_socket_is_refused_with_1_and_stays_unharmed(started: Running, subject: str) -> None:
     argv = [*COMMANDS[subject], "--api-socket", f"path={started.socket_path}"]
     second = await trio.to_thread.run_sync(
-        lambda: subprocess.run(argv, capture_output=True, timeout=10, check=False, stdin=subprocess.DEVNULL)
+        lambda: subprocess.run(argv, capture_output=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
     )
     assert second.returncode == 1
     assert b"is already in use by another running instance" in second.stderr
@@ -388,13 +389,13 @@ async def test_stale_file_at_the_path_is_replaced(subject: str) -> None:
 
 @pytest.mark.parametrize("flags", [[], ["--nonsense"], ["--api-socket", "x", "--seccomp", "maybe"]])
 def test_wrong_arguments_exit_2_with_words_on_stderr(subject: str, flags: list[str]) -> None:
-    done = subprocess.run([*COMMANDS[subject], *flags], capture_output=True, timeout=10, check=False)
+    done = subprocess.run([*COMMANDS[subject], *flags], capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert done.stderr
 
 
 def test_version_is_told(subject: str) -> None:
-    done = subprocess.run([*COMMANDS[subject], "--version"], capture_output=True, timeout=10, check=True)
+    done = subprocess.run([*COMMANDS[subject], "--version"], capture_output=True, timeout=PATIENCE, check=True)
     assert b" v5" in done.stdout
 
 
@@ -411,7 +412,7 @@ async def test_nobody_listening_to_its_log_is_no_reason_to_end(subject: str) -> 
                 await until_ready(client, process, folder / "none")
                 await create_and_boot(client, a_config(folder))
                 await client.act(VmAction.SHUTDOWN_VMM)
-            assert await trio.to_thread.run_sync(lambda: process.wait(5)) == 0
+            assert await trio.to_thread.run_sync(lambda: process.wait(PATIENCE)) == 0
         finally:
             process.kill()
             process.wait()
@@ -425,7 +426,7 @@ async def test_an_inherited_socket_is_served(subject: str) -> None:
         process = subprocess.Popen(argv, pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - quick
         try:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(10)
+                connection.settimeout(PATIENCE)
                 connection.connect(str(folder / "api.sock"))
                 connection.sendall(request("GET", "vmm.ping"))
                 assert response(connection)[0] == 200

@@ -18,7 +18,7 @@ import trio
 
 from schema.errors import CommandFailed, Internal, InvalidInput, Unavailable
 from schema.tests.processes import wait_gone
-from worker.tests.vmm.subjects import COMMANDS, a_config, a_folder, create_and_boot
+from worker.tests.vmm.subjects import COMMANDS, PATIENCE, a_config, a_folder, create_and_boot
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.config import VmConfig
 from worker.vmm.port import VmAction
@@ -68,7 +68,7 @@ async def failure_of(start: Callable[[], Awaitable[object]]) -> None:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         while not true():  # noqa: ASYNC110 - another process makes it true
             await trio.sleep(0.01)
 
@@ -78,7 +78,7 @@ def log_holds(directory: RuntimeDir, word: str) -> bool:
 
 
 async def ready(directory: RuntimeDir, client: CloudHypervisor) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         while True:
             try:
                 await client.ping()
@@ -95,6 +95,15 @@ def a_vm(directory: RuntimeDir, *, cmdline: str = "console=ttyS0") -> VmConfig:
 def shell(script: str) -> tuple[str, ...]:
     """A stand-in for a hypervisor; the shim's `--api-socket` lands in its arguments."""
     return ("/bin/sh", "-c", script, "sh")
+
+
+def told_to_end(directory: RuntimeDir, script: str) -> tuple[str, ...]:
+    """One that runs `script` to its end once it `may_end`: one that has ended before it is looked at never started."""
+    return shell(f"while [ ! -e {directory.path}/may-end ]; do sleep 0.02; done; {script}")
+
+
+def may_end(directory: RuntimeDir) -> None:
+    (directory.path / "may-end").touch()
 
 
 async def test_shim_and_hypervisor_have_sessions_of_their_own_and_no_tie_to_us() -> None:
@@ -147,7 +156,8 @@ async def test_an_unreadable_record_is_no_vm(record: str) -> None:
 async def test_exit_codes_and_signals_are_kept_on_disk() -> None:
     for script, expected in (("exit 7", (7, None)), ("kill -9 $$", (None, 9)), ("exit 0", (0, None))):
         with a_runtime_dir() as directory:
-            live = await start_shim(directory, command=shell(f"sleep 0.1; {script}"), log_bytes=LOG_BYTES)
+            live = await start_shim(directory, command=told_to_end(directory, script), log_bytes=LOG_BYTES)
+            may_end(directory)
             ended = await wait_ended(directory, live)
             assert (ended.code, ended.signal) == expected
             assert find(directory) == ended
@@ -157,10 +167,28 @@ async def test_exit_codes_and_signals_are_kept_on_disk() -> None:
             assert not directory.control_socket.exists()
 
 
-async def test_what_the_hypervisor_says_is_kept_and_capped() -> None:
-    script = "yes 0123456789abcdef | head -c 1000000; echo LAST >&2; sleep 0.1"
+async def test_an_end_is_known_although_its_shim_takes_seconds_to_record_it() -> None:
     with a_runtime_dir() as directory:
-        live = await start_shim(directory, command=shell(script), log_bytes=LOG_BYTES)
+        live = await start_shim(directory, command=shell("exec sleep 300"), log_bytes=LOG_BYTES)
+        assert live.shim_pid is not None
+        os.kill(live.shim_pid, signal.SIGSTOP)  # as good as a machine that is busy with others
+        os.killpg(live.pid, signal.SIGKILL)
+
+        async def go_on(shim: int) -> None:
+            await trio.sleep(2.5)
+            os.kill(shim, signal.SIGCONT)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(go_on, live.shim_pid)
+            assert (await wait_ended(directory, live)).signal == signal.SIGKILL
+        wait_gone(live.shim_pid)
+
+
+async def test_what_the_hypervisor_says_is_kept_and_capped() -> None:
+    script = "yes 0123456789abcdef | head -c 1000000; echo LAST >&2"
+    with a_runtime_dir() as directory:
+        live = await start_shim(directory, command=told_to_end(directory, script), log_bytes=LOG_BYTES)
+        may_end(directory)
         await wait_ended(directory, live)
         log = read_log(directory.hypervisor_log, max_bytes=10**6)
         assert log.endswith(b"LAST\n")
@@ -219,7 +247,7 @@ async def test_a_vm_whose_shim_was_killed_runs_on_is_found_and_can_be_ended() ->
             await client.ping()
             with pytest.raises(Unavailable):
                 await ask(directory, {"op": "status"})
-        ended = await end(directory, orphan, grace_seconds=5)
+        ended = await end(directory, orphan, grace_seconds=PATIENCE)
         assert (ended.code, ended.signal) == (None, None)
 
 
@@ -228,7 +256,7 @@ async def test_ending_is_asked_first_and_forced_after_the_grace() -> None:
         live = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES)
         async with CloudHypervisor(str(directory.api_socket)) as client:
             await ready(directory, client)
-        assert (await end(directory, live, grace_seconds=5)).code == 0
+        assert (await end(directory, live, grace_seconds=PATIENCE)).code == 0
     with a_runtime_dir() as directory:
         stubborn = shell("trap '' TERM; echo deaf; while :; do sleep 0.05; done")
         live = await start_shim(directory, command=stubborn, log_bytes=LOG_BYTES)
@@ -238,7 +266,8 @@ async def test_ending_is_asked_first_and_forced_after_the_grace() -> None:
 
 async def test_the_whole_session_goes_with_the_hypervisor() -> None:
     with a_runtime_dir() as directory:
-        live = await start_shim(directory, command=shell("sleep 300 & echo $!; sleep 0.1"), log_bytes=LOG_BYTES)
+        live = await start_shim(directory, command=told_to_end(directory, "sleep 300 & echo $!"), log_bytes=LOG_BYTES)
+        may_end(directory)
         await wait_ended(directory, live)
         left = int(read_log(directory.hypervisor_log, max_bytes=99))
         wait_gone(left)
@@ -249,7 +278,7 @@ async def test_control_socket_kills_and_answers_nonsense_with_an_error() -> None
         live = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES)
         for nonsense in (b"{\n", b"[]\n", b'{"op": "dance"}\n', b'{"op": "kill", "signal": "HUP"}\n', b'"op"\n'):
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(5)
+                connection.settimeout(PATIENCE)
                 connection.connect(str(directory.control_socket))
                 connection.sendall(nonsense)
                 assert json.loads(connection.recv(4096))["ok"] is False
@@ -266,7 +295,7 @@ async def test_a_flood_on_the_control_socket_costs_only_its_own_connection() -> 
     with a_runtime_dir() as directory:
         await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES)
         with socket.socket(socket.AF_UNIX) as flood:
-            flood.settimeout(5)
+            flood.settimeout(PATIENCE)
             flood.connect(str(directory.control_socket))
             with pytest.raises(OSError, match=r"."):
                 for _ in range(1000):
@@ -331,7 +360,9 @@ trio.run(lambda: start_shim(RuntimeDir(Path({str(directory.path)!r})), command={
 os.killpg(0, signal.SIGKILL)
 """
         done = await trio.to_thread.run_sync(
-            lambda: subprocess.run([sys.executable, "-c", worker], start_new_session=True, timeout=30, check=False)
+            lambda: subprocess.run(
+                [sys.executable, "-c", worker], start_new_session=True, timeout=PATIENCE, check=False
+            )
         )
         assert done.returncode == -signal.SIGKILL
         async with CloudHypervisor(str(directory.api_socket)) as client:
@@ -339,7 +370,7 @@ os.killpg(0, signal.SIGKILL)
         found = find_live(directory)
         assert found is not None
         assert found.shim_pid is not None
-        await end(directory, found, grace_seconds=5)
+        await end(directory, found, grace_seconds=PATIENCE)
 
 
 def test_ring_log_keeps_the_newest_within_its_cap(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import trio
 
 from schema.tests.processes import wait_gone
-from worker.tests.vmm.subjects import COMMANDS
+from worker.tests.vmm.subjects import COMMANDS, PATIENCE
 from worker.tests.vmm.test_shim import LOG_BYTES, a_runtime_dir, children_of, ready, shims_in, until
 from worker.vmm.client import CloudHypervisor
 from worker.vmm.fence import boottime_ns
@@ -43,12 +44,17 @@ def arguments(pid: int) -> list[str]:
 
 
 def spares_of(spawner: int) -> list[int]:
-    return [pid for pid in children_of(spawner) if arguments(pid) == [SPARE]]
+    spares = []
+    for pid in children_of(spawner):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may have ended meanwhile
+            if arguments(pid) == [SPARE]:
+                spares.append(pid)
+    return spares
 
 
 async def stop_spawning(spawner: int) -> list[int]:
     """Stop a spawner and its spare shim, which would take the next order; whom SIGCONT lets go on."""
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         while not (spares := spares_of(spawner)):  # noqa: ASYNC110
             await trio.sleep(0.01)
     stopped = [spawner, *spares]
@@ -69,11 +75,11 @@ async def test_a_python_hypervisor_of_ours_is_called_and_inherits_nothing_but_it
         assert arguments(live.pid) == ["worker.vmm.fake", "--api-socket", "fd=3"]
         assert live.shim_pid is not None
         assert arguments(live.shim_pid) == ["procurator-shim", str(directory.path)]
-        await end(directory, live, grace_seconds=5)
+        await end(directory, live, grace_seconds=PATIENCE)
 
 
 async def test_any_other_program_is_executed_and_inherits_nothing_but_its_api() -> None:
-    script = "import os, sys, time; print(*sys.argv[1:], *os.listdir('/proc/self/fd'), flush=True); time.sleep(9)"
+    script = "import os, sys, time; print(*sys.argv[1:], *os.listdir('/proc/self/fd'), flush=True); time.sleep(600)"
     with a_runtime_dir() as directory:
         command = (sys.executable, "-c", script)
         assert module_of(command) == ""
@@ -177,7 +183,7 @@ async def test_a_start_that_was_cancelled_while_its_shim_looked_around_leaves_no
         directory.path.mkdir()
         os.mkfifo(directory.process_record)  # who reads it waits until somebody writes
         async with Shims(modules=(module_of(FAKE),)) as shims:
-            with trio.move_on_after(10):
+            with trio.move_on_after(PATIENCE):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(partial(start_shim, directory, command=FAKE, log_bytes=LOG_BYTES, shims=shims))
                     await until((directory.path / LOCK).exists)

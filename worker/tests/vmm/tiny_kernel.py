@@ -9,8 +9,9 @@ _HALT = bytes.fromhex("fa f4 ebfd")
 # cloud-hypervisor's ACPI shutdown port, then q35's PM1 control register.
 _POWER_OFF = bytes.fromhex("66ba0006 b034 ee 66ba0406 66b80020 66ef") + _HALT
 _TRIPLE_FAULT_HEAD = bytes.fromhex("0f011d")
-# Enables the power button in PM1 (q35), then waits for its status bit.
-_WAIT_FOR_BUTTON = bytes.fromhex("66ba0206 66b80001 66ef 66ba0006 66ed f6c401 74f9")
+# In PM1 (q35): enables the power button, and waits for its status bit.
+_ENABLE_BUTTON = bytes.fromhex("66ba0206 66b80001 66ef")
+_WAIT_FOR_BUTTON = bytes.fromhex("66ba0006 66ed f6c401 74f9")
 
 
 def halting() -> bytes:
@@ -24,8 +25,8 @@ def powering_off() -> bytes:
 
 
 def obeying_power_button() -> bytes:
-    """Prints `R`, waits for the power button (q35 only), powers off."""
-    return _elf(_PRINT_R + _WAIT_FOR_BUTTON + _POWER_OFF)
+    """Prints `R` once it would notice the power button (q35 only), waits for that, powers off."""
+    return _elf(_ENABLE_BUTTON + _PRINT_R + _WAIT_FOR_BUTTON + _POWER_OFF)
 
 
 def resetting_once_per_boot() -> bytes:
