@@ -32,11 +32,12 @@ class Upstream:
     """The name servers, `address` or `address:port` for IPv4. Without any, every question fails.
 
     With `file`, a resolv.conf, they are those that it names, also when it changes (another network, a VPN); while it
-    cannot be read, those that were known last.
+    cannot be read, those that were known last. Each is given `seconds`.
     """
 
-    def __init__(self, servers: Sequence[str], *, file: Path | None = None) -> None:
+    def __init__(self, servers: Sequence[str], *, file: Path | None = None, seconds: float = SECONDS) -> None:
         self._servers = tuple(_place(server) for server in servers)
+        self._seconds = seconds
         self._file = file
         self._read: tuple[int, int, int] | None = None
 
@@ -58,7 +59,7 @@ class Upstream:
         for address, port in self.servers():
             try:
                 answer, _ = await dns.asyncquery.udp_with_fallback(
-                    query, address, timeout=SECONDS, port=port, ignore_unexpected=True, ignore_errors=True
+                    query, address, timeout=self._seconds, port=port, ignore_unexpected=True, ignore_errors=True
                 )
             except (dns.exception.DNSException, OSError, EOFError) as error:
                 reasons.append(f"{address}: {error}")

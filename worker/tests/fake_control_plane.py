@@ -120,6 +120,7 @@ class FakeControlPlane:
     signer: SecretKey = KEY
     net: str = "10.199.90"
     lease_ms: int = 60_000
+    interval_ms: int = 10_000
     directives: tuple[Directive, ...] = ()
     reports: list[WorkerReport] = field(default_factory=list)
     hello: WorkerHello | None = None
@@ -148,7 +149,7 @@ class FakeControlPlane:
         self.changed.set()
         self.changed = trio.Event()
 
-    async def until(self, true: Callable[[dict[str, RunningVm]], bool], *, seconds: float = 30) -> dict[str, RunningVm]:
+    async def until(self, true: Callable[[dict[str, RunningVm]], bool], *, seconds: float = 60) -> dict[str, RunningVm]:
         """The first report of which `true` holds, by instance; what came before it may be any."""
         with trio.move_on_after(seconds):
             while True:
@@ -219,7 +220,9 @@ class FakeControlPlane:
     async def push_data(self, report: WorkerReport) -> PushReply:
         self.reports.append(report)
         self._notify()
-        return PushReply(server_time_ms=0, lease_ms=self.lease_ms, directives=self.directives)
+        return PushReply(
+            server_time_ms=0, interval_ms=self.interval_ms, lease_ms=self.lease_ms, directives=self.directives
+        )
 
     async def live_closures(self) -> LiveClosures:
         return LiveClosures(paths=(), complete=False)

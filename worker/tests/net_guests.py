@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from worker.netplan import Tap
 
 IP, BUSYBOX = shutil.which("ip") or "/sbin/ip", shutil.which("busybox") or "/bin/busybox"
 NFT = shutil.which("nft") or "/usr/sbin/nft"
+PATIENCE = 60.0
+"""Seconds for what comes at once on a quiet machine: this one may be busy with others."""
 _ON_LEASE = """#!/bin/sh
 [ "$1" = bound ] || exit 0
 ip addr replace $ip/$mask dev $interface
@@ -21,10 +24,17 @@ echo "$ip/$mask $router $hostname ${dns:-no-dns}"
 """
 
 
-def tool(*words: str, seconds: float = 20, check: bool = True) -> str:
+def tool(*words: str, seconds: float = PATIENCE, check: bool = True) -> str:
     done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False)
     assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
+
+
+def connects(namespace: str, address: str, port: int, *, seconds: int) -> bool:
+    """Whether a TCP connection from there comes about within that time."""
+    words = (BUSYBOX, "nc", "-w", str(seconds), address, str(port), "-e", BUSYBOX, "true")
+    done = subprocess.run((IP, "netns", "exec", namespace, *words), capture_output=True, check=False, timeout=PATIENCE)
+    return done.returncode == 0
 
 
 @dataclass(frozen=True)
@@ -35,23 +45,22 @@ class Guest:
     tap: Tap
     script: Path
 
-    def run(self, *words: str, check: bool = True, seconds: float = 20) -> str:
+    def run(self, *words: str, check: bool = True, seconds: float = PATIENCE) -> str:
         return tool(IP, "netns", "exec", self.namespace, *words, check=check, seconds=seconds)
 
-    def lease(self) -> str:
-        """What DHCP gave: address/mask, router, hostname, DNS."""
-        said = self.run(
-            BUSYBOX, "udhcpc", "-i", "eth0", "-n", "-q", "-t", "5", "-T", "1", "-s", str(self.script), check=False
-        )
+    def lease(self, *, tries: int = 30) -> str:
+        """What DHCP gave: address/mask, router, hostname, DNS. It is asked for once a second."""
+        asked = ("-t", str(tries), "-T", "1", "-s", str(self.script))
+        said = self.run(BUSYBOX, "udhcpc", "-i", "eth0", "-n", "-q", *asked, check=False)
         return next((line for line in said.splitlines() if line.startswith("10.")), said)
 
     def reaches(self, address: str, port: int) -> bool:
-        """Whether a TCP connection comes about within a second."""
-        words = (BUSYBOX, "nc", "-w", "1", address, str(port), "-e", BUSYBOX, "true")
-        done = subprocess.run(
-            (IP, "netns", "exec", self.namespace, *words), capture_output=True, check=False, timeout=10
-        )
-        return done.returncode == 0
+        """Whether a TCP connection comes about, be it after a while."""
+        return connects(self.namespace, address, port, seconds=20)
+
+    def is_kept_from(self, address: str, port: int) -> bool:
+        """Whether no TCP connection comes about within a second."""
+        return not connects(self.namespace, address, port, seconds=1)
 
     @contextmanager
     def serving(self, *ports: int) -> Iterator[None]:
@@ -69,11 +78,12 @@ class Guest:
 
 
 def wait_until_listening(guest: Guest, ports: tuple[int, ...]) -> None:
-    for _ in range(200):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         listening = guest.run(BUSYBOX, "netstat", "-ltn")
         if all(f":{port} " in listening for port in ports):
             return
-        tool(BUSYBOX, "sleep", "0.02")
+        time.sleep(0.02)
     raise AssertionError(f"nothing listens on {ports}: {listening}")
 
 

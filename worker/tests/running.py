@@ -80,11 +80,11 @@ class RunningWorker:
                 cwd=ROOT,
                 start_new_session=True,
             )
-        for _ in range(1000):
-            if self.ready_file.exists():
-                return
-            assert self.process.poll() is None, self.log
-            await trio.sleep(0.02)
+        with trio.move_on_after(60):
+            while not self.ready_file.exists():
+                assert self.process.poll() is None, self.log
+                await trio.sleep(0.02)
+            return
         raise AssertionError(f"the worker is not ready: {self.log}")
 
     async def end(self, number: int = signal.SIGTERM) -> None:

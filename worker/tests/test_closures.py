@@ -22,7 +22,7 @@ async def test_a_closure_is_pulled_whole_into_the_workers_own_store(tmp_path: Pa
     outer, inner = publisher.a_text_closure()
     publisher.publish(outer)
     store = a_store(tmp_path, publisher.url)
-    await store.pull([outer], deadline=30)
+    await store.pull([outer], deadline=120)
     await store.verify([outer])
     assert set(await store.closure([outer])) == {outer, inner}
     assert store.files.physical(inner).read_text() == "hello"
@@ -32,8 +32,8 @@ async def test_what_is_valid_here_already_needs_no_cache(tmp_path: Path) -> None
     publisher = Publisher(tmp_path)
     outer, _ = publisher.a_text_closure()
     publisher.publish(outer)
-    await a_store(tmp_path, publisher.url).pull([outer], deadline=30)
-    await a_store(tmp_path, "file:///nowhere").pull([outer], deadline=30)
+    await a_store(tmp_path, publisher.url).pull([outer], deadline=120)
+    await a_store(tmp_path, "file:///nowhere").pull([outer], deadline=120)
 
 
 async def test_a_path_that_another_key_signed_is_refused(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ async def test_a_path_that_another_key_signed_is_refused(tmp_path: Path) -> None
     publisher.publish(outer, key=OTHER_KEY)
     store = a_store(tmp_path, publisher.url)
     with pytest.raises(BadSignature, match="signature"):
-        await store.pull([outer], deadline=30)
+        await store.pull([outer], deadline=120)
     with pytest.raises(NotFound):
         await store.closure([outer])
 
@@ -56,8 +56,8 @@ async def test_a_nar_that_was_tampered_with_is_refused_and_a_second_cache_is_tri
         nar.write_bytes(nar.read_bytes().replace(b"long enough", b"l0ng enough"))
     store = a_store(tmp_path, bad.url)
     with pytest.raises(Unavailable, match="hash mismatch"):
-        await store.pull([outer], deadline=30)
-    await a_store(tmp_path, bad.url, good.url).pull([outer], deadline=30)
+        await store.pull([outer], deadline=120)
+    await a_store(tmp_path, bad.url, good.url).pull([outer], deadline=120)
     assert store.files.physical(inner).read_text() == "a text that is long enough"
 
 
@@ -71,7 +71,7 @@ async def test_of_several_that_are_pulled_at_once_a_bad_one_does_not_fail_the_ot
 
     async def pull(path: str) -> None:
         try:
-            await store.pull([path], deadline=30)
+            await store.pull([path], deadline=120)
         except Unavailable:
             failed.append(path)
 
@@ -85,14 +85,14 @@ async def test_of_several_that_are_pulled_at_once_a_bad_one_does_not_fail_the_ot
 async def test_an_absent_cache_is_a_passing_trouble_that_names_it(tmp_path: Path) -> None:
     outer, _ = Publisher(tmp_path).a_text_closure()
     with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:9"):
-        await a_store(tmp_path, "http://127.0.0.1:9").pull([outer], deadline=30)
+        await a_store(tmp_path, "http://127.0.0.1:9").pull([outer], deadline=120)
 
 
 async def test_a_key_that_is_not_pinned_any_more_stops_the_next_boot(tmp_path: Path) -> None:
     publisher = Publisher(tmp_path)
     outer, _ = publisher.a_text_closure()
     publisher.publish(outer)
-    await a_store(tmp_path, publisher.url).pull([outer], deadline=30)
+    await a_store(tmp_path, publisher.url).pull([outer], deadline=120)
     with pytest.raises(BadSignature, match="not signed by a pinned key"):
         await a_store(tmp_path, publisher.url, keys=(str(OTHER_KEY.public),)).verify([outer])
 
@@ -103,7 +103,7 @@ async def test_roots_are_exactly_those_of_the_instances_roles(tmp_path: Path) ->
     publisher.publish(outer)
     store = a_store(tmp_path, publisher.url)
     store.roots.keep("web-0", {"active": [outer], "fallback": [inner]})
-    await store.pull([outer], deadline=30)
+    await store.pull([outer], deadline=120)
     names = {f"active-{Path(outer).name}", f"fallback-{Path(inner).name}"}
     assert {name for names in store.roots.kept().values() for name in names} == names
     publisher.run("store", "gc", "--store", f"local?root={tmp_path / 'w'}")
@@ -131,7 +131,7 @@ async def test_links_are_followed_inside_the_store_and_never_out_of_it(tmp_path:
     toplevel = publisher.a_folder("toplevel", files)
     publisher.publish(toplevel, kernel)
     store = a_store(tmp_path, publisher.url)
-    await store.pull([toplevel, kernel], deadline=30)
+    await store.pull([toplevel, kernel], deadline=120)
     for name in ("kernel", "boot/bzImage", "near"):
         assert store.files.file(f"{toplevel}/{name}").read_text() == "kernel"
     for name in ("out", "up", "loop"):
@@ -147,7 +147,7 @@ async def test_a_cache_that_is_overloaded_for_a_moment_is_asked_again(tmp_path: 
     publisher.publish(outer)
     ailment = Ailment(refusals=2)
     with an_ill_cache(publisher.cache, ailment) as url:
-        await a_store(tmp_path, url).pull([outer], deadline=30)
+        await a_store(tmp_path, url).pull([outer], deadline=120)
     assert ailment.refusals == 0
 
 
@@ -157,9 +157,9 @@ async def test_a_nar_that_ends_too_soon_is_refused_and_the_second_cache_has_it(t
     publisher.publish(outer)
     with an_ill_cache(publisher.cache, Ailment(cut=True)) as url:
         with pytest.raises(Unavailable, match=url):
-            await a_store(tmp_path, url).pull([outer], deadline=30)
+            await a_store(tmp_path, url).pull([outer], deadline=120)
         store = a_store(tmp_path, url, publisher.url)
-        await store.pull([outer], deadline=30)
+        await store.pull([outer], deadline=120)
     assert store.files.physical(inner).read_text() == "a text that is long enough"
 
 

@@ -54,7 +54,7 @@ class Shelf:
     async def pulled(self, text: str) -> str:
         outer, _ = self.publisher.a_text_closure(text)
         self.publisher.publish(outer)
-        await self.closures.pull([outer], deadline=30)
+        await self.closures.pull([outer], deadline=120)
         await self.images.image_of(await self.closures.closure([outer]), of=[outer])
         return outer
 
@@ -113,18 +113,15 @@ async def test_without_the_control_planes_word_nothing_goes(tmp_path: Path) -> N
         assert await shelf.has(path)
         shelf.away = False
         shelf.collector.request()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await shelf.asked.wait()
             await until_gone(shelf, path)
         nursery.cancel_scope.cancel()
 
 
 async def until_gone(shelf: Shelf, path: str) -> None:
-    for _ in range(100):
-        if not await shelf.has(path):
-            return
+    while await shelf.has(path):  # noqa: ASYNC110 - a store tells no event
         await trio.sleep(0.1)
-    raise AssertionError(f"{path} is still there")
 
 
 async def test_a_pull_tells_how_far_it_is(tmp_path: Path) -> None:
@@ -215,7 +212,7 @@ async def test_what_nix_knew_before_a_collection_ended_is_asked_again(tmp_path: 
             nursery.start_soon(collect)
             while not (programs / "collecting").exists():  # noqa: ASYNC110 - another process makes it
                 await trio.sleep(0.02)
-            nursery.start_soon(partial(again.pull, [path], deadline=30))
+            nursery.start_soon(partial(again.pull, [path], deadline=120))
     assert await shelf.has(path)
 
 

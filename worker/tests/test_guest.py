@@ -75,7 +75,7 @@ def home() -> Iterator[Path]:
 @pytest.mark.guest
 async def test_real_guests_serve_over_their_taps_and_outlive_the_agent(home: Path) -> None:
     command = (shutil.which("procurator-vmm", path=f"{ROOT / '.venv/bin'}:{os.environ['PATH']}") or "procurator-vmm",)
-    settings = {"stop_timeout_ms": 20_000}
+    settings = {"stop_timeout_ms": 240_000}
     async with a_worker(home, command=command, net="10.199.93", settings=settings.items()) as worker:
         cp = worker.control_plane
         built = await build(worker, "web", "db")
@@ -84,28 +84,26 @@ async def test_real_guests_serve_over_their_taps_and_outlive_the_agent(home: Pat
         web = a_real_spec("web", built["web"], checks=(*http_check(), inside), connect=("db:5432",))
         db = a_real_spec("db", built["db"], checks=(HealthCheck(type=CheckType.TCP, port=5432),), volumes=volumes)
         cp.assign(Wanted("web-0", web, number=2), Wanted("db-0", db, number=3))
-        vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=90)
+        vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=120)
         assert (vms["web-0"].guest_view, vms["db-0"].guest_view) == (View.OK, View.UNKNOWN)
         if others_reach_our_programs():
             assert all(Path(f"/proc/{vm.pid}").stat().st_uid >= FIRST_ID for vm in vms.values()), "users of their own"
         print(json.dumps({name: vm.phase_ms for name, vm in vms.items()}))
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             assert (await http.get("http://10.199.93.2/")).status_code == 200
             counted = await http.get("http://10.199.93.3:5432/cgi-bin/count")
             await worker.end(signal.SIGKILL)
             assert (await http.get("http://10.199.93.2/")).status_code == 200, "it serves while the agent is away"
             cp.reports.clear()
             await worker.start()
-            after = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=30)
+            after = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=90)
             assert {name: vm.pid for name, vm in after.items()} == {name: vm.pid for name, vm in vms.items()}
             assert (await http.get("http://10.199.93.3:5432/cgi-bin/count")).text != counted.text
         assert b"web-0" in await console(worker, "web-0"), "the hostname came by DHCP"
         await commands_run_in(cp, "web-0")
         await the_console_is_a_shell_of(cp, "db-0")
-        started = trio.current_time()
         cp.assign()
-        await cp.until(lambda vms: not vms, seconds=30)
-        assert trio.current_time() - started < 15, "the power button was obeyed"
+        await cp.until(lambda vms: not vms, seconds=90)  # so the power button was obeyed: its deadline is later
         assert not any(is_running(vm.pid) for vm in vms.values())
 
 
@@ -114,7 +112,7 @@ async def commands_run_in(cp: FakeControlPlane, instance: str) -> None:
     vm = await cp.worker.get_vm(instance)
     done = await vm.exec("sh", ("-c", "hostname; cat; echo no >&2; exit 3"), stdin=b"given")
     assert (done.exit_code, done.stdout, done.stderr) == (3, b"web-0\ngiven", b"no\n")
-    names = await vm.exec("nslookup", ("db", "10.199.93.1"), deadline_ms=20_000)
+    names = await vm.exec("nslookup", ("db", "10.199.93.1"), deadline_ms=60_000)
     assert b"10.199.93.3" in names.stdout, names
     with pytest.raises(DeadlineExceeded, match="was killed after 1 s"):
         await vm.exec("sleep", ("60",), deadline_ms=1000)
@@ -131,7 +129,7 @@ async def the_console_is_a_shell_of(cp: FakeControlPlane, instance: str) -> None
     screen, vm = Screen(), await cp.worker.get_vm(instance)
     attached = await vm.console(screen, columns=80, rows=24)
     await attached.write(b"\n")
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         while b"answer 42" not in screen.seen:
             await attached.write(b"echo answer $((6 * 7))\n")
             await trio.sleep(1)

@@ -141,7 +141,7 @@ async def test_a_worker_that_is_taken_out_while_it_works_asks_again(tmp_path: Pa
 
 async def pinged(client: httpx.AsyncClient, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The first answer of `/ping` that `holds`."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while True:
             told: dict[str, Any] = (await client.get("/ping")).json()
             if holds(told):
@@ -150,7 +150,7 @@ async def pinged(client: httpx.AsyncClient, holds: Callable[[dict[str, Any]], bo
 
 
 async def logged(worker: RunningWorker, text: str) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while True:
             if text in worker.log:
                 return
@@ -160,14 +160,14 @@ async def logged(worker: RunningWorker, text: str) -> None:
 async def test_the_program_waits_to_be_let_in_and_shows_its_fingerprint(tmp_path: Path) -> None:
     async with a_worker(tmp_path) as worker:
         control_plane = worker.control_plane
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not control_plane.logins:
                 await control_plane.changed.wait()
         control_plane.admission = Admission.PENDING
         await worker.end()
         await worker.start()
         fingerprint = a_key(worker.state).public.fingerprint
-        async with httpx.AsyncClient(base_url=f"http://{worker.http()}", trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=f"http://{worker.http()}", trust_env=False, timeout=30) as client:
             told = await pinged(client, lambda told: told["admission"] == "pending")
             assert (told["connected"], told["fingerprint"]) == (False, fingerprint)
             assert fingerprint in told["reason"]

@@ -37,7 +37,7 @@ async def test_the_top_of_the_image_holds_the_store_paths(tmp_path: Path) -> Non
     a_store(tmp_path, "not-in-the-closure")
     image = await images(tmp_path).image_of(closure, of=["/nix/store/x"])
     out = tmp_path / "out"
-    await run(("fsck.erofs", f"--extract={out}", str(image)), deadline=30, env={})
+    await run(("fsck.erofs", f"--extract={out}", str(image)), deadline=120, env={})
     assert {f"/nix/store/{path.name}" for path in out.iterdir()} == set(closure)
     a = out / Path(store_path("a")).name
     assert (a / "bin/a").read_text() == "I am a"

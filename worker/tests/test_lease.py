@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from schema.status import VmPhase
 from worker.lease import NS_PER_MS, Lease, is_worth_keeping, renewed
@@ -45,6 +45,7 @@ def test_answers_in_any_order_come_to_the_same_lease(answers: list[tuple[int, in
 async def renew(fleet: Fleet, *, seconds: float) -> None:
     fleet.supervisor.renew(sent_ns=boottime_ns(), lease_ms=int(seconds * 1000))
     await trio.sleep(0.01)
+    await wait_all_tasks_blocked()
 
 
 async def test_the_loop_boots_under_a_lease_ends_without_one_and_starts_again_under_the_next(

@@ -1,5 +1,6 @@
 """Checks are asked over real sockets."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -21,10 +22,12 @@ async def a_server(handler: Handler) -> AsyncIterator[int]:
         nursery.cancel_scope.cancel()
 
 
-async def answer(handler: Handler, kind: CheckType = CheckType.TCP, path: str | None = None) -> CheckResult:
+async def answer(
+    handler: Handler, kind: CheckType = CheckType.TCP, path: str | None = None, *, timeout_ms: int = 30_000
+) -> CheckResult:
     async with a_server(handler) as port:
         check = HealthCheck(type=kind, port=port, path=path)
-        (result,) = await ask((check,), address="127.0.0.1", timeout_ms=500)
+        (result,) = await ask((check,), address="127.0.0.1", timeout_ms=timeout_ms)
     return CheckResult(result.passed, result.detail.replace(str(port), "PORT"))
 
 
@@ -37,7 +40,7 @@ def http(status: str) -> Handler:
 
 
 async def hold(stream: trio.SocketStream) -> None:
-    await trio.sleep(2)
+    await trio.sleep(60)
 
 
 async def greet(stream: trio.SocketStream) -> None:
@@ -58,9 +61,11 @@ async def test_tcp_that_accepts_and_hangs_up_at_once_does_not_pass() -> None:
 
 
 async def test_tcp_that_is_closed_does_not_pass() -> None:
-    async with a_server(hold) as port:
-        pass
-    (result,) = await ask((HealthCheck(type=CheckType.TCP, port=port),), address="127.0.0.1", timeout_ms=500)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # so that it is nobody else's, who would listen
+        port = silent.getsockname()[1]
+        check = HealthCheck(type=CheckType.TCP, port=port)
+        (result,) = await ask((check,), address="127.0.0.1", timeout_ms=30_000)
     assert result == CheckResult(False, f"tcp {port}: connection refused")
 
 
@@ -71,7 +76,7 @@ async def test_http_passes_with_success_and_redirects_only() -> None:
 
 
 async def test_what_does_not_answer_in_time_does_not_pass() -> None:
-    result = await answer(hold, CheckType.HTTP)
+    result = await answer(hold, CheckType.HTTP, timeout_ms=500)
     assert result == CheckResult(False, "http PORT: no answer within 500 ms")
 
 

@@ -85,7 +85,7 @@ async def healthy_with(changing: Changing, spec: VmSpec) -> RunningVm:
 
 
 async def answer() -> list[str]:
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         return (await http.get(COUNT)).text.split()
 
 
@@ -117,7 +117,7 @@ async def test_what_fails_goes_back_in_place_and_a_guest_that_resets_itself_is_s
             update={"health": good.health.model_copy(update={"start_deadline_ms": 8000})}
         )
         cp.assign(Wanted("db-0", bad, generation=2, number=3, fallback=(1, good)))
-        reverted = await cp.until(lambda vms: vms["db-0"].reverted is not None, seconds=60)
+        reverted = await cp.until(lambda vms: vms["db-0"].reverted is not None, seconds=120)
         assert reverted["db-0"].reverted is not None
         back = await healthy_with(changing, good)
         assert back.pid == first.pid and (await answer())[0] == "good"
@@ -135,6 +135,6 @@ async def test_what_fails_goes_back_in_place_and_a_guest_that_resets_itself_is_s
         vm = await cp.worker.get_vm("db-0")
         with trio.move_on_after(5), suppress(Unavailable, DeadlineExceeded):
             await vm.exec("sh", ("-c", "echo b > /proc/sysrq-trigger"), deadline_ms=2000)
-        await cp.until(lambda vms: vms["db-0"].pid not in (0, first.pid), seconds=90)
+        await cp.until(lambda vms: vms["db-0"].pid not in (0, first.pid), seconds=120)
         await healthy_with(changing, better)
         assert (await answer())[0] == "better"

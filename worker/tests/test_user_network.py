@@ -15,13 +15,14 @@ import trio
 from schema.blueprint import CheckType, Egress, EgressMode, HealthCheck, PublishedPort
 from schema.errors import InvalidInput, Unavailable
 from schema.status import RunningVm, VmPhase, WorkerReport
+from schema.tests.ports import a_quiet_port
 from worker.guest.channel import GuestChannel
 from worker.netplan import NetworkNames
 from worker.tests.builders import a_content, a_desired, a_spec
 from worker.tests.fake_control_plane import Wanted
 from worker.tests.running import RunningWorker, a_worker, http_check
 from worker.tests.test_guest import ROOT, a_real_spec, build
-from worker.user_network import NOT_ENFORCED, UserNetwork, free_port, listening_ports
+from worker.user_network import NOT_ENFORCED, UserNetwork, listening_ports
 from worker.vm_state import Attachment, Desired
 from worker.vmm.dev.answers import GuestFailed
 from worker.vmm.dev.user_net import backend, file_of
@@ -51,7 +52,7 @@ def a_network(folder: Path) -> UserNetwork:
 
 async def test_a_card_gets_its_address_and_a_loopback_port_for_every_port(tmp_path: Path) -> None:
     network = a_network(tmp_path)
-    published = free_port(0)
+    published = a_quiet_port()
     entry = a_wish("web-0", ports=((80, published), (81, None)), checks=(HealthCheck(type=CheckType.TCP, port=82),))
     await network.update({"web-0": entry}, ())
     card = await network.attach("web-0", ATTACHMENT)
@@ -102,7 +103,7 @@ async def test_a_tcp_check_without_an_agent_does_not_pass_on_qemus_word(tmp_path
     card = await network.attach("web-0", ATTACHMENT)
     ((_, port, _),) = json.loads((tmp_path / "user-net" / f"{card}.json").read_text())["forwards"]
     with socket.create_server(("127.0.0.1", port)):
-        (answer,) = await network.ask((check,), address="10.77.0.2", timeout_ms=300)
+        (answer,) = await network.ask((check,), address="10.77.0.2", timeout_ms=5000)
     assert (answer.passed, answer.detail) == (False, "tcp 80: the guest does not listen")
 
 
@@ -119,7 +120,7 @@ async def test_an_http_check_goes_by_the_loopback_port_and_tells_the_guests(tmp_
             await stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n")
 
         await nursery.start(partial(trio.serve_tcp, answer, port, host="127.0.0.1"))
-        (found,) = await network.ask((check,), address="10.77.0.2", timeout_ms=2000)
+        (found,) = await network.ask((check,), address="10.77.0.2", timeout_ms=30_000)
         nursery.cancel_scope.cancel()
     assert (found.passed, found.detail) == (True, "http 80/: answered 200")
 
@@ -138,7 +139,7 @@ def test_who_listens_for_others_is_read_from_the_kernels_tables() -> None:
 
 async def test_status_says_that_egress_is_not_enforced_and_where_ports_lead_from(tmp_path: Path) -> None:
     network = a_network(tmp_path)
-    published = free_port(0)
+    published = a_quiet_port()
     await network.update({"d-0": a_wish("d-0", ports=((80, published),))}, ())
     await network.attach("d-0", ATTACHMENT)
 
@@ -210,8 +211,8 @@ def test_a_cards_name_leads_nowhere_else() -> None:
 async def test_a_real_guest_serves_by_loopback_ports_without_taps_and_outlives_the_agent(tmp_path: Path) -> None:
     command = shutil.which("procurator-vmm", path=f"{ROOT / '.venv/bin'}:{os.environ['PATH']}") or "procurator-vmm"
     hypervisor = {"command": [command], "user_mode_network": True}
-    settings = {"stop_timeout_ms": 20_000, "hypervisor": hypervisor}
-    published = free_port(0)
+    settings = {"stop_timeout_ms": 90_000, "hypervisor": hypervisor}
+    published = a_quiet_port()
     async with a_worker(tmp_path, net="10.199.97", settings=settings.items()) as worker:
         cp = worker.control_plane
         built = await build(worker, "web")
@@ -220,15 +221,15 @@ async def test_a_real_guest_serves_by_loopback_ports_without_taps_and_outlives_t
             "web", built["web"], checks=checks, ports=(PublishedPort(name="http", port=80, publish=published),)
         )
         cp.assign(Wanted("web-0", spec, number=2))
-        vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=90)
+        vms = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=120)
         assert vms["web-0"].reason == f"{NOT_ENFORCED}; port 80 is 127.0.0.1:{published}"
         assert not list(Path("/sys/class/net").glob(f"{names_of(worker).tap_prefix}*"))
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             assert (await http.get(f"http://127.0.0.1:{published}/")).status_code == 200
             await worker.end(signal.SIGKILL)
             cp.reports.clear()
             await worker.start()
-            after = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=30)
+            after = await cp.until(lambda vms: {vm.phase for vm in vms.values()} == {VmPhase.HEALTHY}, seconds=90)
             assert after["web-0"].pid == vms["web-0"].pid
             assert (await http.get(f"http://127.0.0.1:{published}/")).status_code == 200
         assert cp.worker is not None
@@ -236,10 +237,10 @@ async def test_a_real_guest_serves_by_loopback_ports_without_taps_and_outlives_t
         address = await vm.exec("sh", ("-c", "hostname; ip -4 addr show eth0 | grep -o '10.199.97.2/24'"))
         assert address.stdout == b"web-0\n10.199.97.2/24\n"
         asked = f"http://10.199.97.1:{worker_port(worker)}/ping"
-        refused = await vm.exec("wget", ("-q", "-T", "2", "-O", "-", asked), deadline_ms=10_000)
+        refused = await vm.exec("wget", ("-q", "-T", "2", "-O", "-", asked), deadline_ms=60_000)
         assert refused.exit_code != 0, "an isolated guest does not reach the machine"
         cp.assign()
-        await cp.until(lambda vms: not vms, seconds=30)
+        await cp.until(lambda vms: not vms, seconds=120)
 
 
 def names_of(worker: RunningWorker) -> NetworkNames:

@@ -28,7 +28,7 @@ async def test_an_assigned_vm_is_pulled_booted_and_reported_healthy(tmp_path: Pa
         assert is_running(vm.pid) and vm.generation == 1
         report = cp.reports[-1]
         assert (report.worker_id, report.revision, report.observed_generation) == ("w-0", 1, 1)
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=30) as http:
             assert (await http.get(f"http://{worker.http()}/ping")).json()["healthy"] == 1
             assert (
                 'procurator_worker_vms{phase="healthy"} 1' in (await http.get(f"http://{worker.http()}/metrics")).text
@@ -93,8 +93,9 @@ async def test_a_drained_worker_takes_nothing_new_and_at_the_deadline_keeps_noth
         cp.assign(Wanted("web-0", spec))
         before = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
         cp.directives = (Directive.DRAIN,)
-        cp.assign(Wanted("web-0", spec))
-        await trio.sleep(0.3)
+        for _ in range(2):  # the report after the one that was answered so: by then it knows
+            cp.assign(Wanted("web-0", spec))
+            await cp.until(lambda _: cp.reports[-1].revision == cp.revision)
         cp.assign(Wanted("web-0", spec), Wanted("web-1", spec, number=3))
         vms = await cp.until(lambda vms: "drained" in vms["web-1"].reason)
         assert (vms["web-0"].pid, vms["web-0"].phase, vms["web-1"].phase) == (
@@ -207,13 +208,15 @@ async def test_without_its_control_plane_a_restarted_agent_obeys_the_kept_assign
         assert again.pid != vm.pid
 
 
-async def test_a_vm_whose_hypervisor_dies_is_seen_within_a_second_and_started_again(tmp_path: Path) -> None:
-    async with a_worker(tmp_path) as worker:
+async def test_a_vm_whose_hypervisor_dies_is_seen_at_once_and_started_again(tmp_path: Path) -> None:
+    never = 3_600_000  # no report but for news
+    async with a_worker(tmp_path, settings={"report_interval_ms": never}.items()) as worker:
         cp = worker.control_plane
+        cp.interval_ms = never
         cp.assign(Wanted("web-0", worker.a_published_spec()))
         vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
         os.kill(vm.pid, signal.SIGKILL)
-        died = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.WAITING, seconds=1))["web-0"]
+        died = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.WAITING))["web-0"]
         assert died.reason == "the hypervisor ended: killed by signal 9"
         again = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
         assert (again.restarts, again.pid == vm.pid) == (1, False)
@@ -235,7 +238,7 @@ async def test_a_guest_that_ignores_the_power_button_is_stopped_by_the_deadline(
         started = trio.current_time()
         cp.assign()
         await cp.until(lambda vms: not vms)
-        assert 1.5 <= trio.current_time() - started < 5
+        assert trio.current_time() - started >= 1.5
         assert not is_running(vm.pid)
 
 
@@ -245,9 +248,9 @@ async def test_what_does_not_get_healthy_by_its_deadline_gives_way_to_the_fallba
         addresses_on_this_host("10.199.91.2"),
     ):
         cp = worker.control_plane
-        checked = partial(worker.a_published_spec, nic=True, checks=http_check(), start_deadline_ms=2000)
-        good = checked(text="good", script="fake.listens=10.199.91.2:80")
-        bad = checked(text="bad")
+        checked = partial(worker.a_published_spec, nic=True, checks=http_check())
+        good = checked(text="good", script="fake.listens=10.199.91.2:80", start_deadline_ms=60_000)
+        bad = checked(text="bad", start_deadline_ms=4000)
         cp.assign(Wanted("web-0", good))
         vm = (await cp.until(lambda vms: vms["web-0"].phase is VmPhase.HEALTHY))["web-0"]
         assert vm.host_view is View.OK
@@ -256,7 +259,7 @@ async def test_what_does_not_get_healthy_by_its_deadline_gives_way_to_the_fallba
             "web-0"
         ]
         assert vm.reverted and vm.reverted.content_hash == bad.content_hash
-        assert vm.reverted.reason == "not healthy within 2000 ms: http 80/: connection refused"
+        assert vm.reverted.reason == "not healthy within 4000 ms: http 80/: connection refused"
         assert (vm.content_hash, vm.generation) == (good.content_hash, 1)
         await worker.end(signal.SIGKILL)
         cp.reports.clear()
@@ -285,8 +288,7 @@ async def test_an_assignment_that_is_not_signed_by_the_pinned_key_changes_nothin
         cp.assign()
         assert cp.signed and cp.seen
         cp.offer(type(cp.signed)(cp.signed.data, cp.signed.signature[:-4] + "AAA="), cp.seen)
-        await trio.sleep(0.5)
-        assert "an assignment is refused" in worker.log
+        await until(lambda: "an assignment is refused" in worker.log)
         assert cp.vms()["web-0"].pid == before.pid and is_running(before.pid)
 
 
@@ -299,6 +301,7 @@ async def test_a_restart_and_the_log_are_asked_for_over_the_wire(tmp_path: Path)
         vm = await cp.worker.get_vm("web-0")
         assert (await vm.read()).pid == before.pid
         assert (await vm.get_connection_info()).worker_id == "w-0"
+        await until(lambda: b"hello" in (worker.state / "vms/web-0/serial.log").read_bytes())
         sink = Lines()
         await vm.get_logs(follow=False, tail_lines=1, sink=sink)
         assert sink.data.strip() == b"hello"
@@ -307,7 +310,7 @@ async def test_a_restart_and_the_log_are_asked_for_over_the_wire(tmp_path: Path)
         assert await cp.worker.update_config("limits.parallel_pulls", "3") == "4"
         assert (await cp.worker.get_config())["limits.parallel_pulls"] == "3"
         transport = httpx.AsyncHTTPTransport(uds=str(worker.state / "worker.sock"))
-        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as local:
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker", timeout=30) as local:
             told = (await local.get("/v1/status")).json()
             assert [one["instance"] for one in told["runningVms"]] == ["web-0"]
             assert 'procurator_vm_running_seconds{instance="web-0"}' in (await local.get("/metrics")).text
