@@ -65,15 +65,20 @@ def a_status(**changes: object) -> ClusterStatus:
 
 @dataclass
 class FakeCi:
-    """CI as repohub sees it: it takes pushes and shows builds. `answers` are statuses for the next pushes."""
+    """CI as repohub sees it: it takes pushes and shows builds. `answers` are statuses for the next pushes.
+
+    `told` are the deliveries in the order in which they came, whatever was answered.
+    """
 
     notices: list[PushNotice] = field(default_factory=list)
     answers: list[tuple[int, str]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     builds: dict[int, Build] = field(default_factory=dict)
     logs: dict[int, str] = field(default_factory=dict)
     pulse: Pulse = field(default_factory=Pulse)
     requests: int = 0
     reads: int = 0
+    watched: int = 0
 
     def show(self, build: Build, *, log: str | None = None) -> None:
         self.builds[build.id] = build
@@ -100,6 +105,7 @@ class FakeCi:
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return PlainTextResponse("no such token", status_code=401)
         notice = PushNotice.model_validate_json(await request.body())
+        self.told.append(notice.delivery)
         if self.answers:
             status, text = self.answers.pop(0)
             if status != 200:
@@ -138,6 +144,7 @@ class FakeCi:
                 count = self.pulse.count
                 for build in self.builds.values():
                     yield f"data: {build.model_dump_json(by_alias=True)}\n\n"
+                self.watched += 1
                 await self.pulse.after(count)
 
         return StreamingResponse(events(), media_type="text/event-stream")
@@ -190,6 +197,13 @@ class Running:
     def remote(self, name: str = "demo/example") -> str:
         return f"{self.url}/{name}.git"
 
+    async def page_with(self, path: str, text: str) -> str:
+        """The page once `text` is in it: what others tell comes by itself, some time later."""
+        with trio.fail_after(60):
+            while text not in (page := (await self.http.get(path)).text):  # noqa: ASYNC110 - a page is asked
+                await trio.sleep(0.05)
+        return page
+
     async def create(self, name: str = "demo/example", **more: str) -> httpx.Response:
         return await self.http.post("/api/repositories", json={"name": name, **more})
 
@@ -237,7 +251,7 @@ async def git(*argv: str, cwd: Path, check: bool = True, stdin: bytes | None = N
         "GIT_COMMITTER_EMAIL": "ada@example.org",
         "LC_ALL": "C.UTF-8",
     }
-    return await run(["git", *argv], deadline=60, env=plain | env, cwd=cwd, check=check, stdin=stdin)
+    return await run(["git", *argv], deadline=120, env=plain | env, cwd=cwd, check=check, stdin=stdin)
 
 
 async def commit(running: Running, text: str = "hello", *, file: str = "file", message: str = "a change") -> str:
@@ -285,7 +299,7 @@ async def a_repohub(
     async with trio.open_nursery() as nursery:
         repohub = Repohub(settings, connect, Clockwork(now_ns=now_ns, new_id=uuid4))
         address = await nursery.start(repohub.serve)
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60, trust_env=False) as client:
             yield Running(url=f"http://{address}", state=settings.state, work=work, http=client)
         nursery.cancel_scope.cancel()
 
@@ -298,7 +312,7 @@ async def a_ci(ci: FakeCi, *, port: int = 0) -> AsyncIterator[str]:
         nursery.cancel_scope.cancel()
 
 
-async def until(true: Callable[[], object], *, seconds: float = 15) -> None:
+async def until(true: Callable[[], object], *, seconds: float = 60) -> None:
     """Wait for something that comes to be true."""
     with trio.move_on_after(seconds):
         while not true():  # noqa: ASYNC110 - what is waited for is in files or other processes

@@ -36,7 +36,7 @@ async def test_the_cluster_page_follows_a_control_plane_over_its_socket(tmp_path
 
     async def page_says(text: str) -> None:
         nonlocal page
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while text not in (page := (await hub.http.get("/cluster")).text):  # noqa: ASYNC110 - a page is asked
                 await trio.sleep(0.05)
 
