@@ -21,7 +21,7 @@ ENV = {
 
 
 async def git(directory: Path, *words: str) -> None:
-    await run(("git", *words), deadline=20, env=ENV, cwd=directory)
+    await run(("git", *words), deadline=60, env=ENV, cwd=directory)
 
 
 def write(root: Path, path: str, text: str = "x\n") -> Path:

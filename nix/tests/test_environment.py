@@ -31,7 +31,7 @@ def test_only_its_owner_reaches_what_it_keeps(tmp_path: Path) -> None:
 
 async def test_nix_takes_every_setting(tmp_path: Path) -> None:
     nix = NixEnvironment(tmp_path / "nix").write()
-    done = await run(("nix", "show-config"), deadline=20, env=nix.env)
+    done = await run(("nix", "show-config"), deadline=120, env=nix.env)
     shown = dict(line.split(" = ", 1) for line in done.stdout.decode().splitlines() if " = " in line)
     assert shown["allow-import-from-derivation"] == "false"
     assert b"unknown setting" not in done.stderr

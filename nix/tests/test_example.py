@@ -32,7 +32,7 @@ async def a_jail() -> Jail:
 
 
 async def blueprint_of(clone: Clone) -> object:
-    return await commands.eval_json(clone.nix, await clone.flake(), "blueprintJSON", jail=await a_jail(), deadline=30)
+    return await commands.eval_json(clone.nix, await clone.flake(), "blueprintJSON", jail=await a_jail(), deadline=120)
 
 
 async def system_of(clone: Clone, vm: str) -> str:
@@ -64,7 +64,7 @@ async def test_every_system_builds_without_network_and_carries_no_parts(tmp_path
         spec = json.loads((system / "boot.json").read_text())["org.nixos.bootspec.v1"]
         assert spec["init"] == f"{system}/init"
         assert spec["kernelParams"] == (system / "kernel-params").read_text().split()
-        closure = await commands.path_info(clone.nix, [str(system)], deadline=20)
+        closure = await commands.path_info(clone.nix, [str(system)], deadline=120)
         assert not [path for path in closure if "source" in path]
         assert sum(info.nar_size for info in closure.values() if info) < 25_000_000
 
@@ -73,8 +73,8 @@ async def test_two_clones_build_the_same_and_bit_by_bit(tmp_path: Path) -> None:
     one, two = await a_clone(tmp_path / "one"), await a_clone(tmp_path / "two")
     assert await system_of(one, "web") == await system_of(two, "web")
     flake, jail = await one.flake(), await a_jail()
-    web = await commands.instantiate(one.nix, flake, WEB, jail=jail, deadline=30)
-    again = await run(("nix-store", "--query", "--requisites", web.drv), deadline=20, env=one.nix.env)
+    web = await commands.instantiate(one.nix, flake, WEB, jail=jail, deadline=120)
+    again = await run(("nix-store", "--query", "--requisites", web.drv), deadline=120, env=one.nix.env)
     ours = [path for path in again.stdout.decode().split() if path.endswith(("guest-initrd.drv", "guest-kernel.drv"))]
     assert len(ours) == 2
     await run(("nix-store", "--realise", "--check", *ours, web.drv), deadline=60, env=one.nix.env)
@@ -92,8 +92,8 @@ async def test_a_new_text_changes_the_web_vms_only(tmp_path: Path) -> None:
 async def test_its_check_passes(tmp_path: Path) -> None:
     clone = await a_clone(tmp_path)
     flake, jail = await clone.flake(), await a_jail()
-    assert await commands.check_names(clone.nix, flake, SYSTEM, jail=jail, deadline=30) == ("page",)
-    await commands.build(clone.nix, flake, f"checks.{SYSTEM}.page", jail=jail, deadline=30)
+    assert await commands.check_names(clone.nix, flake, SYSTEM, jail=jail, deadline=120) == ("page",)
+    await commands.build(clone.nix, flake, f"checks.{SYSTEM}.page", jail=jail, deadline=120)
 
 
 async def test_failing_evaluation_fails_to_evaluate(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_failing_build_evaluates_and_fails_to_build(tmp_path: Path) -> Non
 async def test_failing_check_fails_its_check_and_nothing_else(tmp_path: Path) -> None:
     clone = await a_clone(tmp_path, variant="failing-check")
     with pytest.raises(commands.BuildFailed, match="the page lacks: a text that the page does not have"):
-        await commands.build(clone.nix, await clone.flake(), f"checks.{SYSTEM}.page", jail=await a_jail(), deadline=30)
+        await commands.build(clone.nix, await clone.flake(), f"checks.{SYSTEM}.page", jail=await a_jail(), deadline=120)
     await system_of(clone, "web")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.guest
 async def an_image(tmp_path: Path, closure: list[str]) -> Path:
     root, image = tmp_path / "root", tmp_path / "store.erofs"
     root.mkdir()
-    await run(["cp", "-a", "--", *closure, str(root)], deadline=30, env={})
-    await run(["mkfs.erofs", "-T1", "--all-root", str(image), str(root)], deadline=30, env={})
+    await run(["cp", "-a", "--", *closure, str(root)], deadline=120, env={})
+    await run(["mkfs.erofs", "-T1", "--all-root", str(image), str(root)], deadline=120, env={})
     return image
 
 
@@ -40,10 +41,10 @@ async def until(serial: Path, text: str) -> None:
 async def test_db_keeps_its_data_and_goes_down_by_the_power_button(tmp_path: Path) -> None:
     clone = await a_clone(tmp_path)
     system = Path(await system_of(clone, "db"))
-    image = await an_image(tmp_path, list(await path_info(clone.nix, [str(system)], deadline=20)))
+    image = await an_image(tmp_path, list(await path_info(clone.nix, [str(system)], deadline=120)))
     volume, serial, monitor = tmp_path / "volume", tmp_path / "serial", tmp_path / "monitor"
-    await run(["truncate", "-s", "64M", str(volume)], deadline=20, env={})
-    await run(["mkfs.ext4", "-q", str(volume)], deadline=20, env={})
+    await run(["truncate", "-s", "64M", str(volume)], deadline=120, env={})
+    await run(["mkfs.ext4", "-q", str(volume)], deadline=120, env={})
     argv = [
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", "q35,sata=off,smbus=off,vmport=off", "-accel", "tcg", "-cpu", "max", "-m", "128"),
@@ -63,17 +64,20 @@ async def test_db_keeps_its_data_and_goes_down_by_the_power_button(tmp_path: Pat
     ]
     async with open_process(argv, env={}, stdin=None, stdout=None, stderr=None) as qemu:
         await until(serial, "network: 10.0.2.15")
-        await trio.sleep(1)  # the button's driver is loaded after the network is up
         async with await trio.open_unix_socket(str(monitor)) as control:
-            await control.send_all(b"system_powerdown\n")
-            with trio.fail_after(30):
-                assert await qemu.wait() == 0
+            with trio.fail_after(120):
+                while qemu.poll() is None:  # the button's driver is loaded some time after the network is up
+                    with suppress(trio.BrokenResourceError):  # it has gone down meanwhile
+                        await control.send_all(b"system_powerdown\n")
+                    with trio.move_on_after(1):
+                        await qemu.wait()
+            assert await qemu.wait() == 0
     log = serial.read_text(errors="replace")
     assert "power button: going down" in log
     assert "reboot: Power down" in log
-    listing = await run(["debugfs", "-R", "ls -p /", str(volume)], deadline=20, env={})
+    listing = await run(["debugfs", "-R", "ls -p /", str(volume)], deadline=120, env={})
     assert b"lost+found" in listing.stdout
-    state = await run(["dumpe2fs", "-h", str(volume)], deadline=20, env={})
+    state = await run(["dumpe2fs", "-h", str(volume)], deadline=120, env={})
     assert b"clean" in state.stdout, "the volume was unmounted"
 
 

@@ -36,7 +36,7 @@ async def evaluated(tmp_path: Path, flake_nix: str, *, jail: Jail | None) -> obj
     number = len(list(tmp_path.glob("run-*")))
     nix = NixEnvironment(tmp_path / f"run-{number}").write()
     flake = await a_flake(tmp_path / f"flake-{number}", nix, flake_nix)
-    return await commands.eval_json(nix, flake, "x", jail=jail, deadline=30)
+    return await commands.eval_json(nix, flake, "x", jail=jail, deadline=120)
 
 
 def a_secret(tmp_path: Path) -> Path:

@@ -26,7 +26,7 @@ def a_cluster(**vms: dict[str, Any]) -> dict[str, Any]:
 async def evaluate(tmp_path: Path, expression: str) -> Any:
     nix = NixEnvironment(tmp_path / "nix").write()
     argv = ("nix-instantiate", "--eval", "--json", "--strict", "--expr", expression)
-    return json.loads((await run(argv, deadline=30, env=nix.env)).stdout)
+    return json.loads((await run(argv, deadline=120, env=nix.env)).stdout)
 
 
 async def problems(tmp_path: Path, *clusters: dict[str, Any]) -> list[list[str]]:

@@ -10,7 +10,7 @@ import trio
 
 from nix.run import open_process, run
 from schema.errors import CommandFailed, DeadlineExceeded, InvalidInput, NotFound, TooLarge
-from schema.tests.processes import is_running
+from schema.tests.processes import is_running, until_ended
 
 ENV: dict[str, str] = {}
 
@@ -26,13 +26,13 @@ time.sleep(600)
 
 
 async def test_both_outputs_and_the_exit_code_come_back() -> None:
-    done = await run(["sh", "-c", "echo out; echo err >&2; exit 3"], deadline=10, env=ENV, check=False)
+    done = await run(["sh", "-c", "echo out; echo err >&2; exit 3"], deadline=60, env=ENV, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
 
 
 async def test_a_failure_carries_argv_place_code_and_outputs(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed) as caught:
-        await run(["sh", "-c", "echo half; echo broken >&2; exit 7"], deadline=10, env=ENV, cwd=tmp_path)
+        await run(["sh", "-c", "echo half; echo broken >&2; exit 7"], deadline=60, env=ENV, cwd=tmp_path)
     error = caught.value
     assert error.returncode == 7
     assert (error.stdout, error.stderr, error.cwd) == (b"half\n", b"broken\n", str(tmp_path))
@@ -42,7 +42,7 @@ async def test_a_failure_carries_argv_place_code_and_outputs(tmp_path: Path) -> 
 async def test_the_environment_is_what_was_given_and_path() -> None:
     os.environ["PROCURATOR_LEAK"] = "1"
     try:
-        done = await run(["env"], deadline=10, env={"ONE": "1"})
+        done = await run(["env"], deadline=60, env={"ONE": "1"})
     finally:
         del os.environ["PROCURATOR_LEAK"]
     names = {line.partition("=")[0] for line in done.stdout.decode().splitlines()}
@@ -50,37 +50,37 @@ async def test_the_environment_is_what_was_given_and_path() -> None:
 
 
 async def test_stdin_is_fed_and_is_empty_by_default() -> None:
-    assert (await run(["cat"], deadline=10, env=ENV, stdin=b"x" * 300_000)).stdout == b"x" * 300_000
-    assert (await run(["cat"], deadline=10, env=ENV)).stdout == b""
+    assert (await run(["cat"], deadline=60, env=ENV, stdin=b"x" * 300_000)).stdout == b"x" * 300_000
+    assert (await run(["cat"], deadline=60, env=ENV)).stdout == b""
 
 
 async def test_a_program_that_does_not_read_its_stdin_is_no_error() -> None:
-    assert (await run(["true"], deadline=10, env=ENV, stdin=b"x" * 3_000_000)).returncode == 0
+    assert (await run(["true"], deadline=60, env=ENV, stdin=b"x" * 3_000_000)).returncode == 0
 
 
-async def test_stderr_lines_arrive_while_it_runs() -> None:
-    lines: list[tuple[float, str]] = []
-    started = trio.current_time()
-    await run(
-        ["sh", "-c", "echo one >&2; sleep 0.5; printf two >&2"],
-        deadline=10,
-        env=ENV,
-        on_stderr_line=lambda line: lines.append((trio.current_time() - started, line)),
-    )
-    assert [line for _, line in lines] == ["one", "two"]
-    assert lines[1][0] - lines[0][0] > 0.2
+async def test_stderr_lines_arrive_while_it_runs(tmp_path: Path) -> None:
+    lines: list[str] = []
+    heard = tmp_path / "heard"
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        heard.touch()
+
+    script = f"echo one >&2; while [ ! -e {heard} ]; do sleep 0.02; done; printf two >&2"
+    await run(["sh", "-c", script], deadline=60, env=ENV, on_stderr_line=hear)
+    assert lines == ["one", "two"]
 
 
 async def test_a_deadline_ends_the_whole_group_even_one_that_ignores_sigterm(tmp_path: Path) -> None:
     script = STUBBORN.replace("print(os.getpid(), flush=True)", "open(sys.argv[1], 'w').write(str(os.getpid()))")
-    with pytest.raises(DeadlineExceeded, match="within 1 s"):
-        await run([sys.executable, "-c", script, str(tmp_path / "pid")], deadline=1, env=ENV)
-    assert not is_running(int((tmp_path / "pid").read_text()))
+    with pytest.raises(DeadlineExceeded, match="within 4 s"):
+        await run([sys.executable, "-c", script, str(tmp_path / "pid")], deadline=4, env=ENV)
+    await until_ended(int((tmp_path / "pid").read_text()))
 
 
 async def test_cancelling_ends_the_whole_group() -> None:
     pids: list[int] = []
-    with trio.move_on_after(30) as scope:
+    with trio.move_on_after(60) as scope:
         async with open_process([sys.executable, "-c", STUBBORN], env=ENV, grace=0.3) as process:
             assert process.stdout is not None
             pids = [process.pid, int(await process.stdout.receive_some())]
@@ -88,23 +88,17 @@ async def test_cancelling_ends_the_whole_group() -> None:
             scope.cancel()
             await trio.sleep_forever()
     assert scope.cancelled_caught
-    assert not any(is_running(pid) for pid in pids)
+    await until_ended(*pids)
 
 
 async def test_what_a_finished_command_left_in_the_background_is_ended_too() -> None:
-    started = trio.current_time()
-    done = await run(["sh", "-c", "sleep 600 & echo $!"], deadline=20, env=ENV)
-    assert not is_running(int(done.stdout))
-    assert trio.current_time() - started < 5
+    done = await run(["sh", "-c", "sleep 600 & echo $!"], deadline=60, env=ENV)
+    await until_ended(int(done.stdout))
 
 
 async def test_a_child_that_left_the_group_does_not_hold_the_runner(tmp_path: Path) -> None:
-    started = trio.current_time()
-    done = await run(["sh", "-c", "setsid sleep 30 & echo $!; sleep 0.2"], deadline=20, env=ENV)
-    try:
-        assert trio.current_time() - started < 10
-    finally:
-        os.kill(int(done.stdout), signal.SIGKILL)
+    done = await run(["sh", "-c", "setsid sleep 600 & echo $!; sleep 0.2"], deadline=60, env=ENV)
+    os.kill(int(done.stdout), signal.SIGKILL)  # it ran on
 
 
 async def test_what_is_started_is_a_child_of_the_thread_that_lives_as_long_as_we_do() -> None:
@@ -119,7 +113,8 @@ from nix.run import run
 async def both():
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: run(["sh", "-c", "echo $$ > one; exec sleep 600"], deadline=900, env={}))
-        nursery.start_soon(lambda: run(["sh", "-c", "echo $$ > two; exec sleep 9"], deadline=9, env={}, with_us=False))
+        two = ["sh", "-c", "echo $$ > two; exec sleep 90"]
+        nursery.start_soon(lambda: run(two, deadline=90, env={}, with_us=False))
 trio.run(both)
 """
 
@@ -127,7 +122,7 @@ trio.run(both)
 async def test_a_command_dies_with_a_process_that_is_killed(tmp_path: Path) -> None:
     root = str(Path(__file__).parents[2])
     async with open_process([sys.executable, "-c", ORPHANS], env={"PYTHONPATH": root}, cwd=tmp_path) as parent:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             pids = [await written(tmp_path / name) for name in ("one", "two")]
             os.kill(parent.pid, signal.SIGKILL)
             while is_running(pids[0]):  # noqa: ASYNC110 - it is nobody's child any more
@@ -144,24 +139,24 @@ async def written(path: Path) -> int:
 
 async def test_too_much_output_ends_it() -> None:
     with pytest.raises(TooLarge, match="stdout"):
-        await run(["yes"], deadline=20, env=ENV, max_output=100_000)
+        await run(["yes"], deadline=60, env=ENV, max_output=100_000)
     with pytest.raises(TooLarge, match="stderr"):
-        await run(["sh", "-c", "yes >&2"], deadline=20, env=ENV, max_output=100_000)
+        await run(["sh", "-c", "yes >&2"], deadline=60, env=ENV, max_output=100_000)
 
 
 async def test_a_missing_program_and_an_impossible_argv_are_typed(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no-such-program"):
-        await run(["no-such-program"], deadline=5, env=ENV)
+        await run(["no-such-program"], deadline=60, env=ENV)
     with pytest.raises(NotFound, match="gone"):
-        await run(["true"], deadline=5, env=ENV, cwd=tmp_path / "gone")
+        await run(["true"], deadline=60, env=ENV, cwd=tmp_path / "gone")
     with pytest.raises(InvalidInput):
-        await run(["echo", "a\0b"], deadline=5, env=ENV)
+        await run(["echo", "a\0b"], deadline=60, env=ENV)
     with pytest.raises(InvalidInput):
-        await run([], deadline=5, env=ENV)
+        await run([], deadline=60, env=ENV)
 
 
 async def test_a_signal_is_a_negative_exit_code() -> None:
-    done = await run(["sh", "-c", "kill -KILL $$"], deadline=10, env=ENV, check=False)
+    done = await run(["sh", "-c", "kill -KILL $$"], deadline=60, env=ENV, check=False)
     assert done.returncode == -signal.SIGKILL
 
 
