@@ -47,7 +47,7 @@ class Fleet:
     async def git(self, *arguments: str) -> str:
         env = {"HOME": str(self.root), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
         identity = ["-c", "user.name=Story", "-c", "user.email=story@example.invalid"]
-        done = await run(["git", "-C", str(self.clone), *identity, *arguments], deadline=60, env=env)
+        done = await run(["git", "-C", str(self.clone), *identity, *arguments], deadline=120, env=env)
         return done.stdout.decode().strip()
 
     async def commit(self, changes: Mapping[str, str]) -> str:
@@ -62,7 +62,7 @@ class Fleet:
     async def first_push(self) -> str:
         """Create the repository and push the example as it is."""
         hub = self.cluster.url(self.cluster.ports.repohub)
-        async with httpx.AsyncClient(base_url=hub, trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(base_url=hub, trust_env=False, timeout=60) as http:
             answer = await http.post("/api/repositories", json={"name": REPOSITORY})
             assert answer.status_code in (200, 201), answer.text
         await self.git("remote", "add", "origin", answer.json()["cloneUrl"])
@@ -98,9 +98,11 @@ class Fleet:
 
         return await self.until(holds)
 
-    async def build(self, commit: str, *, seconds: float = 60) -> Build:
+    async def build(self, commit: str, *, seconds: float = 180) -> Build:
         """The build of a commit once it is over."""
-        async with httpx.AsyncClient(base_url=self.cluster.url(self.cluster.ports.ci), trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=self.cluster.url(self.cluster.ports.ci), trust_env=False, timeout=60
+        ) as http:
             with trio.fail_after(seconds):
                 while True:
                     try:
@@ -120,7 +122,7 @@ class Fleet:
     async def page(self, instance: str = "web-0") -> str:
         """What the instance's httpd answers to the host, through its tap."""
         vm = vm_of(await self.status(), instance)
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             return (await http.get(f"http://{vm.address.partition('/')[0]}/")).text
 
     def pid_of(self, service: str) -> int:
@@ -130,7 +132,7 @@ class Fleet:
         """`kill -9`, and wait until `pcr up` has started it again."""
         old = self.pid_of(service)
         os.kill(old, signal.SIGKILL)
-        with trio.fail_after(30):
+        with trio.fail_after(120):
             while True:
                 try:
                     if self.pid_of(service) != old and self.cluster.state.ready(service).exists():

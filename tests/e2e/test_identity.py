@@ -31,6 +31,7 @@ from schema.operations import Admission
 from schema.rpc.client import RemoteMaster, open_session
 from schema.rpc.transport.sockets import UnixAddress
 from schema.signing import SecretKey
+from schema.tests.ports import a_quiet_port
 
 SECONDS = 60.0
 
@@ -83,7 +84,9 @@ class Site:
 
     async def ping(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The worker's first answer that `holds`."""
-        async with httpx.AsyncClient(base_url=f"http://{self.addresses('worker')['http']}", trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://{self.addresses('worker')['http']}", trust_env=False, timeout=SECONDS
+        ) as http:
             with trio.move_on_after(SECONDS):
                 while True:
                     told: dict[str, Any] = (await http.get("/ping")).json()
@@ -109,7 +112,9 @@ async def site() -> AsyncIterator[Site]:
             for name in tuple(site.running):
                 await site.end(name)
             stop = (Path(sys.executable).with_name("procurator-worker"), "--config", site.root / "worker.toml")
-            await trio.to_thread.run_sync(lambda: subprocess.run((*stop, "--stop-vms"), check=False, timeout=60))
+            await trio.to_thread.run_sync(
+                lambda: subprocess.run((*stop, "--stop-vms"), check=False, timeout=2 * SECONDS)
+            )
             shutil.rmtree(site.root)
 
 
@@ -118,7 +123,7 @@ def control_plane(site: Site, files: Files, *, key: SecretKey, ci: SecretKey, **
     secret.touch(mode=0o600)
     secret.write_text(key.reveal())
     return {
-        "listen": {"rpc": "127.0.0.1:0", "socket": str(site.socket.path), "http": "127.0.0.1:0"},
+        "listen": {"rpc": f"127.0.0.1:{a_quiet_port()}", "socket": str(site.socket.path), "http": "127.0.0.1:0"},
         "tls": {"certificate": str(files.certificate), "key": str(files.key)},
         "database": {"url": f"sqlite:///{site.root}/state.sqlite"},
         "keys": {"assignment": str(secret), "publishers": [str(ci.public)]},

@@ -33,7 +33,7 @@ def test_the_readme_names_the_two_commands() -> None:
 
 
 @pytest.mark.guest
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 async def test_the_commands_for_a_running_cluster_work_as_written() -> None:
     async with a_fleet() as fleet:
         commit = await fleet.first_push()
