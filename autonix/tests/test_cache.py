@@ -188,7 +188,7 @@ async def test_a_file_that_becomes_a_directory_costs_the_difference_and_a_link_a
 
 
 async def run_git(root: Path, *words: str) -> str:
-    return (await run(("git", *words), deadline=20, env=ENV, cwd=root)).stdout.decode()
+    return (await run(("git", *words), deadline=60, env=ENV, cwd=root)).stdout.decode()
 
 
 async def test_a_bare_repository_is_read_as_well(tmp_path: Path) -> None:

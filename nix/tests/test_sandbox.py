@@ -1,16 +1,15 @@
 """What a build can reach, tried with real nix; each refusal has its counterpart without the sandbox."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import trio
 
 from nix import commands
 from nix.environment import NixEnvironment
 from nix.isolation import probe_isolation
 from nix.result import Derivation
 from nix.tests.flakes import a_flake, with_builder
+from nix.tests.leftovers import until_none_names
 from nix.tests.places import parts
 from nix.tests.test_jail import a_listener
 from schema.errors import DeadlineExceeded
@@ -87,18 +86,7 @@ async def test_a_deadline_leaves_no_builder_behind(tmp_path: Path) -> None:
     drv = await commands.instantiate(nix, flake, "x", jail=None, deadline=120)
     with pytest.raises(DeadlineExceeded):
         await commands.realise(nix, [drv.drv], deadline=2)
-    with trio.fail_after(60):
-        while processes_with(b"98765"):  # noqa: ASYNC110 - they are nobody's children
-            await trio.sleep(0.02)
-
-
-def processes_with(word: bytes) -> list[bytes]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it may have ended meanwhile
-            if word in (line := path.read_bytes()):
-                found.append(line)
-    return found
+    await until_none_names(b"98765")
 
 
 async def test_this_machine_can_isolate_both(tmp_path: Path) -> None:

@@ -169,5 +169,5 @@ async def test_a_cache_that_falls_silent_costs_its_deadline_and_not_the_pull(tmp
     publisher.publish(outer)
     with an_ill_cache(publisher.cache, Ailment(silent=True)) as url:
         store = a_store(tmp_path, url, publisher.url)
-        await store.pull([outer], deadline=2)
+        await store.pull([outer], deadline=8)
     assert await store.closure([outer])
