@@ -95,12 +95,15 @@ class Shims:
         return self._channel
 
     async def _end(self) -> None:
-        """The spawner ends by itself once nobody can send to it."""
+        """The spawner ends by itself once nobody can send to it; one that takes too long over it is killed."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None
         if self._process is not None:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + END_SECONDS):
+            with trio.CancelScope(shield=True):
+                with trio.move_on_after(END_SECONDS):
+                    await self._process.wait()
+                self._process.kill()
                 await self._process.wait()
             self._process = None
 

@@ -152,6 +152,16 @@ async def test_a_spawner_that_was_killed_is_replaced_and_its_shims_go_on() -> No
         assert find(first) == live and find(second) == other, "they outlive the spawners"
 
 
+async def test_a_spawner_that_does_not_end_by_itself_is_killed_and_its_shims_go_on() -> None:
+    with a_runtime_dir() as directory:
+        async with Shims(modules=(module_of(FAKE),)) as shims:
+            live = await start_shim(directory, command=FAKE, log_bytes=LOG_BYTES, shims=shims)
+            spawner = parent_of(live)
+            await stop_spawning(spawner)
+        wait_gone(spawner)
+        assert find(directory) == live
+
+
 async def test_a_spawner_that_cannot_be_started_fails_the_start_and_leaves_nothing_open() -> None:
     before = open_files(os.getpid())
     async with Shims(modules=["x" * 200_000]) as shims:  # more than the kernel takes as one argument
