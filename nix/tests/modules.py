@@ -47,7 +47,7 @@ SERVICES = f"""
 """
 
 
-async def evaluate(tmp_path: Path, lib: Path, body: str, *, deadline: float = 60) -> Any:
+async def evaluate(tmp_path: Path, lib: Path, body: str, *, deadline: float = 180) -> Any:
     """`body` as JSON, within `deadline` seconds; `lib`, our `modules` and `library`, `machine` and `jsonOf` (a file
     beside it) are there.
     """

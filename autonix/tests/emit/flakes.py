@@ -78,7 +78,7 @@ async def evaluated(directory: Path, analyses: Mapping[str, Analysis]) -> dict[s
         for file, text in generated(analysis, inputs).files():
             (place / file).write_text(text)
         lock = ("nix", "flake", "lock", "--offline", f"path:{place}")
-        await run(lock, deadline=60, env=environment.env)
+        await run(lock, deadline=180, env=environment.env)
         flakes[name] = n.call("everything", n.call("builtins.getFlake", n.text(f"path:{place}")))
     outputs = n.AttrSet(tuple(n.Binding((name,), value) for name, value in flakes.items()))
     expression = f"let everything = {EVERYTHING}; in {show(outputs)}"

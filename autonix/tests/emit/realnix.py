@@ -17,7 +17,7 @@ async def parse(directory: Path, *texts: str) -> list[str]:
         files[-1].write_text(text)
     nix = NixEnvironment(directory / "nix-state").write()
     argv = ("nix-instantiate", "--parse", *map(str, files))
-    return (await run(argv, deadline=60, env=nix.env)).stdout.decode().splitlines()
+    return (await run(argv, deadline=180, env=nix.env)).stdout.decode().splitlines()
 
 
 async def evaluate(directory: Path, text: str, *, options: Sequence[str] = ()) -> Any:
@@ -26,4 +26,4 @@ async def evaluate(directory: Path, text: str, *, options: Sequence[str] = ()) -
     source.write_text(text)
     nix = NixEnvironment(directory / "nix-state").write()
     argv = ("nix-instantiate", "--eval", "--strict", "--json", *options, str(source))
-    return json.loads((await run(argv, deadline=60, env=nix.env)).stdout)
+    return json.loads((await run(argv, deadline=180, env=nix.env)).stdout)

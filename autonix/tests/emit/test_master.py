@@ -108,7 +108,7 @@ async def evaluated(directory: Path, made: Generated, inputs: Inputs) -> dict[st
     for name, text in made.files():
         (place / name).write_text(text)
     environment = NixEnvironment(directory / "nix-state").write()
-    await run(("nix", "flake", "lock", "--offline", f"path:{place}"), deadline=60, env=environment.env)
+    await run(("nix", "flake", "lock", "--offline", f"path:{place}"), deadline=180, env=environment.env)
     flake = show(n.call("builtins.getFlake", n.text(f"path:{place}")))
     expression = (
         f"let everything = {EVERYTHING}; flake = {flake}; in everything flake // {{ needs = flake.lib.dependencies; }}"
