@@ -16,8 +16,8 @@ from schema.canonical import canonical_bytes
 from schema.errors import NotFound
 
 
-def assignment_bytes(snapshot: Snapshot, worker_id: str) -> bytes:
-    """The canonical JSON of `schema.assignment.Assignment`: the worker's, at its current revision.
+def assignment_text(snapshot: Snapshot, worker_id: str) -> tuple[bytes, tuple[bytes, ...]]:
+    """The canonical JSON of `schema.assignment.Assignment`: the worker's, at its current revision; and its intents.
 
     Raises NotFound for a worker that never logged in.
     """
@@ -25,7 +25,7 @@ def assignment_bytes(snapshot: Snapshot, worker_id: str) -> bytes:
     if worker is None:
         raise NotFound(f"there is no worker {worker_id!r}")
     found, texts = outline(snapshot, worker_id), _texts_of(snapshot)
-    numbers = {number for line in found.lines for number in (line.generation, line.fallback) if number != NOTHING}
+    numbers = sorted({n for line in found.lines for n in (line.generation, line.fallback) if n != NOTHING})
     peers = [peer.model_dump(mode="json", by_alias=True) for peer in found.peers]
     # Joined once: what is this long is copied and mapped anew with each step between.
     pieces = [b'{"entries":[']
@@ -36,12 +36,12 @@ def assignment_bytes(snapshot: Snapshot, worker_id: str) -> bytes:
         pieces.pop()
     pieces += (
         f'],"epoch":"{snapshot.epoch}","generations":['.encode(),
-        b",".join([texts[number].proof for number in sorted(numbers)]),
+        b",".join([texts[number].proof for number in numbers]),
         b'],"peers":',
         canonical_bytes(peers) if peers else b"[]",
         f',"realm":"{snapshot.realm}","revision":{worker.revision},"workerId":"{worker_id}"}}'.encode(),
     )
-    return b"".join(pieces)
+    return b"".join(pieces), tuple([snapshot.generations[number].intent.data for number in numbers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _proof(generation: Generation) -> bytes:
         number=header.number,
         commit=header.commit,
         origin=header.origin,
-        intent=generation.intent.text,
+        intent_hash=header.intent_hash,
         signature=header.signature,
     )
     return canonical_bytes(proof.model_dump(mode="json", by_alias=True, exclude_none=True))

@@ -65,31 +65,39 @@ def _advanced(known: Index, snapshot: Snapshot) -> Index:
     on, of_vm, reaching = _Groups(known.on), _Groups(known.of_vm), _Groups(known.reaching)
     targets, unplaced, leaving = dict(known.targets), dict(known.unplaced), dict(known.leaving)
     counts = dict(known.counts)
+    asked: dict[tuple[str, int], tuple[str, ...]] = {}
     for instance in difference(known.placements, snapshot.placements):
         old, new = known.placements.get(instance), snapshot.placements.get(instance)
+        vm = instance.rpartition("-")[0]
         if old is not None:
             counts[old.generation] -= 1
             if new is None or new.worker_id != old.worker_id:
                 on.drop(old.worker_id, instance)
             if new is None:
-                of_vm.drop(old.vm, instance)
-            for vm in targets.pop(instance, ()):
-                reaching.drop(vm, instance)
-            unplaced.pop(instance, None)
-            leaving.pop(instance, None)
+                of_vm.drop(vm, instance)
+            for target in targets.pop(instance, ()) if targets else ():
+                reaching.drop(target, instance)
+            if unplaced:
+                unplaced.pop(instance, None)
+            if leaving:
+                leaving.pop(instance, None)
         if new is None:
             continue
         counts[new.generation] = counts.get(new.generation, 0) + 1
-        of_vm.put(new.vm, new)
+        of_vm.put(vm, new)
         if new.worker_id != NOWHERE:
             on.put(new.worker_id, new)
         elif new.generation != NOTHING:
             unplaced[instance] = new
         if new.leaving:
             leaving[instance] = new
-        for vm in reached(snapshot, new):
-            targets[instance] = (*targets.get(instance, ()), vm)
-            reaching.put(vm, new)
+        if not new.is_assigned:
+            continue
+        if (vm, new.generation) not in asked:  # it is the same for all replicas
+            asked[vm, new.generation] = reached(snapshot, new)
+        for target in asked[vm, new.generation]:
+            targets[instance] = (*targets.get(instance, ()), target)
+            reaching.put(target, new)
     used = {number: count for number, count in counts.items() if count}
     return Index(snapshot.placements, on.groups, of_vm.groups, reaching.groups, targets, unplaced, leaving, used)
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from control_plane.assignment_text import assignment_bytes
+from control_plane.assignment_text import assignment_text
 from control_plane.authority import Authority, Bell
 from control_plane.behind import caught_up, knows_more
 from control_plane.closures import live_closures
@@ -264,7 +264,7 @@ class ControlPlane:
         # Nothing is kept: the same is made and signed again sooner than thousands of them are worth their memory.
         if not self._has_news(worker_id, last_seen):
             return None
-        return sign_assignment(assignment_bytes(self.snapshot, worker_id), self._key)
+        return sign_assignment(*assignment_text(self.snapshot, worker_id), self._key)
 
     def _has_news(self, worker_id: str, last_seen: Seen | None) -> bool:
         worker = self.snapshot.workers.get(worker_id)

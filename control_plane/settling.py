@@ -97,7 +97,8 @@ class _InPlace:
         if key not in self._demands:
             demand = self._decision.demands.of(replace(now, generation=number))
             self._demands[key] = None if demand.unknown else demand.resources
-        if self._demands[key] != now.reserved:
+        demanded = self._demands[key]
+        if demanded is not now.reserved and demanded != now.reserved:
             return None
         return Placement(
             instance,

@@ -1,17 +1,17 @@
 """Assignments: what one worker shall run, signed by the control plane; it decides and sends nothing."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from schema.canonical import Sealed
+from schema.canonical import Sealed, sha256_hex
 from schema.errors import BadSignature, InvalidInput, Stale
-from schema.generation import Intent, publish_message, sha256_of_intent_text
-from schema.names import CommitSha, DnsLabel, GenerationNumber, InstanceName, StrictModel
+from schema.generation import Intent, publish_message
+from schema.names import CommitSha, DnsLabel, GenerationNumber, InstanceName, Sha256Hex, StrictModel
 from schema.origin import Origin
 from schema.signing import PublicKey, SecretKey, check_signature
 from schema.vmspec import VmSpec
@@ -104,13 +104,17 @@ class Peer(StrictModel):
 
 
 class GenerationProof(StrictModel):
-    """The intent document of a generation that an entry names, with CI's signature over its hash."""
+    """The intent document of a generation that an entry names, with CI's signature over its hash.
+
+    The document travels beside the assignment: it is as long as the whole cluster, and has CI's signature already.
+    """
 
     number: GenerationNumber
     commit: CommitSha
     origin: Origin
-    intent: str
+    intent_hash: Sha256Hex
     signature: str
+    intent: str = Field(default="", exclude=True)
 
 
 class Assignment(StrictModel):
@@ -135,15 +139,34 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class SignedAssignment:
-    """An assignment's bytes as the control plane signed them."""
+    """An assignment's bytes as the control plane signed them, and the intent documents that its proofs name by hash."""
 
     data: bytes
     signature: str
+    intents: tuple[bytes, ...] = ()
 
 
-def sign_assignment(data: bytes, key: SecretKey) -> SignedAssignment:
+def sign_assignment(data: bytes, intents: tuple[bytes, ...], key: SecretKey) -> SignedAssignment:
     """An assignment's canonical JSON as it travels and is kept."""
-    return SignedAssignment(data, key.sign(ASSIGNMENT_PREFIX + data))
+    return SignedAssignment(data, key.sign(ASSIGNMENT_PREFIX + data), intents)
+
+
+def read_assignment(signed: SignedAssignment) -> Assignment:
+    """What it says, whoever signed it, each proof with its document. Raises InvalidInput (malformed)."""
+    assignment = Sealed.parse(Assignment, signed.data).value
+    intents = {sha256_hex(intent): intent for intent in signed.intents}
+    return assignment.model_copy(
+        update={"generations": tuple(_with_intent(proof, intents) for proof in assignment.generations)}
+    )
+
+
+def _with_intent(proof: GenerationProof, intents: Mapping[str, bytes]) -> GenerationProof:
+    if proof.intent_hash not in intents:
+        raise InvalidInput(f"generation {proof.number} comes without the intent document {proof.intent_hash}")
+    try:
+        return proof.model_copy(update={"intent": intents[proof.intent_hash].decode()})
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the intent document of generation {proof.number} is not text") from error
 
 
 def open_assignment(
@@ -165,7 +188,7 @@ def open_assignment(
         keys=control_plane_keys,
         what="the assignment",
     )
-    assignment = Sealed.parse(Assignment, signed.data).value
+    assignment = read_assignment(signed)
     if assignment.worker_id != worker_id:
         raise InvalidInput(f"the assignment is for worker {assignment.worker_id!r}, and this is {worker_id!r}")
     if last_seen and assignment.epoch == last_seen.epoch and assignment.revision < last_seen.revision:
@@ -187,7 +210,7 @@ def _checked_intent(proof: GenerationProof, realm: str, keys: Sequence[PublicKey
         origin=proof.origin,
         number=proof.number,
         commit=proof.commit,
-        intent_hash=sha256_of_intent_text(proof.intent),
+        intent_hash=proof.intent_hash,
     )
     check_signature(message=message, signature=proof.signature, keys=keys, what=f"generation {proof.number}")
     return Sealed.parse(Intent, proof.intent.encode()).value

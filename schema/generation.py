@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from schema.blueprint import RolloutPolicy
-from schema.canonical import Sealed, canonical_bytes, sha256_hex
+from schema.canonical import Sealed, canonical_bytes
 from schema.errors import HashMismatch, InvalidInput
 from schema.names import (
     CommitSha,
@@ -128,8 +128,3 @@ class PublishReceipt:
     number: int
     intent_hash: str
     created: bool
-
-
-def sha256_of_intent_text(text: str) -> str:
-    """The intentHash of an intent document as it travels in an assignment."""
-    return sha256_hex(text.encode())

@@ -115,6 +115,8 @@ struct SignedAssignment {
   # Canonical JSON of {realm, workerId, epoch, revision, entries, peers, generations}. Default: empty.
   signature @1 :Text;
   # `name:base64` of the control plane's key over `procurator-assignment-v1\n` and data. Default: empty.
+  intents @2 :List(Data);
+  # The intent documents whose hashes `generations` names, canonical JSON under CI's signature. Default: none.
 }
 
 interface Master {

@@ -17,7 +17,7 @@ import trio
 
 from nix import commands
 from nix.environment import NixEnvironment
-from schema.assignment import Assignment
+from schema.assignment import read_assignment
 from schema.errors import ProcuratorError, Unavailable
 from schema.rpc.client import open_gateway
 from worker import firewall
@@ -79,8 +79,7 @@ def _kept(settings: Settings) -> tuple[Content, ...]:
     signed = Records(settings.state).kept_assignment()
     if signed is None:
         return ()
-    assignment = Assignment.model_validate_json(signed.data)
-    return tuple(entry.content for entry in desired_of(assignment).values())
+    return tuple(entry.content for entry in desired_of(read_assignment(signed)).values())
 
 
 async def disk(settings: Settings) -> str:

@@ -85,12 +85,20 @@ class Records:
 
     def keep_assignment(self, signed: SignedAssignment) -> None:
         """Keep the last assignment as it was signed: after a power cut it is checked and obeyed again."""
-        self._assignment.write(signed.signature.encode() + b"\n" + signed.data)
+        sizes = " ".join(str(len(part)) for part in (signed.data, *signed.intents))
+        head = f"{signed.signature} {sizes}\n".encode()
+        self._assignment.write(b"".join((head, signed.data, *signed.intents)))
 
     def kept_assignment(self) -> SignedAssignment | None:
         """The assignment that was kept last, if any; nothing of it has been checked."""
-        signature, _, data = (self._assignment.read() or b"").partition(b"\n")
-        return SignedAssignment(data, signature.decode(errors="replace")) if data else None
+        head, _, rest = (self._assignment.read() or b"").partition(b"\n")
+        signature, *sizes = head.decode(errors="replace").split(" ")
+        parts = []
+        for size in sizes:
+            length = int(size) if size.isdecimal() else 0
+            parts.append(rest[:length])
+            rest = rest[length:]
+        return SignedAssignment(parts[0], signature, tuple(parts[1:])) if parts and parts[0] else None
 
     def keep_lease(self, deadline_ns: int) -> None:
         """Write until when fenced singletons may run: their shims go by this file. CLOCK_BOOTTIME, ns.

@@ -3,12 +3,12 @@
 import hashlib
 from typing import Any
 
-from control_plane.assignment_text import assignment_bytes
+from control_plane.assignment_text import assignment_text
 from control_plane.events import apply
 from control_plane.identity.changes import AdmissionChanged
 from control_plane.identity.records import AdmissionRecord
 from control_plane.state import Generation, Resources, Snapshot, Spec, WorkerRecord
-from schema.assignment import Assignment
+from schema.assignment import Assignment, SignedAssignment, read_assignment
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
 from schema.generation import Publish, sign_publish
@@ -112,6 +112,7 @@ def used_on(snapshot: Snapshot, worker_id: str) -> Resources:
 
 def assignment_for(snapshot: Snapshot, worker_id: str) -> Assignment:
     """The worker's assignment as it reads what it is sent, which is in canonical form."""
-    sealed = Sealed.parse(Assignment, assignment_bytes(snapshot, worker_id))
-    assert Sealed.of(sealed.value).data == sealed.data
-    return sealed.value
+    data, intents = assignment_text(snapshot, worker_id)
+    found = read_assignment(SignedAssignment(data, "", intents))
+    assert Sealed.of(found).data == data
+    return found

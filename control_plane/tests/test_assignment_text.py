@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.assign import outline
-from control_plane.assignment_text import assignment_bytes
+from control_plane.assignment_text import assignment_text
 from control_plane.state import Placement, Snapshot, WorkerRecord
 from control_plane.tests.builders import EPOCH, a_generation, a_spec, assignment_for, some_facts
 from schema.errors import NotFound
@@ -60,4 +60,4 @@ def test_a_worker_without_instances_has_an_empty_assignment_and_an_unknown_one_h
     found = assignment_for(snapshot, "w0")
     assert (found.entries, found.peers, found.generations) == ((), (), ())
     with pytest.raises(NotFound):
-        assignment_bytes(snapshot, "w9")
+        assignment_text(snapshot, "w9")

@@ -28,10 +28,10 @@ from control_plane.tests.builders import (
     used_on,
 )
 from control_plane.tests.world import LIMITS, World
-from schema.assignment import open_assignment, sign_assignment
+from schema.assignment import open_assignment
 from schema.blueprint import CheckType, Health, HealthCheck, Network, RolloutPolicy, Volume
-from schema.canonical import Sealed
 from schema.status import RolloutState
+from schema.tests.builders import as_signed
 from schema.vmspec import VmSpec
 
 CHECKED = Health(checks=(HealthCheck(type=CheckType.TCP, port=80),), start_deadline_ms=3_000)
@@ -187,7 +187,7 @@ class Watched:
     def assignments_open(self, snapshot: Snapshot) -> None:
         for worker_id in snapshot.workers:
             open_assignment(
-                sign_assignment(Sealed.of(assignment_for(snapshot, worker_id)).data, MASTER_KEY),
+                as_signed(assignment_for(snapshot, worker_id), MASTER_KEY),
                 worker_id=worker_id,
                 last_seen=None,
                 control_plane_keys=(MASTER_KEY.public,),

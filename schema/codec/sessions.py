@@ -101,13 +101,18 @@ def write_assignment(builder: Any, assignment: SignedAssignment) -> None:
     with writing("SignedAssignment"):
         builder.data = assignment.data
         builder.signature = assignment.signature
+        if assignment.intents:
+            intents = builder.init("intents", len(assignment.intents))
+            for position, intent in enumerate(assignment.intents):
+                intents[position] = intent
 
 
 def read_assignment(results: Any) -> SignedAssignment | None:
     """GetAssignment's answer."""
     if not results._has("assignment"):
         return None
-    return SignedAssignment(results.assignment.data, results.assignment.signature)
+    found = results.assignment
+    return SignedAssignment(found.data, found.signature, tuple(found.intents))
 
 
 def write_credential(builder: Any, credential: Credential) -> None:

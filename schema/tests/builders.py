@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from schema.assignment import Assignment, Entry, Fallback, GenerationProof
+from schema.assignment import (
+    Assignment,
+    Entry,
+    Fallback,
+    GenerationProof,
+    SignedAssignment,
+    sign_assignment,
+)
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
 from schema.generation import Publish, sign_publish
@@ -52,6 +59,7 @@ def a_proof(publish: Publish) -> GenerationProof:
         number=header.number,
         commit=header.commit,
         origin=header.origin,
+        intent_hash=publish.intent.sha256,
         intent=publish.intent.text,
         signature=header.signature,
     )
@@ -83,3 +91,9 @@ def an_assignment(*publishes: Publish, entries: tuple[Entry, ...] | None = None,
         "generations": tuple(a_proof(publish) for publish in publishes),
     }
     return Assignment.model_validate(values | changes)
+
+
+def as_signed(assignment: Assignment, key: SecretKey) -> SignedAssignment:
+    """As the control plane sends it."""
+    intents = tuple(proof.intent.encode() for proof in assignment.generations)
+    return sign_assignment(Sealed.of(assignment).data, intents, key)

@@ -1,13 +1,15 @@
 """Keys, signatures, hashes, and what a worker checks before it believes an assignment."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schema.assignment import Seen, SignedAssignment, open_assignment, sign_assignment
+from schema.assignment import Seen, SignedAssignment, open_assignment
 from schema.canonical import Sealed, canonical_bytes
 from schema.errors import BadSignature, HashMismatch, InvalidInput, ProcuratorError, Stale
 from schema.generation import Intent
@@ -20,6 +22,7 @@ from schema.tests.builders import (
     a_vm_spec,
     an_assignment,
     an_entry,
+    as_signed,
 )
 from schema.vmspec import VmSpec
 
@@ -84,17 +87,17 @@ def test_a_publish_whose_content_is_another_names_the_right_hash() -> None:
 
 def test_an_assignment_opens_for_its_worker() -> None:
     assignment = an_assignment(a_publish())
-    assert opened(sign_assignment(Sealed.of(assignment).data, CONTROL_PLANE_KEY)) == assignment
+    assert opened(as_signed(assignment, CONTROL_PLANE_KEY)) == assignment
 
 
 def test_an_assignment_of_another_worker_is_refused() -> None:
-    signed = sign_assignment(Sealed.of(an_assignment(a_publish())).data, CONTROL_PLANE_KEY)
+    signed = as_signed(an_assignment(a_publish()), CONTROL_PLANE_KEY)
     with pytest.raises(InvalidInput, match="'worker-0', and this is 'worker-1'"):
         opened(signed, worker_id="worker-1")
 
 
 def test_a_lower_revision_is_stale_within_an_epoch_only() -> None:
-    signed = sign_assignment(Sealed.of(an_assignment(a_publish(), revision=3)).data, CONTROL_PLANE_KEY)
+    signed = as_signed(an_assignment(a_publish(), revision=3), CONTROL_PLANE_KEY)
     with pytest.raises(Stale):
         opened(signed, last_seen=Seen("e" * 32, 4))
     opened(signed, last_seen=Seen("f" * 32, 4))
@@ -104,7 +107,7 @@ def test_a_spec_that_ci_did_not_sign_is_refused_whoever_assigns_it() -> None:
     publish = a_publish()
     entry = an_entry(publish)
     forged = entry.model_copy(update={"spec": Sealed.of(a_vm_spec(memory_mb=4096)).text})
-    signed = sign_assignment(Sealed.of(an_assignment(publish, entries=(forged,))).data, CONTROL_PLANE_KEY)
+    signed = as_signed(an_assignment(publish, entries=(forged,)), CONTROL_PLANE_KEY)
     with pytest.raises(BadSignature, match="not the one that generation 1"):
         opened(signed)
 
@@ -112,38 +115,53 @@ def test_a_spec_that_ci_did_not_sign_is_refused_whoever_assigns_it() -> None:
 def test_a_forged_fallback_is_refused_too() -> None:
     old, new = a_publish(number=1), a_publish(a_vm_spec(seed="3"), number=2)
     entry = an_entry(new, fallback=old)
-    signed = sign_assignment(Sealed.of(an_assignment(new, entries=(entry,))).data, CONTROL_PLANE_KEY)
+    signed = as_signed(an_assignment(new, entries=(entry,)), CONTROL_PLANE_KEY)
     with pytest.raises(BadSignature, match="generation 1 of 'web' comes without"):
         opened(signed)
-    opened(sign_assignment(Sealed.of(an_assignment(new, old, entries=(entry,))).data, CONTROL_PLANE_KEY))
+    opened(as_signed(an_assignment(new, old, entries=(entry,)), CONTROL_PLANE_KEY))
+
+
+@pytest.mark.parametrize("change", [lambda intents: (), lambda intents: tuple(one + b" " for one in intents)])
+def test_an_intent_document_is_the_one_that_the_proof_names(
+    change: Callable[[tuple[bytes, ...]], tuple[bytes, ...]],
+) -> None:
+    signed = as_signed(an_assignment(a_publish()), CONTROL_PLANE_KEY)
+    with pytest.raises(InvalidInput, match="generation 1 comes without the intent document"):
+        opened(replace(signed, intents=change(signed.intents)))
+
+
+def test_a_document_that_ci_did_not_sign_is_no_proof_whoever_names_it() -> None:
+    other = a_publish(a_vm_spec(memory_mb=4096))
+    forged = a_proof(a_publish()).model_copy(update={"intent_hash": other.intent.sha256, "intent": other.intent.text})
+    assignment = an_assignment(other, generations=(forged,))
+    with pytest.raises(BadSignature, match="generation 1"):
+        opened(as_signed(assignment, CONTROL_PLANE_KEY))
 
 
 def test_a_generation_signed_by_another_key_is_refused() -> None:
     stranger = SecretKey.from_seed("ci-1", b"8" * 32)
-    signed = sign_assignment(Sealed.of(an_assignment(a_publish(key=stranger))).data, CONTROL_PLANE_KEY)
+    signed = as_signed(an_assignment(a_publish(key=stranger)), CONTROL_PLANE_KEY)
     with pytest.raises(BadSignature, match="generation 1"):
         opened(signed)
 
 
 def test_a_proof_of_another_number_does_not_verify() -> None:
     proof = a_proof(a_publish(number=1)).model_copy(update={"number": 2})
-    signed = sign_assignment(
-        Sealed.of(an_assignment(a_publish(number=1), generations=(proof,))).data, CONTROL_PLANE_KEY
-    )
+    signed = as_signed(an_assignment(a_publish(number=1), generations=(proof,)), CONTROL_PLANE_KEY)
     with pytest.raises(BadSignature):
         opened(signed)
 
 
 @given(st.integers(min_value=0, max_value=10_000), st.integers(min_value=0, max_value=255))
 def test_no_byte_of_a_signed_assignment_can_change(position: int, value: int) -> None:
-    signed = sign_assignment(Sealed.of(an_assignment(a_publish())).data, CONTROL_PLANE_KEY)
+    signed = as_signed(an_assignment(a_publish()), CONTROL_PLANE_KEY)
     data = bytearray(signed.data)
     position %= len(data)
     if data[position] == value:
         return
     data[position] = value
     with pytest.raises(BadSignature):
-        opened(SignedAssignment(bytes(data), signed.signature))
+        opened(SignedAssignment(bytes(data), signed.signature, signed.intents))
 
 
 def test_hashes_are_over_the_bytes_that_came_and_unknown_keys_are_tolerated() -> None:

@@ -16,7 +16,6 @@ from schema.assignment import (
     Peer,
     Seen,
     SignedAssignment,
-    sign_assignment,
 )
 from schema.blueprint import RolloutPolicy
 from schema.canonical import Sealed
@@ -29,6 +28,7 @@ from schema.rpc.server import serve_control_plane
 from schema.rpc.transport.sockets import UnixAddress
 from schema.signing import PublicKey, SecretKey, check_signature, login_message
 from schema.status import Directive, LiveClosures, PushReply, RunningVm, WorkerReport
+from schema.tests.builders import as_signed
 from schema.vmspec import VmSpec
 
 KEY = SecretKey.from_seed("control-plane-1", b"\x03" * 32)
@@ -107,6 +107,7 @@ def _proof(number: int, specs: Mapping[str, VmSpec], publisher: SecretKey) -> Ge
         number=number,
         commit=COMMIT,
         origin=ORIGIN,
+        intent_hash=publish.intent.sha256,
         intent=publish.intent.text,
         signature=publish.header.signature,
     )
@@ -137,9 +138,7 @@ class FakeControlPlane:
     def assign(self, *wanted: Wanted, peers: tuple[Peer, ...] = ()) -> None:
         self.revision += 1
         assignment = an_assignment(*wanted, revision=self.revision, publisher=self.publisher, net=self.net, peers=peers)
-        self.offer(
-            sign_assignment(Sealed.of(assignment).data, self.signer), Seen(assignment.epoch, assignment.revision)
-        )
+        self.offer(as_signed(assignment, self.signer), Seen(assignment.epoch, assignment.revision))
 
     def offer(self, signed: SignedAssignment, seen: Seen) -> None:
         self.signed, self.seen = signed, seen

@@ -9,11 +9,11 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from schema.assignment import Assignment, Seen, SignedAssignment, sign_assignment
-from schema.canonical import Sealed
+from schema.assignment import Assignment, Seen, SignedAssignment
 from schema.errors import Unavailable
 from schema.interfaces import WorkerSession
 from schema.status import LiveClosures, PushReply, WorkerReport
+from schema.tests.builders import as_signed
 from worker.agent import Agent, Pins
 from worker.records import Records
 from worker.supervise import Supervisor
@@ -118,7 +118,7 @@ def an_offer(revision: int, *names: str, epoch: str = "e" * 32, worker_id: str =
 
 
 def signed(revision: int, *names: str, epoch: str = "e" * 32, worker_id: str = "w-0") -> SignedAssignment:
-    return sign_assignment(Sealed.of(an_offer(revision, *names, epoch=epoch, worker_id=worker_id)).data, KEY)
+    return as_signed(an_offer(revision, *names, epoch=epoch, worker_id=worker_id), KEY)
 
 
 async def obeyed(world: World, revision: int) -> None:
@@ -144,10 +144,8 @@ async def test_an_assignment_is_checked_kept_and_obeyed(tmp_path: Path) -> None:
 
 async def test_what_is_not_to_be_believed_changes_nothing(tmp_path: Path) -> None:
     good = signed(3, "web")
-    stranger = sign_assignment(Sealed.of(an_assignment(revision=4, publisher=OTHER_KEY)).data, OTHER_KEY)
-    unsigned_specs = sign_assignment(
-        Sealed.of(an_assignment(Wanted("db-0", a_spec("db")), revision=4, publisher=OTHER_KEY)).data, KEY
-    )
+    stranger = as_signed(an_assignment(revision=4, publisher=OTHER_KEY), OTHER_KEY)
+    unsigned_specs = as_signed(an_assignment(Wanted("db-0", a_spec("db")), revision=4, publisher=OTHER_KEY), KEY)
     for lie in (
         replace(good, data=good.data.replace(b"web", b"wob")),
         stranger,
@@ -225,7 +223,7 @@ async def test_a_refused_assignment_that_is_offered_again_and_again_is_not_fetch
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     world = World(tmp_path)
-    stranger = sign_assignment(Sealed.of(an_assignment(revision=4, publisher=OTHER_KEY)).data, OTHER_KEY)
+    stranger = as_signed(an_assignment(revision=4, publisher=OTHER_KEY), OTHER_KEY)
     world.session.offers = [stranger] * 100
     async with trio.open_nursery() as nursery:
         nursery.start_soon(world.agent.run)

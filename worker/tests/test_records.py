@@ -20,9 +20,10 @@ from worker.vm_state import GivenUp, Memory
 
 def test_the_signed_assignment_comes_back_byte_for_byte(tmp_path: Path) -> None:
     for data in (b'{"a":\xff}', b"\n\n", b"x" * 200_000, b"short"):
-        signed = SignedAssignment(data, "key:c2ln")
-        Records(tmp_path).keep_assignment(signed)
-        assert Records(tmp_path).kept_assignment() == signed
+        for intents in ((), (b"{}", b"\n 7\n", b"y" * 100_000)):
+            signed = SignedAssignment(data, "key:c2ln", intents)
+            Records(tmp_path).keep_assignment(signed)
+            assert Records(tmp_path).kept_assignment() == signed
 
 
 def test_memories_and_what_was_booted_come_back(tmp_path: Path) -> None:

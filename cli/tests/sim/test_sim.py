@@ -15,11 +15,11 @@ from cli.sim.options import SimOptions
 from cli.sim.pretend import PretendWorker
 from cli.sim.run import simulate
 from cli.up.processes import with_arguments
-from schema.assignment import Assignment, Entry, sign_assignment
-from schema.canonical import Sealed
+from schema.assignment import Assignment, Entry
 from schema.errors import InvalidInput
 from schema.signing import SecretKey
 from schema.status import VmPhase
+from schema.tests.builders import as_signed
 
 CI = SecretKey.from_seed("ci", b"c" * 32)
 CONTROL_PLANE = SecretKey.from_seed("control-plane", b"m" * 32)
@@ -82,7 +82,7 @@ def test_a_pretended_worker_boots_what_is_new_and_takes_up_live_what_is_not() ->
             for sealed in publish.vm_specs
         )
         assignment = Assignment(worker_id="worker-0", epoch="e" * 32, revision=number, entries=entries)
-        worker.obey(sign_assignment(Sealed.of(assignment).data, CONTROL_PLANE), now_ms=1000 * number)
+        worker.obey(as_signed(assignment, CONTROL_PLANE), now_ms=1000 * number)
 
     told(1)
     assert worker.look(now_ms=1010) == 90
