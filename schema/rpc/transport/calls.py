@@ -1,7 +1,8 @@
 """One call that came in: run at once, or as a trio task when it has to wait, or parked; it decides no rights."""
 
+import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -105,6 +106,14 @@ class CallContext:
         return self._inner
 
 
+class _Alive(threading.local):
+    tickets = 0
+
+
+_alive = _Alive()
+"""Of each thread that has a loop of KJ's: what exists, which that loop must not end before."""
+
+
 class Ticket:
     """What KJ keeps of a call: the part of asyncio's `Task` that pycapnp uses.
 
@@ -112,11 +121,9 @@ class Ticket:
     """
 
     __slots__ = ("__weakref__", "_call", "_callback", "_done", "_fault", "_fulfiller")
-    alive: ClassVar[int] = 0
-    """Tickets that exist: KJ's loop must not end before them."""
 
     def __init__(self, call: "Call") -> None:
-        Ticket.alive += 1
+        _alive.tickets += 1
         self._call: Call | None = call
         self._callback: Callable[[Ticket], object] | None = None
         self._done = False
@@ -124,7 +131,7 @@ class Ticket:
         self._fulfiller: Any = None
 
     def __del__(self) -> None:
-        Ticket.alive -= 1
+        _alive.tickets -= 1
 
     def finish(self, fault: Fault | None) -> None:
         """The call is over: tell KJ."""
@@ -159,8 +166,8 @@ class Ticket:
 
 
 def calls_remain() -> bool:
-    """Whether anything of a call is still alive."""
-    return Ticket.alive > 0
+    """Whether anything of a call that came in on this thread is still alive."""
+    return _alive.tickets > 0
 
 
 class Call(Coroutine[Any, Any, None]):

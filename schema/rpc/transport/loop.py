@@ -22,6 +22,9 @@ from schema.rpc.transport.promises import Pump, Reply, uninstrumented
 
 log = logging.getLogger("procurator.rpc")
 
+CHUNK = 64 * 1024
+"""More than a record of TLS: what is decrypted is taken whole, and nothing waits where no system call sees it."""
+
 
 class Call(Protocol):
     """What `create_task` is given by servers of ours: a call that knows how to begin."""
@@ -56,6 +59,8 @@ class KjLoop:
         self._pump = Pump(self.drain)
         self._kj: Any = None
         self._collector = Collector()
+        self.received = bytearray(CHUNK)
+        """What a connection has just read: of all of this thread, for it is consumed within the step that filled it."""
         self.held: trio.lowlevel.ParkingLot | None = None
         """While answers go first: where the patient connections wait that have something to read."""
         self.users = 0

@@ -16,15 +16,11 @@ from schema.rpc.transport.frames import FrameMeter
 from schema.rpc.transport.limits import Limits
 from schema.rpc.transport.loop import KjLoop
 
-CHUNK = 64 * 1024
-"""More than a record of TLS: what is decrypted is taken whole, and nothing waits where no system call sees it."""
 SLICE = 2048
 """Bytes that KJ gets at once: a few calls, so that a peer that takes no answers is noticed after a few."""
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 MOST_AT_ONCE = 64
 """Pieces that one system call sends; a message has two or three."""
-_received = bytearray(CHUNK)
-"""Shared by all connections: it is filled and consumed within one step of one task."""
 
 
 def _nobody() -> None:
@@ -129,14 +125,14 @@ class SocketStream:
 
     def _receive(self) -> None:
         try:
-            size = self._sock.recv_into(_received)
+            size = self._sock.recv_into(self._loop.received)
         except WOULD_BLOCK:
             return
         if not size:
             # Not `eof_received`: pycapnp crashes when KJ reads again after it.
             self.lose("the peer closed the connection")
             return
-        self._feed(memoryview(_received)[:size])
+        self._feed(memoryview(self._loop.received)[:size])
 
     def _feed(self, view: memoryview) -> None:
         while view and not self.lost.is_set():

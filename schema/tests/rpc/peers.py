@@ -27,11 +27,13 @@ class EchoServer:
     """What the server saw."""
 
     trusting: bool = True
+    sink_seconds: float = 30.0
     cancelled: int = 0
     running: int = 0
     most_running: int = 0
     connections: list[Connection] = field(default_factory=list)
     held: trio.Event = field(default_factory=trio.Event)
+    let_go: trio.Event = field(default_factory=trio.Event)
 
     def bootstrap(self, connection: Connection) -> Any:
         self.connections.append(connection)
@@ -57,7 +59,8 @@ class EchoServer:
         self.most_running = max(self.running, self.most_running)
         self.held.set()
         try:
-            await trio.sleep(call.params.milliseconds / 1000)
+            with trio.move_on_after(call.params.milliseconds / 1000):
+                await self.let_go.wait()
             call.results.held = True
         except trio.Cancelled:
             self.cancelled += 1
@@ -72,7 +75,7 @@ class EchoServer:
     async def feed(self, call: Any) -> None:
         sink, count = call.params.sink, call.params.count
         for value in range(count):
-            with trio.move_on_after(0.2) as scope:
+            with trio.move_on_after(self.sink_seconds) as scope:
                 await sink.push(value=value)
             if scope.cancelled_caught:
                 raise DeadlineExceeded(f"the sink did not take {value}")
@@ -101,7 +104,7 @@ async def echo_client(address: Address) -> AsyncIterator[Dialled]:
             address = TcpAddress(host, port, ClientTls(certificate.with_name("ca.pem"), NAME))
         case _:
             pass
-    async with connect(address, interface=ECHO.Echo, deadline=5) as dialled:
+    async with connect(address, interface=ECHO.Echo, deadline=30) as dialled:
         yield dialled
 
 
@@ -116,6 +119,6 @@ async def failure_of(call: Callable[[], Any]) -> ProcuratorError:
 
 async def wait_until(condition: Callable[[], bool]) -> None:
     """Poll for what has no event."""
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while not condition():  # noqa: ASYNC110 # the conditions are of objects that know no events
             await trio.sleep(0.005)
