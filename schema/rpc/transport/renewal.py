@@ -58,4 +58,4 @@ def _of(path: Path) -> tuple[int, ...] | None:
         now = path.stat()
     except OSError:
         return None
-    return (now.st_ctime_ns, now.st_ino, now.st_size)
+    return (now.st_ctime_ns, now.st_ino, now.st_size, now.st_mode)  # a ctime may be as coarse as the kernel's tick
