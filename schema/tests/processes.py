@@ -19,7 +19,7 @@ def is_running(pid: int) -> bool:
     return state_of(pid) not in "ZX"
 
 
-def wait_gone(*pids: int, seconds: float = 10) -> None:
+def wait_gone(*pids: int, seconds: float = 30) -> None:
     """Wait, blocking, for the end of all: one that was killed runs until the kernel gets round to it.
 
     Raises:
@@ -32,6 +32,6 @@ def wait_gone(*pids: int, seconds: float = 10) -> None:
             time.sleep(0.01)
 
 
-async def until_ended(*pids: int, seconds: float = 10) -> None:
+async def until_ended(*pids: int, seconds: float = 30) -> None:
     """As `wait_gone`, while other tasks go on."""
     await trio.to_thread.run_sync(lambda: wait_gone(*pids, seconds=seconds))

@@ -25,11 +25,11 @@ async def test_whoever_believes_the_ca_is_answered_and_plain_http_is_not(tmp_pat
     async with trio.open_nursery() as nursery:
         serve = partial(serve_http, APP, host="127.0.0.1", port=0, graceful_seconds=0.1, tls=known.server)
         port = (await nursery.start(serve)).rpartition(":")[2]
-        async with httpx.AsyncClient(verify=believing, trust_env=False, timeout=5) as client:
+        async with httpx.AsyncClient(verify=believing, trust_env=False, timeout=30) as client:
             assert (await client.get(f"https://localhost:{port}/")).text == "well"
             with pytest.raises(httpx.TransportError):
                 await client.get(f"http://localhost:{port}/")
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as stranger:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as stranger:
             with pytest.raises(httpx.ConnectError):
                 await stranger.get(f"https://localhost:{port}/")
         nursery.cancel_scope.cancel()

@@ -49,10 +49,10 @@ def test_it_says_when_and_where_it_listens_and_stops_cleanly_when_told(tmp_path:
     process = start(PROCURATOR_SAMPLE__RUNTIME__READY_FILE=str(ready))
     told = wait_ready(ready, process)
     assert told["pid"] == process.pid
-    with urllib.request.urlopen(f"http://{told['addresses']['http']}/hello", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{told['addresses']['http']}/hello", timeout=30) as answer:
         assert answer.read() == b"/hello"
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (0, "cleaning up\n")
     assert "sample stops: SIGTERM" in errors
     assert [path.name for path in tmp_path.iterdir()] == ["ready.json"]
@@ -66,7 +66,7 @@ def test_a_second_signal_does_not_wait_for_the_cleanup(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "cleaning up\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
 
 
@@ -81,7 +81,7 @@ def test_a_closed_terminal_stops_it_cleanly_however_often_it_is_said(tmp_path: P
     with pytest.raises(subprocess.TimeoutExpired):
         process.communicate(timeout=0.5)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
 
 
@@ -97,7 +97,7 @@ def test_under_nohup_a_closed_terminal_is_nothing(tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.communicate(timeout=0.5)
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (0, "cleaning up\n")
     assert "SIGHUP" not in errors
 

@@ -107,6 +107,7 @@ class MemoryVm:
     def __init__(self, instance: str) -> None:
         self.instance = instance
         self.restarted = 0
+        self.followers = 0
         self.deadlines: list[int] = []
         self.consoles: list[MemoryConsole] = []
 
@@ -117,9 +118,13 @@ class MemoryVm:
         lines = [f"line {number}\n".encode() for number in range(10)]
         for line in lines[-tail_lines:] if tail_lines else lines:
             await sink.write(b"hypervisor " + line if hypervisor else line)
-        while follow:
-            await sink.write(b"more\n")
-            await trio.sleep(0.005)
+        self.followers += follow
+        try:
+            while follow:
+                await sink.write(b"more\n")
+                await trio.sleep(0.005)
+        finally:
+            self.followers -= follow
 
     async def exec(
         self, command: str, args: tuple[str, ...], *, stdin: bytes = b"", deadline_ms: int = 0

@@ -131,7 +131,7 @@ async def test_a_sink_that_takes_too_long_ends_its_stream(tmp_path: Path) -> Non
         with pytest.raises(ProcuratorError) as caught:
             await vm.get_logs(follow=True, tail_lines=1, sink=Stuck())
         assert isinstance(caught.value, DeadlineExceeded)
-        assert 4.5 < trio.current_time() - started < 8
+        assert 4.5 < trio.current_time() - started < 30
 
 
 def test_an_immediate_method_that_waits_is_a_bug() -> None:

@@ -20,6 +20,8 @@ from schema.rpc.transport.serve import serve
 from schema.rpc.transport.sockets import TcpAddress, UnixAddress
 from schema.tests.rpc.peers import ECHO, EchoServer, echo_client, echo_server, failure_of, wait_until
 
+PATIENT = Limits(stall_seconds=300, stranger_seconds=300)
+"""What ends a connection of such a server within 30 s is no deadline of it."""
 CALL_HEADER = struct.pack("<II", 0, 4)
 
 
@@ -31,7 +33,7 @@ async def raw_peer(address: UnixAddress) -> AsyncIterator[trio.SocketStream]:
 
 
 async def closed_by_server(stream: trio.SocketStream) -> bool:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         try:
             while await stream.receive_some(65536):
                 pass
@@ -93,7 +95,7 @@ async def recorded(address: UnixAddress, tmp_path: Path) -> bytes:
 )
 async def test_garbage_loses_its_own_connection_only(tmp_path: Path, garbage: bytes) -> None:
     address = UnixAddress(tmp_path / "rpc.sock")
-    async with echo_server(address), echo_client(address) as other, raw_peer(address) as peer:
+    async with echo_server(address, PATIENT), echo_client(address) as other, raw_peer(address) as peer:
         await peer.send_all(garbage)
         await peer.send_eof()
         assert await closed_by_server(peer)
@@ -103,7 +105,7 @@ async def test_garbage_loses_its_own_connection_only(tmp_path: Path, garbage: by
 async def test_a_thousand_damaged_conversations_harm_nobody(tmp_path: Path) -> None:
     address = UnixAddress(tmp_path / "rpc.sock")
     dice = random.Random(2)  # noqa: S311 # repeatable, and no secret
-    async with echo_server(address) as (server, _), echo_client(address) as other:
+    async with echo_server(address, PATIENT) as (server, _), echo_client(address) as other:
         good = await recorded(address, tmp_path)
         assert len(good) > 300
         for round_ in range(1000):
@@ -122,7 +124,7 @@ async def test_a_thousand_damaged_conversations_harm_nobody(tmp_path: Path) -> N
             if round_ % 50 == 0:
                 assert bytes((await other.bootstrap.echo(data=b"x")).data) == b"x"
         assert await still_serves(address)
-        assert server.running == 0
+        await wait_until(lambda: server.running == 0)
 
 
 async def test_a_peer_that_stalls_inside_a_message_is_dropped(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ async def test_who_is_known_from_the_start_may_stay(tmp_path: Path) -> None:
 
 async def test_a_stranger_may_not_send_large_messages(tmp_path: Path) -> None:
     address = UnixAddress(tmp_path / "rpc.sock")
-    async with echo_server(address, trusting=False) as (server, _), echo_client(address) as client:
+    async with echo_server(address, PATIENT, trusting=False) as (server, _), echo_client(address) as client:
         await client.bootstrap.echo(data=b"x" * 60_000)
         await failure_of(lambda: client.bootstrap.echo(data=b"x" * 70_000))
         assert "over the limit of 65536" in server.connections[0].reason
@@ -170,11 +172,11 @@ async def test_a_flood_of_waiting_calls_loses_its_connection(tmp_path: Path) -> 
         async with echo_client(real) as client, trio.open_nursery() as nursery:
             for _ in range(400):
                 nursery.start_soon(failure_of, lambda: client.bootstrap.hold(milliseconds=60_000))
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 await client.connection.lost.wait()
         assert "ahead" in server.connections[1].reason
         assert bytes((await other.bootstrap.echo(data=b"x")).data) == b"x"
-        assert server.running == 0
+        await wait_until(lambda: server.running == 0)
 
 
 async def test_a_peer_that_does_not_read_is_not_read_from_and_then_dropped(tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ async def test_a_peer_that_does_not_read_is_not_read_from_and_then_dropped(tmp_p
                     pass
             await wait_until(lambda: len(server.connections) == 2)
             slow = server.connections[-1]
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 await slow.lost.wait()
             assert slow.reason == "the peer stopped reading"
             assert sent < len(wanted) or server.running == 0
@@ -204,7 +206,7 @@ async def recorded_fill(address: UnixAddress, tmp_path: Path) -> bytes:
     relay = trio.socket.socket(trio.socket.AF_UNIX)
     await relay.bind(str(tmp_path / "fill.sock"))
     relay.listen()
-    sent = bytearray()
+    sent, meter = bytearray(), FrameMeter(MIB)
     async with trio.open_nursery() as nursery:
 
         async def run() -> None:
@@ -212,12 +214,13 @@ async def recorded_fill(address: UnixAddress, tmp_path: Path) -> bytes:
             with there:
                 while chunk := await there.recv(65536):
                     sent.extend(chunk)
+                    meter.feed(memoryview(chunk))
 
         nursery.start_soon(run)
         async with echo_client(UnixAddress(tmp_path / "fill.sock")) as client:
             for _ in range(200):
                 nursery.start_soon(failure_of, lambda: client.bootstrap.fill(bytes=500_000))
-            await trio.sleep(0.3)
+            await wait_until(lambda: meter.messages > 200 and not meter.inside_message)  # each call, and the bootstrap
             nursery.cancel_scope.cancel()
     relay.close()
     return bytes(sent)
@@ -239,7 +242,7 @@ async def test_connections_beyond_the_servers_limit_are_closed(tmp_path: Path) -
         await nursery.start(run)
         async with raw_peer(address), raw_peer(address), raw_peer(address) as third:
             assert await closed_by_server(third)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while True:
                 try:
                     assert await still_serves(address)
@@ -263,8 +266,7 @@ async def test_hundreds_of_peers_come_and_go_without_a_trace(tmp_path: Path) -> 
                     nursery.start_soon(visit)
         await wait_until(lambda: all(connection.lost.is_set() for connection in server.connections))
         assert len(server.connections) == 300
-        descriptors = len(list(Path("/proc/self/fd").iterdir()))
-        assert descriptors < 60
+        await wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) < 60)
 
 
 def framed(sizes: list[int]) -> bytes:

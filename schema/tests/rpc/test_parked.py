@@ -98,8 +98,10 @@ async def test_an_error_after_the_wait_comes_out_at_the_caller(tmp_path: Path, d
 
 async def test_a_caller_that_gives_up_is_forgotten_and_waking_it_is_nothing(tmp_path: Path) -> None:
     async with parking(tmp_path) as (server, real), echo_client(real) as client:
-        with trio.move_on_after(0.1):
-            await client.bootstrap.echo(data=b"x")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, client, b"x")
+            await wait_until(lambda: b"x" in server.waiting)
+            nursery.cancel_scope.cancel()
         await wait_until(lambda: server.given_up == [b"x"])
         server.waiting[b"x"].wake()
         async with trio.open_nursery() as nursery:
@@ -125,6 +127,7 @@ async def test_who_has_more_wait_than_may_loses_its_connection_and_nobody_elses(
     async with parking(tmp_path) as (server, real), echo_client(real) as other, echo_client(real) as flood:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask, other, b"other")
+            await wait_until(lambda: b"other" in server.waiting)
             for number in range(most + 1):
                 nursery.start_soon(failure_of, partial(ask, flood, str(number).encode()))
             await flood.connection.lost.wait()

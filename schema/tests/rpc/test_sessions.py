@@ -1,5 +1,6 @@
 """Sessions over real sockets: what a role may do, what crosses whole, what ends when."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,19 +198,23 @@ class Lines:
 
 
 async def test_logs_flow_through_both_connections_and_stop_when_cancelled(socket: Path) -> None:
+    worker = MemoryWorker()
     async with (
         a_control_plane(socket) as (_, address),
-        open_worker_session(address, a_hello(), MemoryWorker(), prove),
+        open_worker_session(address, a_hello(), worker, prove),
         open_session(address, Role.VIEWER) as master,
     ):
         vm, sink = await master.get_vm("web-0"), Lines()
         await vm.get_logs(follow=False, tail_lines=2, sink=sink)
         assert sink.data == b"line 8\nline 9\n"
-        with trio.move_on_after(0.2):
-            await vm.get_logs(follow=True, tail_lines=1, sink=sink)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(vm.get_logs, follow=True, tail_lines=1, sink=sink))
+            await wait_until(lambda: sink.data.endswith(b"more\nmore\n"))
+            nursery.cancel_scope.cancel()
+        await wait_until(lambda: not worker.vms["web-0"].followers)
+        await vm.read()  # behind all that was on its way
         await trio.sleep(0.05)
         so_far = len(sink.data)
-        assert sink.data.endswith(b"more\n")
         await trio.sleep(0.05)
         assert len(sink.data) == so_far
 
@@ -229,10 +234,11 @@ class Events:
 async def test_a_watcher_gets_a_snapshot_and_then_events_in_order(socket: Path) -> None:
     async with a_control_plane(socket) as (_, address), open_session(address, Role.VIEWER) as master:
         events = Events()
-        with trio.move_on_after(0.2):
-            await master.watch(events, None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(master.watch, events, None)
+            await wait_until(lambda: len(events.events) > 3)
+            nursery.cancel_scope.cancel()
         assert events.snapshots == [STATUS]
-        assert len(events.events) > 3
         assert [cursor.sequence for _, cursor in events.events] == list(range(1, len(events.events) + 1))
 
 
@@ -303,7 +309,7 @@ async def test_over_tcp_a_uid_is_no_credential() -> None:
 
 async def test_who_fails_to_log_in_too_often_is_dropped() -> None:
     async with a_control_plane(ANY_TCP) as (_, address):
-        async with connect(address, interface=wire.Gateway, deadline=5) as dialled:
+        async with connect(address, interface=wire.Gateway, deadline=30) as dialled:
             errors = []
             for _ in range(7):
                 try:
@@ -317,7 +323,7 @@ async def test_who_fails_to_log_in_too_often_is_dropped() -> None:
 async def test_a_role_of_the_future_is_refused(socket: Path) -> None:
     async with (
         a_control_plane(socket) as (_, address),
-        connect(address, interface=wire.Gateway, deadline=5) as dialled,
+        connect(address, interface=wire.Gateway, deadline=30) as dialled,
     ):
         request = dialled.bootstrap._request("login")
         request.init("credential").peer = None
@@ -357,7 +363,7 @@ async def test_a_server_that_never_answers_meets_the_deadline(tmp_path: Path) ->
     await listener.bind(str(tmp_path / "mute.sock"))
     listener.listen()
     with pytest.raises(DeadlineExceeded, match="login"):
-        async with open_session(UnixAddress(tmp_path / "mute.sock"), Role.VIEWER, deadline=0.1):
+        async with open_session(UnixAddress(tmp_path / "mute.sock"), Role.VIEWER, deadline=1):
             pass
     listener.close()
 

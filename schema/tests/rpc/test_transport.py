@@ -64,13 +64,18 @@ async def test_many_calls_run_at_once_and_each_gets_its_own_answer(address: Addr
 
 async def test_no_more_than_64_handlers_of_a_connection_run_at_once(address: Address) -> None:
     async with echo_server(address) as (server, real), echo_client(real) as client:
+        done = []
 
         async def hold() -> None:
-            await client.bootstrap.hold(milliseconds=20)
+            done.append((await client.bootstrap.hold(milliseconds=60_000)).held)
 
         async with trio.open_nursery() as nursery:
             for _ in range(200):
                 nursery.start_soon(hold)
+            await wait_until(lambda: server.running == 64)
+            await trio.sleep(0.05)
+            server.let_go.set()
+        assert done == [True] * 200
         assert server.most_running == 64
 
 
@@ -106,9 +111,14 @@ async def test_a_method_without_a_handler_is_unimplemented(address: Address) -> 
 
 async def test_cancelling_the_caller_cancels_the_handler(address: Address) -> None:
     async with echo_server(address) as (server, real), echo_client(real) as client:
-        with trio.move_on_after(0.05) as scope:
+
+        async def hold() -> None:
             await client.bootstrap.hold(milliseconds=60_000)
-        assert scope.cancelled_caught
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hold)
+            await server.held.wait()
+            nursery.cancel_scope.cancel()
         await wait_until(lambda: server.cancelled == 1)
         assert (await client.bootstrap.echo(data=b"x")).data == b"x"
 
@@ -164,7 +174,7 @@ async def test_a_long_poll_holds_while_other_calls_pass(address: Address) -> Non
         done = []
 
         async def poll() -> None:
-            done.append((await client.bootstrap.hold(milliseconds=400)).held)
+            done.append((await client.bootstrap.hold(milliseconds=60_000)).held)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(poll)
@@ -172,6 +182,7 @@ async def test_a_long_poll_holds_while_other_calls_pass(address: Address) -> Non
             for _ in range(50):
                 await client.bootstrap.echo(data=b"beat")
             assert not done
+            server.let_go.set()
         assert done == [True]
 
 
@@ -189,7 +200,7 @@ async def test_a_sink_is_awaited_push_by_push(address: Address) -> None:
 
 
 async def test_a_sink_that_hangs_meets_its_deadline_and_is_cancelled(address: Address) -> None:
-    async with echo_server(address) as (_, real), echo_client(real) as client:
+    async with echo_server(address, sink_seconds=0.2) as (_, real), echo_client(real) as client:
         gave_up = trio.Event()
 
         async def push(call: Any) -> None:
@@ -312,13 +323,18 @@ async def test_a_connection_that_nobody_answers_meets_its_deadline() -> None:
     listener.listen(0)
     port = listener.getsockname()[1]
 
+    occupied = 0
+
     async def occupy() -> None:
+        nonlocal occupied
         async with await trio.open_tcp_stream("127.0.0.1", port):
+            occupied += 1
             await trio.sleep_forever()
 
     async with trio.open_nursery() as nursery:
         for _ in range(3):  # fill the backlog
             nursery.start_soon(occupy)
+        await wait_until(lambda: occupied > 0)
         await trio.sleep(0.05)
         with pytest.raises(DeadlineExceeded):
             async with connect(TcpAddress("127.0.0.1", port), interface=ECHO.Echo, deadline=0.2):
