@@ -39,7 +39,7 @@ from schema.service import causes
 from schema.signing import PublicKey, SecretKey, login_message
 from schema.status import ClusterStatus, ConnectionInfo, RunningVm, WorkerReport
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 def some_settings(state: Path, **fields: Any) -> Settings:
@@ -112,7 +112,7 @@ async def ask_in(address: Address, hello: WorkerHello, *, key: SecretKey | None 
     """Ask to join."""
     prove = proving(key or key_of(hello.worker_id), "join")
     async with open_gateway(address) as gateway:
-        return await gateway.join(hello, await gateway.prove(hello.worker_id, prove, 5), token=token)
+        return await gateway.join(hello, await gateway.prove(hello.worker_id, prove, 30), token=token)
 
 
 @asynccontextmanager

@@ -34,6 +34,13 @@ OPTIONS = {
 }
 
 
+_LOCKS = (
+    "SELECT 1 FROM pg_locks JOIN pg_database ON pg_locks.database = pg_database.oid WHERE locktype = 'advisory'"
+    " AND datname = current_database() AND objid::bigint = hashtext(current_schema())::bigint & 4294967295"
+)
+"""The writers' locks of a schema (`control_plane.store.postgresql`)."""
+
+
 @dataclass(frozen=True)
 class Home:
     """An empty database of one kind; `execute` is another client of it, who keeps no rule of ours."""
@@ -45,6 +52,13 @@ class Home:
     def open(self, epoch: str = EPOCH) -> Database:
         """The store on it."""
         return open_database(self.url, new_epoch=lambda: epoch)
+
+    def wait_unlocked(self) -> None:
+        """Wait until the server has noticed that a writer which was killed is gone."""
+        deadline = time.monotonic() + 60
+        while self.kind == "postgresql" and self.execute(_LOCKS):
+            assert time.monotonic() < deadline, "the writer's lock is still held"
+            time.sleep(0.02)
 
 
 def programs() -> Path:
@@ -83,7 +97,7 @@ class Postgres:
             argv,
             cwd=self.directory,
             capture_output=True,
-            timeout=60,
+            timeout=180,
             user=user,
             group=group,
             extra_groups=[],
@@ -104,11 +118,11 @@ class Postgres:
         self._wait()
 
     def _wait(self) -> None:
-        for _ in range(600):
+        for _ in range(1800):
             assert self._process is not None
             assert self._process.poll() is None, (self.directory / "log").read_text()
             try:
-                psycopg.connect(self.conninfo("postgres"), connect_timeout=5).close()
+                psycopg.connect(self.conninfo("postgres"), connect_timeout=30).close()
                 return
             except psycopg.OperationalError:
                 time.sleep(0.05)
@@ -118,7 +132,7 @@ class Postgres:
         """End it: SIGINT ends sessions and shuts down, SIGQUIT is a crash that recovery follows."""
         assert self._process is not None
         self._process.send_signal(how)
-        self._process.wait(30)
+        self._process.wait(90)
         self._process = None
 
     def conninfo(self, database: str) -> str:

@@ -38,7 +38,7 @@ async def test_what_is_done_and_what_is_refused_is_written_with_who_and_from_whe
             await vm.restart()
             await (await master.get_worker("w0")).update_config("report.interval_ms", "7")
             await refused(addresses["rpc"])
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while not await of(master, "Gateway.login"):  # noqa: ASYNC110 refusals are noted without waiting
                     await trio.sleep(0.02)
             entries = {entry.action: entry for entry in reversed(await master.list_audit(limit=0, before=0))}

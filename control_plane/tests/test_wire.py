@@ -5,12 +5,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 import trio
 
 from control_plane.authority import Bell
 from control_plane.tests.builders import CI_KEY, MASTER_KEY, a_publish, a_spec, some_facts
+from control_plane.tests.http.reading import client_of
 from control_plane.tests.live import LiveWorker, running, session, some_settings, until, worker_session
 from schema.assignment import Seen, open_assignment
 from schema.blueprint import CheckType, Health, HealthCheck, RolloutPolicy
@@ -145,7 +145,7 @@ async def test_a_worker_waits_for_its_assignment_and_is_told_at_once(tmp_path: P
         assert waited.cancelled_caught
         async with trio.open_nursery() as nursery:
             nursery.start_soon(master.publish_state, a_publish(1, web()))
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 second = await own.get_assignment(seen)
         assert second is not None
         with pytest.raises(PermissionDenied):
@@ -203,7 +203,7 @@ class Recorder:
         self._bell.ring()
 
     async def until(self, holds: Callable[["Recorder"], bool]) -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not holds(self):
                 await self._bell.next.wait()
 
@@ -249,7 +249,7 @@ async def test_tokens_log_in_over_tcp_with_their_role_until_they_expire(tmp_path
 
 async def test_http_answers_health_readiness_and_status(tmp_path: Path) -> None:
     settings = some_settings(tmp_path)
-    async with running(settings) as addresses, httpx.AsyncClient(base_url=f"http://{addresses['http']}") as client:
+    async with running(settings) as addresses, client_of(addresses["http"]) as client:
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
         status = ClusterStatus.model_validate((await client.get("/v1/status")).json())

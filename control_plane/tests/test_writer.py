@@ -59,7 +59,7 @@ def lose_the_lock(home: Home) -> None:
         Path(home.url.removeprefix("sqlite:///") + ".lock").unlink()
         return
     ours = "FROM pg_stat_activity WHERE application_name = 'procurator-control-plane' AND datname = current_database()"
-    home.execute(f"SELECT pg_terminate_backend(pid, 5000) {ours}")
+    home.execute(f"SELECT pg_terminate_backend(pid, 30000) {ours}")
 
 
 KILL_POINTS = 40
@@ -100,6 +100,7 @@ def test_killed_before_or_after_any_statement_of_a_write_it_is_whole_or_absent(h
         acknowledged = os.read(reads, 100) == b"acknowledged"
         os.close(reads)
         _, status = os.waitpid(child, 0)
+        home.wait_unlocked()
         database = home.open()
         generations = database.load("default").generations
         database.close()
@@ -151,6 +152,7 @@ async def test_what_was_acknowledged_survives_kill_9_at_any_moment(home: Home) -
         complete = heard.decode().rpartition("\n")[0].split("\n")
         assert int(complete[0]) > acknowledged
         acknowledged = int(complete[-1])
+        home.wait_unlocked()
         database = home.open()
         generations = database.load("default").generations
         database.close()

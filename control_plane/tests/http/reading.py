@@ -40,7 +40,7 @@ def by(role: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def client_of(address: str, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=20, **options) as client:
+    async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=60, **options) as client:
         yield client
 
 
