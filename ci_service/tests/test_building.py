@@ -45,7 +45,7 @@ def a_workshop(directory: Path, parts: Path) -> Workshop:
         cache_url="http://127.0.0.1:9",
         upload_token_file=directory / "token",
         signing_key_file=directory / "key",
-        deadlines=WorkshopDeadlines(evaluate=60, build=120, push=30),
+        deadlines=WorkshopDeadlines(evaluate=240, build=240, push=60),
     )
 
 

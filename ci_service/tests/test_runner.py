@@ -47,9 +47,9 @@ def a_runner(store: BuildStore, folder: Path) -> Runner:
         open_master=nothing,
         logs=folder / "logs",
         now_ms=lambda: next(clock),
-        fetch_seconds=1,
-        publish_seconds=1,
-        push_seconds=1,
+        fetch_seconds=60,
+        publish_seconds=60,
+        push_seconds=60,
         published=lambda: None,
         wake=trio.Event(),
     )
@@ -63,7 +63,7 @@ async def test_a_defect_that_one_push_meets_fails_its_build_and_the_next_one_run
         await store.accept(a_notice(delivery=delivery, repository=repository), now_ms=1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(a_runner(store, tmp_path).run)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while await store.unfinished():  # noqa: ASYNC110 - another task works on it
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()

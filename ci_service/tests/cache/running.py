@@ -30,7 +30,7 @@ substituters =
 flake-registry =
 narinfo-cache-negative-ttl = 0
 narinfo-cache-positive-ttl = 0
-connect-timeout = 5
+connect-timeout = 30
 download-attempts = 3
 """
 
@@ -46,7 +46,7 @@ class Running:
 
     def client(self, *, token: str | None = TOKEN) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=10, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
     def kept(self) -> set[str]:
         """Every file that the cache has, but nix-cache-info."""
@@ -73,7 +73,7 @@ def a_running_cache(tmp_path: Path, *, keys: tuple[SecretKey, ...] = (CI_KEY,), 
         argv = [sys.executable, "-m", "ci_service.cache", "--config", str(config)]
         process = subprocess.Popen(argv, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not ready.exists():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -81,7 +81,7 @@ def a_running_cache(tmp_path: Path, *, keys: tuple[SecretKey, ...] = (CI_KEY,), 
         address = json.loads(ready.read_text())["addresses"]["http"]
         yield Running(f"http://{address}", tmp_path / "cache", process.pid, log)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0, log.read_text()
+        assert process.wait(60) == 0, log.read_text()
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.kill()
@@ -109,7 +109,7 @@ class Nix:
         }
         more = ["--option", "netrc-file", str(netrc)] if netrc else []
         command = ["nix", *argv, *more]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
         assert not check or done.returncode == 0, f"{command}: {done.stderr}"
         return done
 

@@ -67,7 +67,19 @@ def test_what_is_not_there_says_so(cache: Running) -> None:
 
 def raw(cache: Running) -> socket.socket:
     host, port = cache.url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+def wait_until_let_go(client: socket.socket) -> None:
+    """Wait until the server has closed its end, which a client that reads nothing is not told."""
+    ends = (f":{client.getpeername()[1]:04X}", f":{client.getsockname()[1]:04X}")
+    deadline = time.monotonic() + 30
+    while True:
+        rows = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        if not any((local[-5:], remote[-5:], state) == (*ends, "01") for local, remote, state in rows):
+            return
+        assert time.monotonic() < deadline, "the server waits on"
+        time.sleep(0.02)
 
 
 def test_long_headers_slow_headers_and_unread_answers_end_only_their_own_connection(tmp_path: Path) -> None:
@@ -86,7 +98,7 @@ def test_long_headers_slow_headers_and_unread_answers_end_only_their_own_connect
                 with pytest.raises(ConnectionResetError):
                     assert waiting.recv(1) == b""
                     raise ConnectionResetError  # an end of file is an end, too
-            time.sleep(1)
+            wait_until_let_go(unread)
             received = 0
             with pytest.raises(ConnectionResetError):
                 while data := unread.recv(1 << 20):

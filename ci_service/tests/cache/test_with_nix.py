@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -31,20 +30,18 @@ def test_pushing_again_sends_nothing(cache: Running, nix: Nix) -> None:
 
 def test_a_push_signed_by_another_key_is_refused_at_once_and_says_why(cache: Running, nix: Nix) -> None:
     outer, _ = nix.a_closure()
-    started = time.monotonic()
     code, error = nix.push(cache, outer, key=OTHER_KEY)
     assert code != 0
     assert "unknown key" in error
-    assert time.monotonic() - started < 4
+    assert "retrying" not in error
     assert not any(name.endswith(".narinfo") for name in cache.kept())
 
 
 def test_a_push_with_a_wrong_token_is_refused_at_once(cache: Running, nix: Nix) -> None:
     outer, _ = nix.a_closure()
-    started = time.monotonic()
-    code, _ = nix.push(cache, outer, token="a-wrong-token-0123456789")
+    code, error = nix.push(cache, outer, token="a-wrong-token-0123456789")
     assert code != 0
-    assert time.monotonic() - started < 4
+    assert "retrying" not in error
     assert cache.kept() == set()
 
 
