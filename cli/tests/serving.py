@@ -77,7 +77,7 @@ class Cluster:
             yield await nursery.start(partial(serve_http, app, host="127.0.0.1", port=0, graceful_seconds=0.1))
             nursery.cancel_scope.cancel()
 
-    async def pcr(self, *argv: str, deadline: float = 30, module: str = "cli.main") -> Completed:
+    async def pcr(self, *argv: str, deadline: float = 120, module: str = "cli.main") -> Completed:
         """Run `pcr` against this cluster, found by its state directory alone."""
         env = {"HOME": str(self.root / "home"), "PROCURATOR_STATE": str(self.root)}
         return await run([sys.executable, "-m", module, *argv], deadline=deadline, env=env, check=False)

@@ -232,7 +232,7 @@ def test_a_flake_that_a_person_wrote_stays_the_repositorys(tmp_path: Path) -> No
 
 
 def in_git(directory: Path, *words: str) -> None:
-    trio.run(partial(run, ["git", *words], deadline=20, env={"HOME": "/nonexistent"}, cwd=directory))
+    trio.run(partial(run, ["git", *words], deadline=60, env={"HOME": "/nonexistent"}, cwd=directory))
 
 
 def test_a_commit_is_scanned_like_its_files(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ async def test_an_unknown_vm_is_one_line_and_exit_code_1(tmp_path: Path) -> None
 
 async def test_where_nothing_listens_the_way_out_is_named_and_the_exit_code_is_75(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "PROCURATOR_STATE": str(tmp_path)}
-    failed = await run([sys.executable, "-m", "cli.main", "status"], deadline=30, env=env, check=False)
+    failed = await run([sys.executable, "-m", "cli.main", "status"], deadline=120, env=env, check=False)
     assert failed.returncode == 75
     assert failed.stderr.count(b"\n") == 1
     assert b"pcr up" in failed.stderr
@@ -65,7 +65,7 @@ async def test_over_tcp_a_token_file_must_be_private(tmp_path: Path) -> None:
     (tmp_path / "token").chmod(0o644)
     argv = ["--connect", "127.0.0.1:1", "--token-file", str(tmp_path / "token"), "status"]
     env = {"HOME": str(tmp_path)}
-    failed = await run([sys.executable, "-m", "cli.main", *argv], deadline=30, env=env, check=False)
+    failed = await run([sys.executable, "-m", "cli.main", *argv], deadline=120, env=env, check=False)
     assert failed.returncode == 1
     assert b"chmod 0600" in failed.stderr
 
@@ -149,7 +149,7 @@ def test_every_shell_gets_its_completion() -> None:
 
 async def test_completion_completes(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "_PCR_COMPLETE": "bash_complete", "COMP_WORDS": "pcr st", "COMP_CWORD": "1"}
-    done = await run([sys.executable, "-m", "cli.main"], deadline=30, env=env, check=False)
+    done = await run([sys.executable, "-m", "cli.main"], deadline=120, env=env, check=False)
     assert done.stdout == b"plain,status\n"
 
 
@@ -168,7 +168,7 @@ async def test_the_start_of_status_loads_no_more_than_it_needs() -> None:
         "print([name for name in ('trio', 'capnp', 'httpx', 'starlette', 'hypercorn', 'sqlalchemy', 'rich')"
         " if name in sys.modules])"
     )
-    done = await run([sys.executable, "-c", code], deadline=30, env={})
+    done = await run([sys.executable, "-c", code], deadline=120, env={})
     assert done.stdout == b"[]\n"
 
 

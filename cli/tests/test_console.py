@@ -27,7 +27,7 @@ def test_a_terminal_is_as_it_was_however_its_console_ends() -> None:
             shown = b""
             while not shown.endswith(AS_BEFORE):
                 shown += os.read(ours, 65_536)
-            assert process.wait(20) == 3
+            assert process.wait(60) == 3
         assert shown.count(b"x") == 20_000
         assert termios.tcgetattr(theirs) == before
     finally:

@@ -16,7 +16,7 @@ from cli.tests.builders import a_generation, a_status, a_vm, a_worker
 from cli.tests.serving import Cluster, a_cluster
 from schema.status import Convergence, RolloutState
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Screen:
@@ -32,6 +32,11 @@ class Screen:
     def rows(self, name: str = "vms") -> list[list[str]]:
         table: DataTable[Any] = self.app.screen_stack[0].query_one(f"#{name}", DataTable)
         return [[str(cell) for cell in table.get_row(key)] for key in table.rows]
+
+    def detail(self) -> str:
+        """All about a line, once it is shown; nothing before."""
+        shown = self.app.screen.query("#detail-text").results(Static) if isinstance(self.app.screen, Detail) else ()
+        return "".join(str(one.render()) for one in shown)
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(SECONDS):
@@ -87,15 +92,12 @@ async def test_enter_shows_all_about_a_line_and_escape_goes_back(tmp_path: Path)
         async def play(screen: Screen) -> None:
             await screen.until(lambda: bool(screen.rows()))
             await screen.pilot.press("enter")
-            await screen.until(lambda: isinstance(screen.app.screen, Detail))
-            shown = screen.app.screen.query_one("#detail-text", Static)
-            await screen.until(lambda: "placement" in str(shown.render()))
-            assert str(shown.render()).startswith("web-0")
+            await screen.until(lambda: "placement" in screen.detail())
+            assert screen.detail().startswith("web-0")
             await screen.pilot.press("escape")
             await screen.until(lambda: not isinstance(screen.app.screen, Detail))
             await screen.pilot.press("2", "enter")
-            await screen.until(lambda: isinstance(screen.app.screen, Detail))
-            assert "worker-0" in str(screen.app.screen.query_one("#detail-text", Static).render())
+            await screen.until(lambda: "worker-0" in screen.detail())
 
         await on_screen(cluster, play)
 

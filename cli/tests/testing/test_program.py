@@ -26,7 +26,7 @@ class Live:
 
     async def call(self, module: str, *argv: str) -> Completed:
         env = {"HOME": str(self.root), "PROCURATOR_STATE": str(self.root)}
-        return await run([sys.executable, "-m", module, *argv], deadline=30, env=env, check=False)
+        return await run([sys.executable, "-m", module, *argv], deadline=120, env=env, check=False)
 
     async def publish(self, number: int, *argv: str, count: int = 3, key: SecretKey = CI) -> Completed:
         file = self.root / "key"
@@ -49,7 +49,7 @@ async def a_real_control_plane(root: Path) -> AsyncIterator[Live]:
     )
     program = str(Path(sys.executable).with_name("procurator-control-plane"))
     async with open_process([program, "--config", str(config)], env={}, stdin=None, stdout=None, stderr=None):
-        with trio.fail_after(30):
+        with trio.fail_after(120):
             while not (root / "run" / "control-plane.json").exists():  # noqa: ASYNC110 - another process writes it
                 await trio.sleep(0.05)
         yield Live(root)

@@ -10,9 +10,14 @@ from cli.up.ports import check_free, holder, is_free
 from schema.errors import InvalidInput, Unavailable
 
 
+def a_free_port() -> int:
+    """One that is nobody else's a moment later either: the kernel gives out those from 32768 on."""
+    return next(port for port in range(20_000, 30_000) if is_free(host="127.0.0.1", port=port))
+
+
 def test_a_busy_port_is_named_with_its_holder_and_the_way_out() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = a_free_port()
+    with socket.create_server(("127.0.0.1", port)):
         assert not is_free(host="127.0.0.1", port=port)
         assert holder(port).endswith(f"(pid {os.getpid()})")
         with pytest.raises(Unavailable) as caught:
@@ -24,9 +29,7 @@ def test_a_busy_port_is_named_with_its_holder_and_the_way_out() -> None:
 
 
 def test_a_port_that_nobody_holds_is_held_by_nobody_we_know() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert holder(port) == "another process"
+    assert holder(a_free_port()) == "another process"
 
 
 def test_ports_are_the_designs_and_an_offset_moves_them_all() -> None:

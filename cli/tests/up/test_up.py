@@ -84,11 +84,11 @@ def machine() -> Iterator[Machine]:
 
 
 def status_of(url: str) -> int:
-    return httpx.get(url, timeout=10, trust_env=False).status_code
+    return httpx.get(url, timeout=60, trust_env=False).status_code
 
 
 def wait_until_gone(process: ProcessId) -> None:
-    for _ in range(400):
+    for _ in range(1200):
         if not is_alive(process):
             return
         time.sleep(0.05)
@@ -107,7 +107,7 @@ def test_up_serves_survives_kills_and_goes_down_whole(machine: Machine) -> None:
     assert set(before) == SERVICES
 
     refused = machine.up()
-    said, _ = refused.communicate(timeout=60)
+    said, _ = refused.communicate(timeout=120)
     assert refused.returncode == 1
     assert f"(pid {first.pid})" in said
     assert "pcr down" in said
@@ -123,7 +123,7 @@ def test_up_serves_survives_kills_and_goes_down_whole(machine: Machine) -> None:
 
     ended = machine.down()
     assert ended.returncode == 0, ended.stderr
-    assert second.wait(timeout=10) == 0
+    assert second.wait(timeout=60) == 0
     assert processes_of(machine.state, programs(machine.state, workers=1)) == set()
 
 
@@ -131,7 +131,7 @@ def test_a_signal_stops_the_services_and_down_twice_is_no_error(machine: Machine
     process = machine.up_and_ready()
     services = machine.services()
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "the VMs run on" in said
     assert not any(is_alive(service) for service in services.values())
@@ -158,7 +158,7 @@ def test_its_tcp_port_speaks_tls_with_its_own_ca_and_its_workers_are_let_in(mach
 
     def pcr(*arguments: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "PROCURATOR_STATE": str(machine.state.root)}
-        return subprocess.run([PCR, *arguments], capture_output=True, text=True, timeout=60, check=False, env=env)
+        return subprocess.run([PCR, *arguments], capture_output=True, text=True, timeout=120, check=False, env=env)
 
     def far(*arguments: str, ca: bool = True, name: str = "127.0.0.1") -> subprocess.CompletedProcess[str]:
         address = f"{name}:{Ports(machine.offset).rpc}"
