@@ -75,12 +75,10 @@ def _advanced(known: Index, snapshot: Snapshot) -> Index:
                 on.drop(old.worker_id, instance)
             if new is None:
                 of_vm.drop(vm, instance)
-            for target in targets.pop(instance, ()) if targets else ():
+            for target in targets.pop(instance, ()):
                 reaching.drop(target, instance)
-            if unplaced:
-                unplaced.pop(instance, None)
-            if leaving:
-                leaving.pop(instance, None)
+            unplaced.pop(instance, None)
+            leaving.pop(instance, None)
         if new is None:
             continue
         counts[new.generation] = counts.get(new.generation, 0) + 1
