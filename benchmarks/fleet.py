@@ -38,7 +38,7 @@ def figures(found: Found) -> Iterator[Figure]:
     yield figure("heartbeat p99", found.beats.p99_ms, "ms", "< 50")
     yield figure("heartbeat median", found.beats.median_ms, "ms")
     yield figure("known to all", found.next.all_s, "s", "< 2")
-    yield figure("known to all, CPU", found.next.processor_s, "s CPU")
+    yield figure("taken up by all, CPU", found.next.processor_s, "s CPU")
     yield figure("heartbeat p99 meanwhile", found.next.heartbeat_p99_ms, "ms")
     yield figure("all connected", found.arrival_s, "s")
     yield figure("processor, steady", found.processor * 100, "%")

@@ -13,7 +13,10 @@ MOST_MAPPED = 32_768
 TRIM_BYTES = 16 * 1024 * 1024
 """What may be free at the heap's end before it is given back: not after each message."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+ARENAS = 1
+"""Heaps: one for each thread that writes to the database or checks a publish would keep what they once needed."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 
 
 def map_large_blocks() -> None:
@@ -25,5 +28,6 @@ def map_large_blocks() -> None:
         (_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES),
         (_M_MMAP_MAX, MOST_MAPPED),
         (_M_TRIM_THRESHOLD, TRIM_BYTES),
+        (_M_ARENA_MAX, ARENAS),
     ):
         libc.mallopt(parameter, value)

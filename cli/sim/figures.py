@@ -17,7 +17,7 @@ class Spread:
     """How a generation got around: seconds from its publish to the answer, and to half, 99 % and all of the workers.
 
     `succeeded_s`: until its rollout had succeeded. `heartbeat_p99_ms` is of the reports of that time. `processor_s` is
-    what the control plane used of a processor until all knew: on a busy machine that says more than the clock.
+    what the control plane used of a processor until all had taken it up.
     """
 
     published_s: float
@@ -98,7 +98,7 @@ class Found:
             ("next generation: acknowledged", f"{after.published_s:.2f} s"),
             ("  known to half, 99 %, all", f"{after.half_s:.2f} s, {after.most_s:.2f} s, {after.all_s:.2f} s"),
             ("  succeeded", f"{after.succeeded_s:.2f} s"),
-            ("  processor until known to all", f"{after.processor_s:.2f} s"),
+            ("  processor until taken up by all", f"{after.processor_s:.2f} s"),
             ("  heartbeat p99 meanwhile", f"{after.heartbeat_p99_ms:.1f} ms"),
             ("heartbeats", str(beats.count)),
             ("  median, p99, worst", f"{beats.median_ms:.1f} ms, {beats.p99_ms:.1f} ms, {beats.worst_ms:.1f} ms"),

@@ -49,14 +49,14 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Answered with `Known` once every worker's assignment names `generation`."""
+    """Answered with `Known` once every worker has taken up an assignment that names `generation`."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """When each worker was first told of the generation, sorted."""
+    """When each worker first had an assignment of the generation in its hands, sorted."""
 
     at_s: tuple[float, ...]
 
