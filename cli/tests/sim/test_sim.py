@@ -34,7 +34,7 @@ def test_a_small_fleet_connects_obeys_and_reports_and_leaves_nothing(tls: bool) 
     found = trio.run(partial(simulate, options, now=NOW, say=said.append))
     assert (found.workers, found.vms, found.tls) == (6, 30, tls)
     assert 0 < found.next.published_s <= found.next.all_s <= found.next.succeeded_s
-    assert 6 <= found.beats.count <= 6 * 12
+    assert 6 <= found.beats.count <= 6 * 60
     assert 0 < found.beats.median_ms <= found.beats.p99_ms <= found.beats.worst_ms
     assert 20 < found.memory_mb <= found.memory_most_mb
     assert "known to half" in found.table()
