@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 2.0
+SECONDS = 5.0
 MAX_BYTES = 64 * 1024 * 1024
 _REQUEST = b"GET /v1/status HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n"
 
