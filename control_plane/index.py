@@ -91,7 +91,7 @@ def _advanced(known: Index, snapshot: Snapshot) -> Index:
             leaving[instance] = new
         if not new.is_assigned:
             continue
-        if (vm, new.generation) not in asked:  # it is the same for all replicas
+        if (vm, new.generation) not in asked:  # it is the same for all replicas: none wants what has no spec for it
             asked[vm, new.generation] = reached(snapshot, new)
         for target in asked[vm, new.generation]:
             targets[instance] = (*targets.get(instance, ()), target)

@@ -152,9 +152,11 @@ def sign_assignment(data: bytes, intents: tuple[bytes, ...], key: SecretKey) -> 
 
 
 def read_assignment(signed: SignedAssignment) -> Assignment:
-    """What it says, whoever signed it, each proof with its document. Raises InvalidInput (malformed)."""
+    """What it says, whoever signed it, each proof with its document. Raises InvalidInput."""
     assignment = Sealed.parse(Assignment, signed.data).value
     intents = {sha256_hex(intent): intent for intent in signed.intents}
+    if unnamed := intents.keys() - {proof.intent_hash for proof in assignment.generations}:
+        raise InvalidInput(f"no generation names the intent document {min(unnamed)}")
     return assignment.model_copy(
         update={"generations": tuple(_with_intent(proof, intents) for proof in assignment.generations)}
     )

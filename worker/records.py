@@ -6,10 +6,11 @@ speaks of running processes need not be. It decides nothing.
 
 import json
 import os
+from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from schema.assignment import SignedAssignment
 from schema.disk import sync_directory
@@ -21,6 +22,13 @@ from worker.vm_state import Attachment, Content, Memory
 from worker.vmm.fence import boot_id, read_deadline
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class _Head(WireModel):
+    """Before the bytes of the kept assignment: its signature, and the sizes of its data and intent documents."""
+
+    signature: str
+    sizes: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
 
 
 class _Earlier(WireModel):
@@ -85,20 +93,22 @@ class Records:
 
     def keep_assignment(self, signed: SignedAssignment) -> None:
         """Keep the last assignment as it was signed: after a power cut it is checked and obeyed again."""
-        sizes = " ".join(str(len(part)) for part in (signed.data, *signed.intents))
-        head = f"{signed.signature} {sizes}\n".encode()
-        self._assignment.write(b"".join((head, signed.data, *signed.intents)))
+        head = _Head(signature=signed.signature, sizes=tuple(map(len, (signed.data, *signed.intents))))
+        parts = (head.model_dump_json(by_alias=True).encode(), b"\n", signed.data, *signed.intents)
+        self._assignment.write(b"".join(parts))
 
     def kept_assignment(self) -> SignedAssignment | None:
         """The assignment that was kept last, if any; nothing of it has been checked."""
-        head, _, rest = (self._assignment.read() or b"").partition(b"\n")
-        signature, *sizes = head.decode(errors="replace").split(" ")
-        parts = []
-        for size in sizes:
-            length = int(size) if size.isdecimal() else 0
-            parts.append(rest[:length])
-            rest = rest[length:]
-        return SignedAssignment(parts[0], signature, tuple(parts[1:])) if parts and parts[0] else None
+        text, _, rest = (self._assignment.read() or b"").partition(b"\n")
+        try:
+            head = _Head.model_validate_json(text)
+        except ValidationError:
+            return None  # of another version, or none
+        if sum(head.sizes) != len(rest):
+            return None
+        ends = tuple(accumulate(head.sizes))
+        data, *intents = (rest[end - size : end] for end, size in zip(ends, head.sizes, strict=True))
+        return SignedAssignment(data, head.signature, tuple(intents))
 
     def keep_lease(self, deadline_ns: int) -> None:
         """Write until when fenced singletons may run: their shims go by this file. CLOCK_BOOTTIME, ns.

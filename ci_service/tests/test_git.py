@@ -20,6 +20,7 @@ from ci_service.store import BuildStore
 from ci_service.tests.builders import a_notice
 from nix.run import open_process, run
 from schema.errors import InvalidInput, Unavailable
+from schema.tests.processes import until_none_names
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -111,24 +112,6 @@ trio.run(fetch)
 """
 
 
-async def until_its_gits_ended(state: Path) -> None:
-    """They are told to end when who started them is gone, and the kernel gets round to it a moment later."""
-
-    def are_there() -> bool:
-        return any(f"--git-dir={state}".encode() in words for words in map(words_of, Path("/proc").glob("[0-9]*")))
-
-    with trio.fail_after(30):
-        while are_there():  # noqa: ASYNC110 - other processes set no event of ours
-            await trio.sleep(0.005)
-
-
-def words_of(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 async def test_a_fetch_that_was_killed_at_any_moment_succeeds_the_next_time(tmp_path: Path) -> None:
     sha = await a_repository(tmp_path)
     state = tmp_path / "ci"
@@ -143,7 +126,7 @@ async def test_a_fetch_that_was_killed_at_any_moment_succeeds_the_next_time(tmp_
                 assert await killed.stdout.receive_some() == b"begins\n"
                 await trio.sleep(after)
                 os.kill(killed.pid, signal.SIGKILL)
-            await until_its_gits_ended(state)
+            await until_none_names(f"--git-dir={state}")
             fetcher.tidy()
             assert (await fetcher.fetch(repository="demo/example", sha=sha, run_id=1)).sha == sha
 

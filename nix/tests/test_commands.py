@@ -1,6 +1,5 @@
 """Keys, copies, signatures and collection with real nix, through a cache of files."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,9 @@ from nix.jail import Jail
 from nix.log import CopyStarted, Event
 from nix.run import run
 from nix.tests.flakes import a_flake
-from nix.tests.leftovers import until_none_names
 from schema.errors import CommandFailed, DeadlineExceeded, NotFound
 from schema.signing import SecretKey
+from schema.tests.processes import until_none_names
 
 OTHER = "other-1:" + "A" * 43 + "="
 
@@ -169,4 +168,4 @@ async def test_an_endless_evaluation_ends_at_its_deadline(tmp_path: Path) -> Non
     flake = await a_flake(tmp_path / "flake", nix, f"{{ outputs = _: {{ x = {endless}; }}; }}")
     with pytest.raises(DeadlineExceeded):
         await commands.eval_json(nix, flake, "x", jail=Jail(), deadline=1)
-    await until_none_names(os.fsencode(tmp_path))
+    await until_none_names(str(tmp_path))

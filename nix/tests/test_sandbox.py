@@ -9,10 +9,10 @@ from nix.environment import NixEnvironment
 from nix.isolation import probe_isolation
 from nix.result import Derivation
 from nix.tests.flakes import a_flake, with_builder
-from nix.tests.leftovers import until_none_names
 from nix.tests.places import parts
 from nix.tests.test_jail import a_listener
 from schema.errors import DeadlineExceeded
+from schema.tests.processes import until_none_names
 
 FIXED = '{ outputHash = "0000000000000000000000000000000000000000000000000000"; outputHashAlgo = "sha256"; }'
 
@@ -86,7 +86,7 @@ async def test_a_deadline_leaves_no_builder_behind(tmp_path: Path) -> None:
     drv = await commands.instantiate(nix, flake, "x", jail=None, deadline=120)
     with pytest.raises(DeadlineExceeded):
         await commands.realise(nix, [drv.drv], deadline=2)
-    await until_none_names(b"98765")
+    await until_none_names("98765")
 
 
 async def test_this_machine_can_isolate_both(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def write_assignment(builder: Any, assignment: SignedAssignment) -> None:
                 intents[position] = intent
 
 
-def read_assignment(results: Any) -> SignedAssignment | None:
+def read_signed_assignment(results: Any) -> SignedAssignment | None:
     """GetAssignment's answer."""
     if not results._has("assignment"):
         return None

@@ -19,9 +19,9 @@ from schema.codec.reports import (
 )
 from schema.codec.sessions import (
     ROLE,
-    read_assignment,
     read_challenge,
     read_receipt,
+    read_signed_assignment,
     write_credential,
     write_proof,
     write_publish,
@@ -131,7 +131,7 @@ async def _get_assignment(remote: Remote, worker_id: str, last_seen: Seen | None
         request.workerId = worker_id
         if last_seen is not None:
             write_seen(request.init("lastSeen"), last_seen)
-    return await remote._ask(request, read_assignment)
+    return await remote._ask(request, read_signed_assignment)
 
 
 async def _push_data(remote: Remote, report: WorkerReport) -> PushReply:

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 LOWEST = 10_000
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def a_quiet_port() -> int:
@@ -12,7 +13,7 @@ def a_quiet_port() -> int:
 
     One of those may be another's by the time that it is wanted: every connection that is made here takes one.
     """
-    given_away_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    given_away_from = max(int(_RANGE.read_text().split()[0]), 2 * LOWEST)
     while True:
         port = LOWEST + secrets.randbelow(given_away_from - LOWEST)
         with socket.socket() as tried:

@@ -35,3 +35,27 @@ def wait_gone(*pids: int, seconds: float = 30) -> None:
 async def until_ended(*pids: int, seconds: float = 30) -> None:
     """As `wait_gone`, while other tasks go on."""
     await trio.to_thread.run_sync(lambda: wait_gone(*pids, seconds=seconds))
+
+
+def wait_none_names(word: str, *, seconds: float = 60) -> None:
+    """Wait, blocking, until no process of this machine has `word` in its arguments.
+
+    Raises:
+        AssertionError: one has; its directory in /proc is told.
+    """
+    deadline = time.monotonic() + seconds
+    while left := [process for process in Path("/proc").glob("[0-9]*") if word.encode() in _arguments(process)]:
+        assert time.monotonic() < deadline, f"{word} is named by {left}"
+        time.sleep(0.02)
+
+
+async def until_none_names(word: str, *, seconds: float = 60) -> None:
+    """As `wait_none_names`, while other tasks go on."""
+    await trio.to_thread.run_sync(lambda: wait_none_names(word, seconds=seconds))
+
+
+def _arguments(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""

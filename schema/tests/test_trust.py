@@ -130,6 +130,12 @@ def test_an_intent_document_is_the_one_that_the_proof_names(
         opened(replace(signed, intents=change(signed.intents)))
 
 
+def test_a_document_that_no_generation_names_is_not_taken() -> None:
+    signed = as_signed(an_assignment(a_publish()), CONTROL_PLANE_KEY)
+    with pytest.raises(InvalidInput, match="no generation names the intent document"):
+        opened(replace(signed, intents=(*signed.intents, b"x" * 100)))
+
+
 def test_a_document_that_ci_did_not_sign_is_no_proof_whoever_names_it() -> None:
     other = a_publish(a_vm_spec(memory_mb=4096))
     forged = a_proof(a_publish()).model_copy(update={"intent_hash": other.intent.sha256, "intent": other.intent.text})

@@ -6,13 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
 from cli.demo.progress import Step
 from cli.up.cluster import parts_dir
+from schema.tests.processes import wait_none_names
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -24,7 +24,7 @@ def test_the_demo_goes_from_a_push_to_healthy_vms_and_leaves_nothing() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
         done = demo("--once", TMPDIR=temporary)
         assert done.returncode == 0, done.stdout + done.stderr
-        nothing_runs_in(temporary)
+        wait_none_names(temporary)
         assert list(Path(temporary).iterdir()) == []
     shows_the_whole_way(done)
 
@@ -46,7 +46,7 @@ def test_the_demo_runs_without_root_in_a_store_of_ones_own() -> None:
             XDG_DATA_HOME=f"{home}/data",
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        nothing_runs_in(home)
+        wait_none_names(home)
         assert list(Path(home, "tmp").iterdir()) == []
         assert list(Path(home, "data/procurator/nix/store").glob("*-system-web"))
     shows_the_whole_way(done)
@@ -79,21 +79,6 @@ def shows_the_whole_way(done: subprocess.CompletedProcess[str]) -> None:
     assert "converged: 4 of 4 VMs are healthy on generation 1" in done.stdout
     assert "This page was pushed with git." in done.stdout
     assert re.search(r"the demo took [0-9.]+ s, which is [0-9.]+ times one direct QEMU boot", done.stdout)
-
-
-def nothing_runs_in(directory: str) -> None:
-    """Wait for the end of what is ending."""
-    deadline = time.monotonic() + 60
-    while left := [path for path in Path("/proc").glob("[0-9]*/cmdline") if directory in read(path)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
-
-
-def read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""  # it ended meanwhile
 
 
 def _environment() -> dict[str, str]:

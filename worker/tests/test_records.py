@@ -21,7 +21,7 @@ from worker.vm_state import GivenUp, Memory
 def test_the_signed_assignment_comes_back_byte_for_byte(tmp_path: Path) -> None:
     for data in (b'{"a":\xff}', b"\n\n", b"x" * 200_000, b"short"):
         for intents in ((), (b"{}", b"\n 7\n", b"y" * 100_000)):
-            signed = SignedAssignment(data, "key:c2ln", intents)
+            signed = SignedAssignment(data, 'a "key" of\n 7 words:c2ln', intents)
             Records(tmp_path).keep_assignment(signed)
             assert Records(tmp_path).kept_assignment() == signed
 

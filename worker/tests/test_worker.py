@@ -238,7 +238,7 @@ async def test_a_guest_that_ignores_the_power_button_is_stopped_by_the_deadline(
         started = trio.current_time()
         cp.assign()
         await cp.until(lambda vms: not vms)
-        assert trio.current_time() - started >= 1.5
+        assert 1.5 <= trio.current_time() - started < 9.5, "after 10 s everyone else would be stopped"
         assert not is_running(vm.pid)
 
 

@@ -225,7 +225,7 @@ async def wait_ended(directory: RuntimeDir, live: Live) -> Ended:
         if process is not None:
             await trio.lowlevel.wait_readable(process)
     with trio.move_on_after(RECORD_SECONDS):
-        while _is_there(live.shim_pid) and not _has_exit(directory):  # noqa: ASYNC110 - another process writes it
+        while _is_alive(live.shim_pid) and not _has_exit(directory):  # noqa: ASYNC110 - another process writes it
             await trio.sleep(POLL_SECONDS)
     found = find(directory)
     return found if isinstance(found, Ended) else Ended(code=None, signal=None, at=live.started_at)
@@ -275,16 +275,19 @@ def _exists(pid: object, started: object) -> bool:
         return False
 
 
-def _is_there(pid: int | None) -> bool:
-    """Whether there is a process of that id, be it another one's by now."""
-    return pid is not None and Path(f"/proc/{pid}").exists()
+def _is_alive(pid: int | None) -> bool:
+    """Whether a process of that id runs, be it another one's by now."""
+    return pid is not None and _living(pid) is not None
 
 
 def _is_running(pid: object, started: object) -> bool:
-    if not isinstance(pid, int):
-        return False
+    return isinstance(pid, int) and _living(pid) == started
+
+
+def _living(pid: int) -> int | None:
+    """When a process was started that has not ended; None for a zombie, and where there is none."""
     try:
         told = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return int(told[19]) == started and told[0] not in ("Z", "X")
+        return None if told[0] in ("Z", "X") else int(told[19])
     except (OSError, ValueError, IndexError):
-        return False
+        return None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,12 @@ def test_a_small_fleet_connects_obeys_and_reports_and_leaves_nothing(tls: bool) 
     said: list[str] = []
     options = SimOptions(workers=6, vms=30, seconds=2, interval_ms=500, replicas=7, boot_ms=50, tls=tls)
     before = set(Path("/tmp").glob("procurator-sim-*"))
+    began = time.monotonic()
     found = trio.run(partial(simulate, options, now=NOW, say=said.append))
+    took_s = time.monotonic() - began
     assert (found.workers, found.vms, found.tls) == (6, 30, tls)
     assert 0 < found.next.published_s <= found.next.all_s <= found.next.succeeded_s
-    assert 6 <= found.beats.count <= 6 * 60
+    assert 6 <= found.beats.count <= 6 * (took_s / 0.5 + 2)
     assert 0 < found.beats.median_ms <= found.beats.p99_ms <= found.beats.worst_ms
     assert 20 < found.memory_mb <= found.memory_most_mb
     assert "known to half" in found.table()

@@ -8,15 +8,11 @@ import pytest
 from cli.up.plan import Ports
 from cli.up.ports import check_free, holder, is_free
 from schema.errors import InvalidInput, Unavailable
-
-
-def a_free_port() -> int:
-    """One that is nobody else's a moment later either: the kernel gives out those from 32768 on."""
-    return next(port for port in range(20_000, 30_000) if is_free(host="127.0.0.1", port=port))
+from schema.tests.ports import a_quiet_port
 
 
 def test_a_busy_port_is_named_with_its_holder_and_the_way_out() -> None:
-    port = a_free_port()
+    port = a_quiet_port()
     with socket.create_server(("127.0.0.1", port)):
         assert not is_free(host="127.0.0.1", port=port)
         assert holder(port).endswith(f"(pid {os.getpid()})")
@@ -29,7 +25,7 @@ def test_a_busy_port_is_named_with_its_holder_and_the_way_out() -> None:
 
 
 def test_a_port_that_nobody_holds_is_held_by_nobody_we_know() -> None:
-    assert holder(a_free_port()) == "another process"
+    assert holder(a_quiet_port()) == "another process"
 
 
 def test_ports_are_the_designs_and_an_offset_moves_them_all() -> None:

@@ -107,11 +107,17 @@ class CallContext:
 
 
 class _Alive(threading.local):
-    tickets = 0
+    """Of each thread that has a loop of KJ's: what exists, which that loop must not end before."""
+
+    def __init__(self) -> None:
+        self.tickets = _Count()
+
+
+class _Count:
+    number = 0
 
 
 _alive = _Alive()
-"""Of each thread that has a loop of KJ's: what exists, which that loop must not end before."""
 
 
 class Ticket:
@@ -120,10 +126,11 @@ class Ticket:
     Apart from the call, so that a frame or traceback that still knows the call keeps nothing of KJ alive.
     """
 
-    __slots__ = ("__weakref__", "_call", "_callback", "_done", "_fault", "_fulfiller")
+    __slots__ = ("__weakref__", "_call", "_callback", "_counted", "_done", "_fault", "_fulfiller")
 
     def __init__(self, call: "Call") -> None:
-        _alive.tickets += 1
+        self._counted = _alive.tickets
+        self._counted.number += 1
         self._call: Call | None = call
         self._callback: Callable[[Ticket], object] | None = None
         self._done = False
@@ -131,7 +138,7 @@ class Ticket:
         self._fulfiller: Any = None
 
     def __del__(self) -> None:
-        _alive.tickets -= 1
+        self._counted.number -= 1  # of the thread that made it: any may collect it
 
     def finish(self, fault: Fault | None) -> None:
         """The call is over: tell KJ."""
@@ -167,7 +174,7 @@ class Ticket:
 
 def calls_remain() -> bool:
     """Whether anything of a call that came in on this thread is still alive."""
-    return _alive.tickets > 0
+    return _alive.tickets.number > 0
 
 
 class Call(Coroutine[Any, Any, None]):

@@ -21,6 +21,8 @@ SLICE = 2048
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 MOST_AT_ONCE = 64
 """Pieces that one system call sends; a message has two or three."""
+JOINED_BYTES = 16 * 1024
+"""TLS takes one piece at a time: shorter ones are joined up to about this, a record of it."""
 
 
 def _nobody() -> None:
@@ -180,7 +182,7 @@ class SocketStream:
 
     def _flush(self) -> None:
         self._dirty = False
-        if not self._writing:
+        if not self._writing or not self._unsent:  # who waits to write has nothing to do with what ends without bytes
             self._send()
 
     def _send(self) -> None:
@@ -205,12 +207,19 @@ class SocketStream:
 
     def _hand_over(self) -> int:
         """The bytes that the kernel took: the pieces are not joined where it takes several."""
-        if len(self._unsent) == 1:
-            return self._sock.send(self._unsent[0])
-        if self._gathers:
+        if self._gathers and len(self._unsent) > 1:
             return self._sock.sendmsg(self._unsent[:MOST_AT_ONCE])
-        self._unsent = [b"".join(self._unsent)]
+        if len(self._unsent) > 1 and len(self._unsent[0]) < JOINED_BYTES:
+            self._join()
         return self._sock.send(self._unsent[0])
+
+    def _join(self) -> None:
+        """Make one of the first few pieces."""
+        count = size = 0
+        while count < len(self._unsent) and size < JOINED_BYTES:
+            size += len(self._unsent[count])
+            count += 1
+        self._unsent[:count] = [b"".join(self._unsent[:count])]
 
     def _drop(self, sent: int) -> None:
         """Forget so many bytes: nothing that is sent is kept."""

@@ -1,12 +1,16 @@
 """Several threads of one process that speak RPC at once: nothing of one gets to, or waits for, another."""
 
+import gc
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from schema.rpc.transport.calls import Ticket, calls_remain
 from schema.rpc.transport.sockets import Address, UnixAddress
 from schema.tests.rpc.peers import echo_client, echo_server
 
@@ -44,3 +48,39 @@ async def test_a_call_that_waits_in_one_thread_keeps_the_loop_of_no_other(
             assert await trio.to_thread.run_sync(partial(trio.run, visit, real)) == b"x"
             server.let_go.set()
     assert "loop stays" not in caplog.text
+
+
+def a_ticket() -> Ticket:
+    call: Any = None
+    return Ticket(call)
+
+
+def test_a_call_that_another_thread_collects_counts_where_it_was_made() -> None:
+    made, collected = threading.Event(), threading.Event()
+    remains = []
+
+    def make() -> None:
+        ticket = a_ticket()
+        cycle = [ticket]
+        cycle.append(cycle)  # type: ignore[arg-type]
+        del ticket, cycle
+        remains.append(calls_remain())
+        made.set()
+        assert collected.wait(60)
+        remains.append(calls_remain())
+
+    gc.disable()
+    try:
+        thread = threading.Thread(target=make)
+        thread.start()
+        assert made.wait(60)
+        gc.collect()
+        mine = a_ticket()
+        assert calls_remain()
+        del mine
+        assert not calls_remain()
+        collected.set()
+        thread.join()
+    finally:
+        gc.enable()
+    assert remains == [True, False]
