@@ -155,11 +155,10 @@ def read_assignment(signed: SignedAssignment) -> Assignment:
     """What it says, whoever signed it, each proof with its document. Raises InvalidInput."""
     assignment = Sealed.parse(Assignment, signed.data).value
     intents = {sha256_hex(intent): intent for intent in signed.intents}
-    if unnamed := intents.keys() - {proof.intent_hash for proof in assignment.generations}:
+    proofs = tuple(_with_intent(proof, intents) for proof in assignment.generations)
+    if unnamed := intents.keys() - {proof.intent_hash for proof in proofs}:
         raise InvalidInput(f"no generation names the intent document {min(unnamed)}")
-    return assignment.model_copy(
-        update={"generations": tuple(_with_intent(proof, intents) for proof in assignment.generations)}
-    )
+    return assignment.model_copy(update={"generations": proofs})
 
 
 def _with_intent(proof: GenerationProof, intents: Mapping[str, bytes]) -> GenerationProof:
