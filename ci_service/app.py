@@ -22,9 +22,11 @@ from ci_service.updates import Updates
 from nix.environment import NixEnvironment
 from nix.isolation import probe_isolation
 from nix.jail import Jail
+from nix.left_behind import end_left_behind
 from schema.errors import InvalidInput, NotFound
 from schema.http import RequestLimits, serve_http
 from schema.interfaces import Master, Role
+from schema.names import printable
 from schema.rpc.client import open_session
 from schema.rpc.transport.sockets import UnixAddress
 from schema.service import Ready, service_main
@@ -101,6 +103,8 @@ async def run(settings: Settings, ready: Ready) -> None:
         base_url=settings.repositories.base_url,
         deadline=settings.deadlines.fetch,
     )
+    for command in await trio.to_thread.run_sync(end_left_behind, settings.state):
+        log.warning("ended what a CI before this one had started: %s", printable(command))
     fetcher.tidy()
     runner = Runner(
         store=store,

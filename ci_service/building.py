@@ -3,12 +3,14 @@
 The signing key is a file that only `nix copy` opens, after everything untrusted has ended.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import trio
 from pydantic import ValidationError
 
 from ci_service.git import Commit
@@ -17,11 +19,14 @@ from ci_service.resolve import System
 from nix import commands
 from nix.environment import NixEnvironment
 from nix.flake import FlakeRef
+from nix.git_locks import mend_clones
 from nix.jail import Jail
 from nix.log import Event, readable
 from schema.blueprint import Blueprint
 from schema.canonical import explain_validation
 from schema.errors import InvalidInput
+
+_service_log = logging.getLogger(__name__)
 
 SYSTEM = "x86_64-linux"
 BLUEPRINT_ATTRIBUTE = "blueprintJSON"
@@ -61,8 +66,11 @@ class Workshop:
 
     async def evaluate(self, commit: Commit, log: BuildLog) -> Blueprint:
         """The blueprint of a commit. Raises InvalidInput for one that is not blueprint v1, CommandFailed by nix."""
+        nix = self._nix(commit)
+        for removed in await trio.to_thread.run_sync(mend_clones, nix.cache_dir):
+            _service_log.warning("removed %s, which a killed nix had left", removed)
         document = await commands.eval_json(
-            self._nix(commit),
+            nix,
             _flake(commit),
             BLUEPRINT_ATTRIBUTE,
             jail=self.jail,

@@ -45,7 +45,9 @@ def explained(error: ProcuratorError) -> str:
         return printable(error.message)
     lines = [line.strip() for line in printable(error.stderr.decode(errors="replace")).splitlines() if line.strip()]
     named = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
-    return next((line for line in named if line), lines[-1] if lines else f"exit code {error.returncode}")
+    told = next((line for line in named if line), lines[-1] if lines else f"exit code {error.returncode}")
+    why = next((line for line in lines if line.startswith("fatal:")), "")
+    return f"{told}: {why}" if why and told.startswith("program '") else told  # nix names its git, and git the reason
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """CI's nix side on the real example with the real nix: jail, sandbox, signatures."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -73,6 +74,18 @@ async def test_a_commit_becomes_vm_specs(clone: Clone, parts: Path, tmp_path: Pa
     assert specs["web"].cmdline.endswith(f"init={specs['web'].toplevel}/init")
     assert Path(specs["db"].kernel).is_file()
     assert (workshop.state / "roots/1/system-web").is_symlink()
+
+
+async def test_a_clone_that_a_killed_nix_left_half_made_does_not_fail_what_comes_after(
+    clone: Clone, parts: Path, tmp_path: Path
+) -> None:
+    workshop, log = a_workshop(tmp_path, parts), BuildLog(tmp_path / "log")
+    first = await workshop.evaluate(await pushed(clone, tmp_path), log)
+    for left in ("HEAD", "objects"):
+        (made,) = (path for path in workshop.nix_for("demo/example").cache_dir.glob("nix/gitv3/*") if path.is_dir())
+        shutil.rmtree(made)
+        (made / left).mkdir(parents=True)
+        assert await workshop.evaluate(await pushed(clone, tmp_path), log) == first
 
 
 async def test_a_flake_may_be_in_a_directory_of_its_repository(clone: Clone, parts: Path, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from ci_service.git import GitFetcher, git_env, ref_of_run
 from ci_service.retention import KEEP_RUNS, Retention
 from ci_service.store import BuildStore
 from ci_service.tests.builders import a_notice
+from nix.left_behind import end_left_behind
 from nix.run import open_process, run
 from schema.errors import InvalidInput, Unavailable
-from schema.tests.processes import until_none_names
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -126,7 +126,7 @@ async def test_a_fetch_that_was_killed_at_any_moment_succeeds_the_next_time(tmp_
                 assert await killed.stdout.receive_some() == b"begins\n"
                 await trio.sleep(after)
                 os.kill(killed.pid, signal.SIGKILL)
-            await until_none_names(f"--git-dir={state}")
+            end_left_behind(state)
             fetcher.tidy()
             assert (await fetcher.fetch(repository="demo/example", sha=sha, run_id=1)).sha == sha
 

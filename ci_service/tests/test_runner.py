@@ -10,12 +10,12 @@ import trio
 
 from ci_service.git import Commit
 from ci_service.logs import BuildLog
-from ci_service.runner import Runner
+from ci_service.runner import Runner, explained
 from ci_service.store import BuildStore
 from ci_service.tests.builders import a_notice
 from ci_service.updates import Updates
 from schema.builds import BuildState
-from schema.errors import InvalidInput, Unavailable
+from schema.errors import CommandFailed, InvalidInput, Unavailable
 
 
 @dataclass
@@ -95,3 +95,20 @@ def test_a_log_on_a_full_disk_fails_no_build(tmp_path: Path) -> None:
     log.line("first")
     log.line("second")
     assert log.tail == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"),
+    [
+        (
+            b"fatal: no\nerror: program 'git' failed with exit code 128\n",
+            "program 'git' failed with exit code 128: fatal: no",
+        ),
+        (b"fatal: no\nerror: attribute 'x' missing\n", "attribute 'x' missing"),
+        (b"warning: dirty\nsegfault\n", "segfault"),
+        (b"", "exit code 1"),
+    ],
+)
+def test_a_failure_is_told_by_the_line_that_says_why(stderr: bytes, told: str) -> None:
+    failed = CommandFailed(argv=["nix"], cwd=None, returncode=1, stdout=b"", stderr=stderr)
+    assert explained(failed) == told
