@@ -23,7 +23,8 @@ def command(*, output: OutputFormat, **options: int | float | bool) -> None:
     """Run a control plane of its own with a fleet of workers that only pretend to run VMs, and time it.
 
     Everything else is real: the program, its database, a socket and a key for each worker, leases, reports and
-    assignments. Nothing of it outlives the command.
+    assignments. The pretended workers leave the control plane the processor where both want it (nice 5). Nothing of it
+    outlives the command.
     """
     import trio
 
