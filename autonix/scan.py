@@ -27,7 +27,7 @@ from autonix.commits import (
 )
 from autonix.contents import Contents
 from autonix.differences import Change, changes_between
-from autonix.findings import Analysis
+from autonix.findings import Analysis, Skipped
 from autonix.languages import attributes
 from autonix.languages.shares import Tally, counted_as, settled
 from autonix.memory import Known, known
@@ -47,12 +47,15 @@ MAX_REPOSITORIES = 500
 """Of one directory."""
 
 Read: TypeAlias = Callable[[Collection[str]], Awaitable[Contents]]
+Understand: TypeAlias = Callable[[str, Reader, Sequence[Skipped]], Analysis]
+"""From the root's name, what can be asked about the tree, and what was passed over."""
 
 
-async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
+async def analyse(root: Path, *, cache: Cache | None = None, understand: Understand = understood) -> Analysis:
     """What is known of the files under `root`, a git repository or a plain directory.
 
-    The same tree gives an equal analysis. Raises `NotFound` where `root` is not a directory.
+    The same tree gives an equal analysis; `understand` makes it of what was read. Raises `NotFound` where `root` is not
+    a directory.
     """
     root = Path(os.path.realpath(root))
     if not root.is_dir():
@@ -65,13 +68,13 @@ async def analyse(root: Path, *, cache: Cache | None = None) -> Analysis:
         nonlocal tracked, held, tally
         if paths:
             with held_back():
-                tracked, held = paths, await _known_of_tracked(root, paths, cache)
+                tracked, held = paths, await _known_of_tracked(root, paths, cache, understand)
         tally = await tally_of_files(root, paths, await head())
 
     paths = (await list_tree(root, meanwhile=understand_tracked)).paths
     if held is None or (paths is not tracked and not _holds_for_all(held, paths)):
         with held_back():
-            held = await _known_of_files(root, paths, cache)
+            held = await _known_of_files(root, paths, cache, understand)
     return replace(held.analysis, languages=settled(tally))
 
 
@@ -117,6 +120,7 @@ class _Files:
     paths: tuple[str, ...]
     first: Contents
     cache: Cache | None
+    understand: Understand
 
     @property
     def key(self) -> str:
@@ -130,27 +134,30 @@ class _Files:
         return held.holds_for(self.paths) and (await read_files(self.root, held.further)).digest == held.digest
 
     async def understood(self) -> Known:
-        held = await _understood(self.root.name, self.paths, self.first, partial(read_files, self.root))
+        read = partial(read_files, self.root)
+        held = await _understood(self.root.name, self.paths, self.first, read, self.understand)
         if self.cache is not None:
             await trio.to_thread.run_sync(self.cache.put, self.key, held)
         return held
 
 
-async def _files(root: Path, paths: Sequence[str], cache: Cache | None) -> _Files:
+async def _files(root: Path, paths: Sequence[str], cache: Cache | None, understand: Understand) -> _Files:
     counted, needed = sifted(paths)
-    return _Files(root, counted, await read_files(root, needed), cache)
+    return _Files(root, counted, await read_files(root, needed), cache, understand)
 
 
-async def _known_of_files(root: Path, paths: Sequence[str], cache: Cache | None) -> Known:
+async def _known_of_files(root: Path, paths: Sequence[str], cache: Cache | None, understand: Understand) -> Known:
     """The analysis of a directory's files."""
-    files = await _files(root, paths, cache)
+    files = await _files(root, paths, cache, understand)
     held = await files.kept()
     return held if held is not None and await files.fits(held) else await files.understood()
 
 
-async def _known_of_tracked(root: Path, paths: Sequence[str], cache: Cache | None) -> Known | None:
+async def _known_of_tracked(
+    root: Path, paths: Sequence[str], cache: Cache | None, understand: Understand
+) -> Known | None:
     """The same where other files may be still to come; None where what is kept may be of all of them."""
-    files = await _files(root, paths, cache)
+    files = await _files(root, paths, cache, understand)
     if (held := await files.kept()) is None:
         return await files.understood()
     return held if await files.fits(held) else None
@@ -162,7 +169,9 @@ def _holds_for_all(held: Known, paths: Sequence[str]) -> bool:
     return held.read.issuperset(needed) and held.holds_for(counted)
 
 
-async def _understood(name: str, paths: Sequence[str], first: Contents, read: Read) -> Known:
+async def _understood(
+    name: str, paths: Sequence[str], first: Contents, read: Read, understand: Understand = understood
+) -> Known:
     """The analysis, and what it rests on."""
     reader, skipped = Reader(tuple(paths), first.texts), first.skipped
     led_to: set[str] = set()
@@ -173,7 +182,7 @@ async def _understood(name: str, paths: Sequence[str], first: Contents, read: Re
         contents = await read(more)
         led_to.update(more)
         reader, skipped = reader.with_texts(contents.texts), (*skipped, *contents.skipped)
-    analysis = await trio.to_thread.run_sync(understood, name, reader, skipped)
+    analysis = await trio.to_thread.run_sync(understand, name, reader, skipped)
     seen = {*reader.texts, *(each.file for each in skipped)}
     digest = (await read(sorted(led_to))).digest
     return known(analysis, reader, read=seen, further=led_to, digest=digest)

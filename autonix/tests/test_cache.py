@@ -4,6 +4,7 @@ import os
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autonix import cache as cache_module
-from autonix import scan
 from autonix.cache import Cache, key_of, user_cache
 from autonix.findings import Analysis, Skipped
 from autonix.memory import unpacked
@@ -116,9 +116,7 @@ def test_files_that_git_does_not_track_count_like_those_that_it_does(
     trio.run(story)
 
 
-async def test_untracked_files_that_nobody_asks_for_cost_no_second_understanding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_untracked_files_that_nobody_asks_for_cost_no_second_understanding(tmp_path: Path) -> None:
     times = 0
 
     def counting(name: str, reader: Reader, skipped: Sequence[Skipped]) -> Analysis:
@@ -127,13 +125,13 @@ async def test_untracked_files_that_nobody_asks_for_cost_no_second_understanding
         return understood(name, reader, skipped)
 
     root = await a_repository(tmp_path)
-    monkeypatch.setattr(scan, "understood", counting)
-    first = await analyse(root)
+    count = partial(analyse, root, understand=counting)
+    first = await count()
     write(root, "notes/today", "x\n")
-    assert await analyse(root) == first
+    assert await count() == first
     assert times == 2
     write(root, "package.json", CHANGES["package.json"][0])
-    assert (await analyse(root)).projects != first.projects
+    assert (await count()).projects != first.projects
     assert times == 4
 
 

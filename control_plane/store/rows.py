@@ -6,9 +6,8 @@ Rows are written by difference, never event by event, so that what is on disk ca
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from json.encoder import encode_basestring as _quoted
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from control_plane.deltas import difference
 from control_plane.identity.records import IdentityState
@@ -34,10 +33,10 @@ from control_plane.store.identity_rows import (
 )
 from control_plane.store.liveness_rows import cordon_row, eviction_row, lease_row, leases, liveness_of
 from control_plane.store.rollout_rows import hold_of, hold_row, rollout_of, rollout_row
+from control_plane.store.texts import clean, facts_text, json_text, reason_text, reserved_text
 from schema.blueprint import RolloutPolicy
-from schema.canonical import Sealed, canonical_bytes
+from schema.canonical import Sealed
 from schema.generation import Publish, PublishHeader
-from schema.names import printable
 from schema.origin import Origin
 from schema.status import WorkerFacts
 from schema.vmspec import VmSpec
@@ -45,15 +44,12 @@ from schema.vmspec import VmSpec
 Row = dict[str, Any]
 K = TypeVar("K")
 V = TypeVar("V")
-T = TypeVar("T")
 
 
 Values = tuple[Any, ...]
 """A row in the order of its table's columns."""
 AT_ONCE = 2000
 """Rows that are made at a time: all of a large fleet's at once would be the most memory that it ever takes."""
-FACTS_KEPT = 10_000
-"""Workers whose facts are at hand as text, of some 300 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,7 @@ def _changed(
     def values(key: K, value: V) -> Values:
         known_by = key if isinstance(key, tuple) else (key,)
         made = {"realm": realm, **dict(zip(keys, known_by, strict=False)), **row(key, value)}
-        return tuple([_clean(made[column]) for column in columns])
+        return tuple([clean(made[column]) for column in columns])
 
     return _difference(table, old, new, values=values)
 
@@ -166,23 +162,14 @@ def _spec_row(_key: tuple[int, int], spec: bytes) -> Row:
     return {"spec": spec}
 
 
-def _clean(value: Any) -> Any:
-    """Text as every database can hold it: workers' reasons may have zeros and halves of surrogate pairs."""
-    return printable(value) if isinstance(value, str) and not value.isprintable() else value
-
-
-def _json(value: Any) -> str:
-    return canonical_bytes(value).decode()
-
-
 def _origins(snapshot: Snapshot) -> Mapping[str, str]:
     origin = snapshot.origin
-    return {snapshot.realm: _json(origin.model_dump(mode="json", by_alias=True))} if origin else {}
+    return {snapshot.realm: json_text(origin.model_dump(mode="json", by_alias=True))} if origin else {}
 
 
 def _generation_row(_number: int, generation: Generation) -> Row:
     return {
-        "header": _json(generation.header.model_dump(mode="json", by_alias=True)),
+        "header": json_text(generation.header.model_dump(mode="json", by_alias=True)),
         "rollout": generation.rollout.data,
         "published_at_ms": generation.published_at_ms,
     }
@@ -196,66 +183,17 @@ def _placement_values(realm: str, instance: str, placement: Placement) -> Values
         placement.generation,
         placement.worker_id,
         placement.address,
-        _reserved(placement.reserved),
+        reserved_text(placement.reserved),
         placement.leaving,
         placement.revision,
-        _reason(placement.reason),
+        reason_text(placement.reason),
         placement.attempt,
     )
 
 
-@lru_cache(maxsize=2048)
-def _reserved_text(reserved: Resources) -> str:
-    amounts = {"cpu": reserved.cpu, "memoryMb": reserved.memory_mb, "diskMb": reserved.disk_mb}
-    return _json({**amounts, "extras": dict(reserved.extras)})
-
-
-def _reason_text(reason: PlacementReason) -> str:
-    if not reason.missing and reason.text.isprintable():
-        return f'{{"code":"{reason.code.value}","missing":[],"text":{_quoted(reason.text)}}}'
-    missing = [[one.worker_id, one.what, one.needed, one.free, one.workers] for one in reason.missing]
-    return str(_clean(_json({"code": reason.code.value, "text": reason.text, "missing": missing})))
-
-
-class _Latest(Generic[T]):
-    """The text of what was asked for last: the old and the new row of a pair mostly have it in common."""
-
-    def __init__(self, text: Callable[[T], str]) -> None:
-        self._text = text
-        self._kept: tuple[T, str] | None = None
-
-    def __call__(self, value: T) -> str:
-        kept = self._kept
-        if kept is None or kept[0] is not value:
-            kept = self._kept = (value, self._text(value))
-        return kept[1]
-
-
-_reserved = _Latest(_reserved_text)
-_reason = _Latest(_reason_text)
-
-
-class _Facts:
-    """The texts of facts that were asked for last: a change of a whole fleet's revisions asks for each twice."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[WorkerFacts, str]] = {}
-
-    def text(self, facts: WorkerFacts) -> str:
-        kept = self._kept.get(id(facts))
-        if kept is None or kept[0] is not facts:
-            if len(self._kept) >= FACTS_KEPT:
-                self._kept.clear()
-            kept = self._kept[id(facts)] = (facts, _json(facts.model_dump(mode="json", by_alias=True)))
-        return kept[1]
-
-
-_facts = _Facts()
-
-
 def _worker_row(_worker_id: str, worker: WorkerRecord) -> Row:
     return {
-        "facts": _facts.text(worker.facts),
+        "facts": facts_text(worker.facts),
         "subnet": worker.subnet,
         "revision": worker.revision,
     }
